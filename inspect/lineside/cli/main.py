@@ -1,0 +1,59 @@
+"""The `lineside` command: registers the commands and turns errors into one clear line and an exit code."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from lineside import __version__
+from lineside.errors import LinesideError, StorageError
+
+app = typer.Typer(
+    name="lineside",
+    help="Defect inspection on a production line: a few good images in, one ONNX file out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lineside {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Defect inspection on a production line: a few good images in, one ONNX file out."""
+
+
+def register() -> None:
+    """Add every command to the app."""
+    from lineside.cli import check, demo, inspect, new, train, verify
+
+    for module in (new, check, train, inspect, verify, demo):
+        app.command(module.__name__.rsplit(".", 1)[-1])(module.command)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    register()
+    try:
+        app()
+    except LinesideError as error:
+        fail(error)
+    except OSError as error:
+        fail(StorageError(f"{error.filename or 'input/output'}: {error.strerror or error}."))
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped")
+        sys.exit(130)
+
+
+def fail(error: LinesideError) -> None:
+    """Print an error to stderr, without a traceback, and exit with its code."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print("[bold red]error:[/] ", end="")
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(error.message)
+    sys.exit(error.exit_code)

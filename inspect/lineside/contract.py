@@ -1,0 +1,262 @@
+"""The graph's contract: what every lineside ONNX file takes and returns, and the document that travels inside it.
+
+The document is plain dataclasses over the standard library, because `lineside.runtime` must read it with nothing but
+numpy and onnxruntime installed; pydantic reads the very same classes to publish the JSON Schema and to validate
+(`contract.schema.json`, kept true by a test). A pydantic model of its own was rejected: two definitions drift apart.
+"""
+
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.errors import BundleError, FrameError
+
+CONTRACT_VERSION = "1.0"
+METADATA_KEY = "lineside"
+INPUT_FRAME = "frame"
+INPUT_THRESHOLDS = ("threshold_ng", "threshold_review")
+OUTPUTS = (
+    "score",
+    "verdict",
+    "anomaly_map",
+    "pose",
+    "transform",
+    "gate",
+    "quality",
+    "defect_class",
+    "class_prob",
+    "embedding",
+)
+POSE_FIELDS = ("angle_deg", "dx_px", "dy_px", "scale", "confidence")
+NO_DEFECT_CLASS = -1
+UNKNOWN_DEFECT_CLASS = -2
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+
+
+class Verdict(IntEnum):
+    """The four answers; the value is what the graph's `verdict` output holds."""
+
+    OK = 0
+    NG = 1
+    REVIEW = 2
+    NO_CALL = 3
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """What the input `frame` must be: uint8, [N, H, W, channels]."""
+
+    channels: Literal[1, 3]
+    """1 for a grey camera, 3 for red, green, blue in this order."""
+    bit_depth: int
+    """Bits per sample of the camera, 8 to 16; above 8 a frame is reduced to uint8 by `depth_rule`."""
+    depth_rule: str
+    """The exact rule from camera samples to uint8, in words; `to_uint8` applies it."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A decision limit on `score`, and what is known of it."""
+
+    value: float
+    """In the unit of `score`; a float32 value, the initialiser of the graph's optional input."""
+    rule: str
+    """How it was found, in words."""
+    kind: Literal["guaranteed", "empirical"]
+    """`guaranteed` only where a theorem covers the head that is deployed."""
+    wish_overkill: float
+    """Share of good parts called NG that the recipe asked for, 0 to 1."""
+    supported_overkill: float
+    """Share of good parts called NG that n images can support by this rule, 0 to 1; never below 1 / (n + 1)."""
+    n: int
+    """Number of good scores that it was taken from."""
+    n_groups: int
+    """Number of independent parts among them; one part may give several frames."""
+    confidence: float
+    """Confidence of `interval`, 0 to 1."""
+    interval: tuple[float, float]
+    """Interval of the overkill at this threshold, both ends 0 to 1."""
+    statement: str
+    """What may be said of it, in one or two sentences, assumptions included."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of the model that somebody made: where it comes from and under which licence."""
+
+    role: Literal["backbone", "weights", "method"]
+    name: str
+    source: str
+    licence: str
+    sha256: str
+    """Of the weights file or, for code, of nothing: the empty string. A method's version stands in `software`."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One thing that was fitted on images, and how the calibration scores were kept honest about it."""
+
+    what: str
+    crossfit: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The document in `metadata_props["lineside"]` and in `contract.json`."""
+
+    contract_version: str
+    part: str
+    frame: FrameSpec
+    working_wh: tuple[int, int]
+    map_wh: tuple[int, int]
+    threshold_ng: Threshold
+    threshold_review: Threshold
+    class_names: tuple[str, ...]
+    """Meaning of `defect_class` 0, 1, …, and of the columns of `class_prob`."""
+    gate_bits: tuple[str, ...]
+    """Bit i of `gate` set means: no call, for this reason."""
+    gate_words: tuple[str, ...]
+    """The same reasons as sentences for people, in the same order."""
+    quality_names: tuple[str, ...]
+    """Columns of `quality`, unit in the name."""
+    neutral_outputs: Mapping[str, str]
+    """Outputs that this bundle does not compute, and the neutral value that they hold."""
+    embedding: str
+    """What `embedding` is, in words."""
+    score_tolerance_rel: float
+    """Relative difference of `score` that another machine may show on the bundle's vectors."""
+    components: tuple[Component, ...]
+    fitted: tuple[Fitted, ...]
+    image_counts: Mapping[str, int]
+    recipe_sha256: str
+    data_sha256: str
+    software: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """Return the document as JSON text: sorted keys, two spaces, a final newline."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "Contract":
+        """Read the document.
+
+        Parameters
+        ----------
+        text : str
+            JSON text.
+        where : str
+            Where it was found, for the error message.
+
+        Raises
+        ------
+        BundleError
+            When the text is no JSON, lacks a field, has one of another type, or is of another major version.
+        """
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise BundleError(f"{where}: the contract is no JSON document ({error}).") from None
+        if not isinstance(document, dict):
+            raise BundleError(f"{where}: the contract must be a JSON object, found {type(document).__name__}.")
+        version = document.get("contract_version")
+        if not isinstance(version, str) or version.split(".")[0] != CONTRACT_VERSION.split(".")[0]:
+            raise BundleError(
+                f"{where}: contract version {version!r} cannot be read by this lineside, which reads "
+                f"{CONTRACT_VERSION}. Install the lineside that wrote the bundle, or train again."
+            )
+        return _build(cls, document, where)
+
+    def reasons(self, gate: int) -> tuple[str, ...]:
+        """Names of the bits that are set in `gate`, in the contract's order."""
+        return tuple(name for bit, name in enumerate(self.gate_bits) if gate >> bit & 1)
+
+
+_T = TypeVar("_T")
+
+
+def _build(kind: type[_T], document: Mapping[str, Any], where: str) -> _T:
+    """Make a dataclass from a JSON object, checking every field's presence and type."""
+    hints = get_type_hints(kind)
+    unknown = sorted(set(document) - set(hints))
+    if unknown:
+        raise BundleError(f"{where}: unknown field {unknown[0]!r} in the contract.")
+    values: dict[str, Any] = {}
+    for name, hint in hints.items():
+        if name not in document:
+            raise BundleError(f"{where}: the contract lacks the field {name!r}.")
+        values[name] = _value(hint, document[name], f"{where}: {name}")
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """Check one JSON value against one type hint and return it in that type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(cast(type[Any], hint), value, where)
+    if origin is Literal and value in arguments:
+        return value
+    if origin in (Union, types.UnionType):
+        return None if value is None else _value(arguments[0], value, where)
+    if origin is tuple and isinstance(value, list):
+        if arguments[-1] is Ellipsis:
+            return tuple(_value(arguments[0], item, where) for item in value)
+        if len(value) == len(arguments):
+            return tuple(_value(kind, item, where) for kind, item in zip(arguments, value, strict=True))
+    if origin is Mapping and isinstance(value, dict):
+        return {str(key): _value(arguments[1], item, where) for key, item in value.items()}
+    if origin is dict and isinstance(value, dict):
+        return value
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise BundleError(f"{where}: expected {getattr(hint, '__name__', hint)} in the contract, found {value!r}.")
+
+
+def depth_rule(bit_depth: int) -> str:
+    """Return the rule of `to_uint8` in words, for the contract."""
+    if bit_depth == 8:
+        return "uint8 samples are taken as they are"
+    top = 2**bit_depth - 1
+    return f"uint8 = (min(sample, {top}) * 255 + {top // 2}) // {top}, in integers"
+
+
+def to_uint8(samples: npt.NDArray[np.generic], bit_depth: int) -> npt.NDArray[np.uint8]:
+    """Reduce camera samples to uint8 by the contract's rule.
+
+    Parameters
+    ----------
+    samples : ndarray of uint8 or uint16, any shape
+        Camera samples. uint8 is returned unchanged (the same array) when `bit_depth` is 8.
+    bit_depth : int
+        Declared bits per sample, one of 8, 10, 12, 14, 16. It is never guessed from the samples.
+
+    Returns
+    -------
+    ndarray of uint8, same shape
+        ``(min(v, top) * 255 + top // 2) // top`` with ``top = 2**bit_depth - 1``: the nearest of 256 equal steps.
+
+    Raises
+    ------
+    FrameError
+        When the sample type does not fit the bit depth.
+    """
+    if bit_depth == 8 and samples.dtype == np.uint8:
+        return cast("npt.NDArray[np.uint8]", samples)
+    if bit_depth > 8 and samples.dtype == np.uint16:
+        top = 2**bit_depth - 1
+        wide = np.minimum(samples, np.uint16(top)).astype(np.uint32)
+        reduced: npt.NDArray[np.uint8] = ((wide * 255 + top // 2) // top).astype(np.uint8)
+        return reduced
+    needed = "uint8" if bit_depth == 8 else "uint16"
+    raise FrameError(
+        f"Samples are {samples.dtype}, but a bit depth of {bit_depth} needs {needed}: "
+        "set capture.bit_depth in the recipe to what the camera delivers, or convert the frame."
+    )

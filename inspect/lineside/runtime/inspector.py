@@ -1,0 +1,217 @@
+"""A bundle, ready to judge frames: one ONNX Runtime session and the contract that says what its outputs mean."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, OUTPUTS, Contract, Verdict, to_uint8
+from lineside.errors import BundleError, FrameError
+from lineside.runtime.bundle import load_bundle, metadata_contract
+from lineside.runtime.result import Result
+
+Outputs = dict[str, npt.NDArray[np.generic]]
+
+
+class Inspector:
+    """Judges frames with one bundle. Safe to share between threads.
+
+    Parameters
+    ----------
+    model : str or Path
+        Bundle folder; or a ``.onnx`` file, then with `sha256` or `unverified`.
+    color : {"rgb", "bgr"}
+        Order of the channels in the frames that you give; OpenCV reads BGR. Of no effect on a grey camera's frames.
+    threads : int
+        ONNX Runtime's threads inside one frame. One, and several workers, is faster than several.
+    threshold_ng, threshold_review : float, optional
+        Override the bundle's thresholds. What the contract says of their guarantee then no longer holds.
+    sha256, unverified
+        See `lineside.runtime.load_bundle`.
+
+    Raises
+    ------
+    BundleError
+        When the bundle was altered, is incomplete, or its graph does not follow the contract.
+    UsageError
+        When there is no bundle at `model`.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        color: Literal["rgb", "bgr"] = "rgb",
+        threads: int = 1,
+        threshold_ng: float | None = None,
+        threshold_review: float | None = None,
+        sha256: str | None = None,
+        unverified: bool = False,
+    ) -> None:
+        if color not in ("rgb", "bgr"):
+            raise FrameError(f"color must be 'rgb' or 'bgr', found {color!r}.")
+        bundle = load_bundle(model, sha256=sha256, unverified=unverified)
+        self.path = bundle.path
+        self.model_sha256 = bundle.model_sha256
+        self._session = open_session(bundle.model, str(bundle.path), threads)
+        embedded = metadata_contract(self._session.get_modelmeta().custom_metadata_map, str(bundle.path))
+        if bundle.contract is not None and bundle.contract != embedded:
+            raise BundleError(f"{bundle.path}: contract.json and the contract inside model.onnx differ.")
+        self.contract: Contract = embedded
+        _check_signature(self._session, str(bundle.path))
+        self._bgr = color == "bgr"
+        self._thresholds = _overrides(threshold_ng, threshold_review)
+        self._recipe_id = f"{self.contract.part}@{self.contract.recipe_sha256[:12]}"
+
+    def inspect(self, frame: npt.NDArray[np.generic]) -> Result:
+        """Judge one frame.
+
+        Parameters
+        ----------
+        frame : ndarray [H, W, C], or [H, W] where the contract has one channel
+            uint8, or uint16 where the contract's bit depth is above 8. It is not changed.
+
+        Raises
+        ------
+        FrameError
+            When type, rank, size or channels do not fit the contract.
+        """
+        if not isinstance(frame, np.ndarray):
+            raise FrameError(f"A frame must be a numpy array, found {type(frame).__name__}.")
+        if frame.ndim == 2:
+            frame = frame[:, :, None]
+        if frame.ndim != 3:
+            raise FrameError(
+                f"A frame must be [H, W, {self.contract.frame.channels}], found an array of shape {frame.shape}. "
+                "For several frames at once use inspect_batch."
+            )
+        return self.inspect_batch(frame[None])[0]
+
+    def inspect_batch(self, frames: npt.NDArray[np.generic]) -> list[Result]:
+        """Judge frames of one size together.
+
+        Parameters
+        ----------
+        frames : ndarray [N, H, W, C]
+            As in `inspect`, N ≥ 1.
+
+        Returns
+        -------
+        list of Result
+            In the order of the frames; `duration_ms` is the batch's time divided by N.
+        """
+        outputs, seconds = self._run(frames)
+        height, width = frames.shape[1:3]
+        duration_ms = 1000.0 * seconds / len(frames)
+        now = datetime.now(UTC)
+        return [self._result(outputs, i, (width, height), duration_ms, now) for i in range(len(frames))]
+
+    def outputs(self, frames: npt.NDArray[np.generic]) -> Outputs:
+        """Return every raw output of the graph by name, for frames [N, H, W, C]."""
+        return self._run(frames)[0]
+
+    def _run(self, frames: npt.NDArray[np.generic]) -> tuple[Outputs, float]:
+        feed = self._checked(frames)
+        start = time.perf_counter()
+        values = self._session.run(OUTPUTS, {INPUT_FRAME: feed, **self._thresholds})
+        seconds = time.perf_counter() - start
+        for value in values:
+            value.flags.writeable = False
+        return dict(zip(OUTPUTS, values, strict=True)), seconds
+
+    def _checked(self, frames: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+        spec = self.contract.frame
+        if not isinstance(frames, np.ndarray) or frames.ndim != 4 or 0 in frames.shape:
+            shape = getattr(frames, "shape", type(frames).__name__)
+            raise FrameError(f"Frames must be a non-empty array [N, H, W, {spec.channels}], found {shape}.")
+        if frames.shape[3] != spec.channels:
+            raise FrameError(
+                f"Frames have {frames.shape[3]} channels, this bundle was trained on {spec.channels} "
+                f"({'grey' if spec.channels == 1 else 'red, green, blue'})."
+            )
+        samples = to_uint8(frames, spec.bit_depth)
+        if self._bgr and spec.channels == 3:
+            samples = samples[..., ::-1]
+        return np.ascontiguousarray(samples)
+
+    def _result(
+        self, outputs: Outputs, i: int, frame_wh: tuple[int, int], duration_ms: float, created: datetime
+    ) -> Result:
+        contract = self.contract
+        gate = int(outputs["gate"][i])
+        return Result(
+            verdict=Verdict(int(outputs["verdict"][i])),
+            score=float(outputs["score"][i]),
+            reasons=contract.reasons(gate),
+            defect_class=_class_name(int(outputs["defect_class"][i]), contract.class_names),
+            anomaly_map=outputs["anomaly_map"][i],
+            pose=outputs["pose"][i],
+            transform=outputs["transform"][i],
+            gate=gate,
+            quality=_named(contract.quality_names, outputs["quality"][i]),
+            class_prob=_named(contract.class_names, outputs["class_prob"][i]),
+            embedding=outputs["embedding"][i],
+            duration_ms=duration_ms,
+            frame_wh=frame_wh,
+            created=created,
+            recipe_id=self._recipe_id,
+        )
+
+
+def open_session(model: bytes, where: str, threads: int = 1) -> ort.InferenceSession:
+    """Open an ONNX Runtime session on the CPU.
+
+    Parameters
+    ----------
+    model : bytes
+        The serialised model.
+    where : str
+        Where it came from, for the error message.
+    threads : int
+        Threads inside one operator.
+
+    Raises
+    ------
+    BundleError
+        When ONNX Runtime cannot load the bytes.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root
+        raise BundleError(f"{where}: ONNX Runtime cannot load the model ({str(error).splitlines()[0]}).") from None
+
+
+def _check_signature(session: ort.InferenceSession, where: str) -> None:
+    inputs = {i.name for i in session.get_inputs()}
+    outputs = {o.name for o in session.get_outputs()}
+    missing = sorted(({INPUT_FRAME} - inputs) | (set(OUTPUTS) - outputs))
+    if missing:
+        raise BundleError(f"{where}: the graph lacks {', '.join(missing)}; it does not follow the contract.")
+
+
+def _overrides(ng: float | None, review: float | None) -> dict[str, npt.NDArray[np.float32]]:
+    given = {"threshold_ng": ng, "threshold_review": review}
+    for name, value in given.items():
+        if value is not None and not np.isfinite(value):
+            raise FrameError(f"{name} must be a finite number, found {value}.")
+    return {name: np.array([value], np.float32) for name, value in given.items() if value is not None}
+
+
+def _class_name(index: int, names: tuple[str, ...]) -> str | None:
+    if index == NO_DEFECT_CLASS:
+        return None
+    return names[index] if index >= 0 else "unknown"
+
+
+def _named(names: tuple[str, ...], values: npt.NDArray[np.generic]) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

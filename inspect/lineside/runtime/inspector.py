@@ -13,6 +13,7 @@ from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, OUTPUTS, Contract, V
 from lineside.errors import BundleError, FrameError
 from lineside.runtime.bundle import load_bundle, metadata_contract
 from lineside.runtime.result import Result
+from lineside.session import open_session
 
 Outputs = dict[str, npt.NDArray[np.generic]]
 
@@ -160,35 +161,6 @@ class Inspector:
             created=created,
             recipe_id=self._recipe_id,
         )
-
-
-def open_session(model: bytes, where: str, threads: int = 1) -> ort.InferenceSession:
-    """Open an ONNX Runtime session on the CPU.
-
-    Parameters
-    ----------
-    model : bytes
-        The serialised model.
-    where : str
-        Where it came from, for the error message.
-    threads : int
-        Threads inside one operator.
-
-    Raises
-    ------
-    BundleError
-        When ONNX Runtime cannot load the bytes.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root
-        raise BundleError(f"{where}: ONNX Runtime cannot load the model ({str(error).splitlines()[0]}).") from None
 
 
 def _check_signature(session: ort.InferenceSession, where: str) -> None:

@@ -1,0 +1,1 @@
+"""Cross-fitting, thresholds and what they are worth."""

@@ -1,0 +1,149 @@
+"""Proof that the deployed graph is the evaluated graph, frame by frame, before it is written.
+
+The assembled graph runs on every frame that was calibrated on, on disturbed copies of them with synthetic defects, and
+on every other image of the recipe. Its score must equal that of a slow, independent reference of the head on the same
+ONNX Runtime features, and its verdict that of the reference and of the score the training recorded. One verdict that
+differs refuses the export: a graph that is nearly right is not.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.contract import INPUT_FRAME, Threshold, Verdict
+from lineside.errors import ParityError
+from lineside.graph.run import Graph, parallel
+from lineside.transfer.head import Features, HeadShape, HeadValues
+
+Pixels = npt.NDArray[np.uint8]
+Doubles = npt.NDArray[np.float64]
+Kind = Literal["calibration", "disturbed", "train", "test"]
+TOLERANCE_REL = 1e-3
+
+
+@dataclass(frozen=True)
+class ParityCase:
+    """One frame to prove; `load` gives its pixels [H, W, C] when they are needed."""
+
+    name: str
+    kind: Kind
+    label: str
+    load: Callable[[], Pixels]
+
+
+@dataclass(frozen=True)
+class ParityRecord:
+    """What the assembled graph said of one frame, and the reference beside it."""
+
+    name: str
+    kind: Kind
+    label: str
+    score: float
+    verdict: str
+    gate: int
+    reference_score: float
+    difference_rel: float
+
+
+def prove_parity(
+    graph: Graph,
+    reference: Callable[[Pixels], float],
+    threshold_ng: Threshold,
+    threshold_review: Threshold,
+    cases: Iterable[ParityCase],
+    done: Callable[[], None],
+) -> tuple[ParityRecord, ...]:
+    """Compare the assembled graph with the reference on every case.
+
+    Parameters
+    ----------
+    graph : Graph
+        The assembled graph, as it will be written.
+    reference : callable
+        Frame [H, W, C] -> score by another way than the graph's.
+    threshold_ng, threshold_review : Threshold
+        As recorded; the graph carries its own copies.
+    cases : iterable of ParityCase
+    done : callable
+        Called after each case, for the progress bar.
+
+    Raises
+    ------
+    ParityError
+        At the first score off by more than 1e-3 of itself, or the first verdict that differs.
+    """
+
+    def one(case: ParityCase) -> ParityRecord:
+        frame = case.load()
+        out = graph({INPUT_FRAME: frame[None]}, ("score", "verdict", "gate"))
+        score, gate = float(out["score"][0]), int(out["gate"][0])
+        verdict = Verdict(int(out["verdict"][0]))
+        expected = reference(frame)
+        difference = abs(score - expected) / max(abs(expected), 1e-9)
+        wanted = decide(expected, gate, threshold_ng.value, threshold_review.value)
+        if not np.isfinite(score) or difference > TOLERANCE_REL or wanted != verdict:
+            raise ParityError(
+                f"{case.name} ({case.kind}): the assembled graph says {verdict.name} with score {score:.6g}, the "
+                f"reference {wanted.name} with {expected:.6g} at a threshold of {threshold_ng.value:.6g}. Nothing was "
+                "exported. This is a fault of lineside or of the installed ONNX Runtime: please report it with "
+                "both versions."
+            )
+        done()
+        return ParityRecord(case.name, case.kind, case.label, score, verdict.name, gate, expected, difference)
+
+    return tuple(parallel(one, cases))
+
+
+def decide(score: float, gate: int, threshold_ng: float, threshold_review: float) -> Verdict:
+    """Return the verdict that the contract demands."""
+    if gate:
+        return Verdict.NO_CALL
+    if score > threshold_ng:
+        return Verdict.NG
+    return Verdict.REVIEW if score > threshold_review else Verdict.OK
+
+
+def reference_score(shape: HeadShape, values: HeadValues, features: Features) -> float:
+    """Score one frame in plain NumPy and double precision, step by step as the head is defined.
+
+    Parameters
+    ----------
+    shape : HeadShape
+    values : HeadValues
+    features : mapping of stride to ndarray [1, channels, h, w]
+    """
+    total: Doubles = np.zeros((shape.dimensions, *shape.grid_hw))
+    for stride, projection in zip(shape.strides, values.projections, strict=True):
+        tap = features[stride][0].astype(np.float64)
+        total += _enlarge(_mean_3x3(np.einsum("dc,chw->dhw", projection[:, :, 0, 0], tap)), shape.grid_hw)
+    patches = total.reshape(shape.dimensions, -1).T  # [P, d]
+    memory = values.memory.astype(np.float64)
+    squared = (patches**2).sum(axis=1)[:, None] + (memory**2).sum(axis=1) - 2.0 * patches @ memory.T  # [P, M]
+    nearest = squared.min(axis=1).clip(min=0.0)
+    return float(np.sort(np.sqrt(nearest))[-shape.top_count :].mean())
+
+
+def _mean_3x3(planes: Doubles) -> Doubles:
+    """Average over 3×3 neighbours, over fewer at the border."""
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)))
+    ones = np.pad(np.ones(planes.shape[1:]), 1)
+    height, width = planes.shape[1:]
+    shifts: Sequence[tuple[int, int]] = [(y, x) for y in range(3) for x in range(3)]
+    total = sum(padded[:, y : y + height, x : x + width] for y, x in shifts)
+    count = sum(ones[y : y + height, x : x + width] for y, x in shifts)
+    return np.asarray(total / count, np.float64)
+
+
+def _enlarge(planes: Doubles, grid_hw: tuple[int, int]) -> Doubles:
+    """Bilinear, pixel centres at half pixels, the border repeated: the Resize of the head, written out."""
+    for axis, size in ((1, grid_hw[0]), (2, grid_hw[1])):
+        old = planes.shape[axis]
+        place = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
+        low = np.floor(place).astype(int)
+        high = np.minimum(low + 1, old - 1)
+        share = (place - low).reshape([-1 if a == axis else 1 for a in range(3)])
+        planes = np.take(planes, low, axis) * (1 - share) + np.take(planes, high, axis) * share
+    return planes

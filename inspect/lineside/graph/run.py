@@ -27,12 +27,13 @@ class Graph:
 
     Parameters
     ----------
-    model : onnx.ModelProto
-        Any model; it is serialised once.
+    model : onnx.ModelProto or bytes
+        Any model; bytes are taken as they are.
     """
 
-    def __init__(self, model: "onnx.ModelProto") -> None:
-        self._session = open_session(model.SerializeToString(), "the exported graph")
+    def __init__(self, model: "onnx.ModelProto | bytes") -> None:
+        content = model if isinstance(model, bytes) else model.SerializeToString()
+        self._session = open_session(content, "the exported graph")
         self.outputs = tuple(o.name for o in self._session.get_outputs())
 
     def __call__(self, feed: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:

@@ -4,13 +4,14 @@ Exported before anything is fitted on its outputs: whatever the export changes i
 them (design: the graph comes first).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from lineside.graph.join import fix_input, select_outputs
 from lineside.graph.onnx_export import export_module
 from lineside.graph.run import Graph, parallel
 
@@ -37,23 +38,36 @@ class Trunk:
         Inputs ``frame`` and ``golden_level``; outputs the front's, then one for each tap.
     graph : Graph
         The same, in ONNX Runtime.
+    level_graph : Graph
+        What of it gives the frame's mean level.
     taps : tuple of str
         Names of the tap outputs; none where the front stands alone.
     """
 
     model: "onnx.ModelProto"
     graph: Graph
+    level_graph: Graph
     taps: tuple[str, ...]
 
     def run(self, frame: Frames, golden_level: float, outputs: Sequence[str]) -> Arrays:
         """Run one frame [H, W, C]; the outputs keep their batch dimension of 1."""
-        return self.graph(
-            {"frame": frame[None], GOLDEN_LEVEL: np.array([golden_level], np.float32)}, outputs
-        )
+        return self.graph({"frame": frame[None], GOLDEN_LEVEL: np.array([golden_level], np.float32)}, outputs)
 
-    def stack(self, frames: Iterable[Frames], golden_level: float, outputs: Sequence[str]) -> Arrays:
-        """Run many frames, each by itself, and stack every output: name -> [n, ...]."""
-        rows = list(parallel(lambda frame: self.run(frame, golden_level, outputs), frames))
+    def mean_level(self, frame: Frames) -> float:
+        """Mean grey level of a frame [H, W, C], 0 to 255, as the front measures it."""
+        return float(self.level_graph({"frame": frame[None]})["quality"][0, 0])
+
+    def stack(
+        self, frames: Iterable[Frames], golden_level: float, outputs: Sequence[str], done: Callable[[], None]
+    ) -> Arrays:
+        """Run many frames, each by itself, and stack every output: name -> [n, ...]; `done` is called for each."""
+
+        def one(frame: Frames) -> Arrays:
+            row = self.run(frame, golden_level, outputs)
+            done()
+            return row
+
+        rows = list(parallel(one, frames))
         return {name: np.concatenate([row[name] for row in rows]) for name in outputs}
 
 
@@ -78,7 +92,9 @@ def export_trunk(front: "Front", backbone: "torch.nn.Module | None", taps: Seque
     model = export_module(
         _front_and_trunk(front, backbone), inputs, (*FRONT_OUTPUTS, *taps), {"frame": {0: "N", 1: "H", 2: "W"}}
     )
-    return Trunk(model, Graph(model), tuple(taps))
+    level_model = select_outputs(model, ("quality",))
+    fix_input(level_model, GOLDEN_LEVEL, np.array([128.0], np.float32))
+    return Trunk(model, Graph(model), Graph(level_model), tuple(taps))
 
 
 def _front_and_trunk(front: "Front", backbone: "torch.nn.Module | None") -> "torch.nn.Module":

@@ -10,6 +10,7 @@ from lineside.errors import BundleError, FrameError, LinesideError, StorageError
 from lineside.runtime.bundle import Bundle, load_bundle
 from lineside.runtime.inspector import Inspector
 from lineside.runtime.result import Result
+from lineside.runtime.verify import Verification, verify_bundle
 
 __all__ = [
     "Bundle",
@@ -21,5 +22,7 @@ __all__ = [
     "Result",
     "StorageError",
     "Verdict",
+    "Verification",
     "load_bundle",
+    "verify_bundle",
 ]

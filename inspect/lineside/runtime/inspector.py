@@ -111,7 +111,7 @@ class Inspector:
         now = datetime.now(UTC)
         return [self._result(outputs, i, (width, height), duration_ms, now) for i in range(len(frames))]
 
-    def outputs(self, frames: npt.NDArray[np.generic]) -> Outputs:
+    def raw_outputs(self, frames: npt.NDArray[np.generic]) -> Outputs:
         """Return every raw output of the graph by name, for frames [N, H, W, C]."""
         return self._run(frames)[0]
 

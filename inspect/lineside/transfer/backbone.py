@@ -99,18 +99,21 @@ def lite0_weights() -> Path:
     return path
 
 
-def write_local_dir(folder: Path) -> Path:
-    """Write the embedded backbone as the folder that timm and anomalib take as ``local-dir:``; return the folder."""
+def write_local_dir(name: str, folder: Path) -> Path:
+    """Write ``lite0`` or ``timm:<model>`` as the folder that timm and anomalib take as ``local-dir:``; return it."""
+    import timm
     from safetensors.torch import save_file
 
+    if name == "lite0":
+        architecture, state = LITE0_ARCHITECTURE, _lite0_state()
+        config: dict[str, Any] = {"mean": LITE0_MEAN, "std": LITE0_STD, "license": "apache-2.0", "num_classes": 1000}
+    else:
+        model = timm.create_model(name.removeprefix("timm:"), pretrained=True)
+        architecture, state, config = model.pretrained_cfg["architecture"], model.state_dict(), model.pretrained_cfg
     folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "architecture": LITE0_ARCHITECTURE,
-        "num_classes": 1000,
-        "pretrained_cfg": {"mean": LITE0_MEAN, "std": LITE0_STD, "license": "apache-2.0", "num_classes": 1000},
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    save_file({key: value.contiguous() for key, value in _lite0_state().items()}, folder / "model.safetensors")
+    document = {"architecture": architecture, "num_classes": config["num_classes"], "pretrained_cfg": config}
+    (folder / "config.json").write_text(json.dumps(document))
+    save_file({key: value.contiguous() for key, value in state.items()}, folder / "model.safetensors")
     return folder
 
 
@@ -130,7 +133,7 @@ def _lite0_state() -> "dict[str, torch.Tensor]":
 
 
 def _lite0_module(taps: Sequence[int]) -> "torch.nn.Module":
-    module = _create(LITE0_ARCHITECTURE, taps)
+    module: torch.nn.Module = _create(LITE0_ARCHITECTURE, taps)
     state = _lite0_state()
     module.load_state_dict({key: state[key] for key in module.state_dict()})
     return module
@@ -187,9 +190,7 @@ def _create(model: str, taps: Sequence[int], *, pretrained: bool = False) -> Any
     """Build a trunk whose outputs are the wanted strides."""
     import timm
 
-    probe = timm.create_model(
-        model if not model.startswith("local-dir:") else model, pretrained=False, features_only=True
-    )
+    probe = timm.create_model(model, pretrained=False, features_only=True)
     strides = list(probe.feature_info.reduction())
     missing = [tap for tap in taps if tap not in strides]
     if missing:

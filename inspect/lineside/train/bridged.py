@@ -1,0 +1,127 @@
+"""anomalib's models as a method: our front before them, our thresholds behind them, one graph."""
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lineside.contract import Component, Fitted
+from lineside.graph.onnx_export import export_module
+from lineside.graph.run import Graph, parallel
+from lineside.graph.trunk import GOLDEN_LEVEL, Trunk, export_trunk
+from lineside.normalise.front import Front
+from lineside.normalise.golden import golden_level
+from lineside.recipe import LoadedRecipe
+from lineside.train.images import References
+from lineside.train.method import FittedHead, Floats, Pixels
+from lineside.train.progress import Journal
+from lineside.train.setup import frame_levels, front_settings
+from lineside.transfer.backbone import load_backbone, write_local_dir
+from lineside.transfer.bridge import BridgedModel, BridgeSpec, fit_anomalib
+from lineside.transfer.bridge_catalog import LICENCE, resolve_model
+from lineside.transfer.head import HEAD_OUTPUTS
+
+THUMBNAIL = 4
+
+
+class BridgedHead(nn.Module):
+    """An anomalib model as a head of our graph: working tensor in; score, map and embedding out."""
+
+    def __init__(self, model: BridgedModel, map_wh: tuple[int, int]) -> None:
+        super().__init__()
+        self.model = model
+        self.map_wh = map_wh
+
+    def forward(self, working: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return score [N], anomaly_map [N, h, w], embedding [N, 48]."""
+        score, anomaly_map = self.model(working)
+        width, height = self.map_wh
+        full = F.adaptive_avg_pool2d(anomaly_map[:, None], (height, width))[:, 0]
+        return score, full, F.adaptive_avg_pool2d(working, THUMBNAIL).flatten(1)
+
+
+class BridgedMethod:
+    """Front exported alone; the model is trained on the working tensors that it computes. See `Method`."""
+
+    prefers_holdout = True
+
+    def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
+        recipe, transfer = loaded.recipe, loaded.recipe.transfer
+        self._known = resolve_model(transfer.method.removeprefix("anomalib."))
+        journal.stage("backbone")
+        backbone = load_backbone(transfer.backbone, transfer.taps, transfer.licences, Path(loaded.folder))
+        front = Front(front_settings(recipe, references.reader.channels, backbone.mean, backbone.std))
+        journal.stage("export of front")
+        self.trunk: Trunk = export_trunk(front, None, ())
+        width, height = recipe.normalise.working_wh
+        self.map_wh = (width // 4, height // 4)
+        self.embedding = f"working image reduced to {THUMBNAIL}×{THUMBNAIL} cells of red, green, blue"
+        method = Component("method", transfer.method, f"PyPI: {transfer.method.split('.')[0]}", LICENCE, "")
+        self.components = (*backbone.components, method)
+        again = "fitted on none of the parts that the threshold comes from"
+        self.fitted = (Fitted("golden mean level", again), Fitted(transfer.method, again))
+        self._loaded, self._references, self._journal = loaded, references, journal
+        journal.stage("light", len(references.samples))
+        self._levels = frame_levels(self.trunk, references, journal)
+        self._working: dict[float, Floats] = {}
+
+    def fit(self, positions: Sequence[int]) -> FittedHead:
+        """Train the model on these good frames, by anomalib's own Engine."""
+        level = golden_level([self._levels[i] for i in positions])
+        working = self._working_at(level)
+        self._journal.stage(f"training {self._loaded.recipe.transfer.method} on {len(positions)} frames")
+        with tempfile.TemporaryDirectory(prefix="lineside-") as folder:
+            rows = self._references.rows(positions, with_copies=True)
+            model = fit_anomalib(self._spec(Path(folder)), working[rows])
+        head = BridgedHead(model, self.map_wh)
+        exported = export_module(head, {"working": torch.from_numpy(working[:2])}, HEAD_OUTPUTS, {"working": {0: "N"}})
+        constants: dict[str, npt.NDArray[np.generic]] = {GOLDEN_LEVEL: np.array([level], np.float32)}
+        return FittedHead(
+            model=exported,
+            constants=constants,
+            score=partial(self._score, Graph(exported), level),
+            reference=partial(self._reference, model, level),
+        )
+
+    def _spec(self, folder: Path) -> BridgeSpec:
+        transfer = self._loaded.recipe.transfer
+        return BridgeSpec(
+            model=self._known.name,
+            backbone_folder=self._backbone_folder(folder),
+            options=transfer.options,
+            weights=self._loaded.resolve(transfer.weights) if transfer.weights else None,
+            reference_images=self._loaded.resolve(transfer.reference_images) if transfer.reference_images else None,
+            seed=self._loaded.recipe.seed,
+        )
+
+    def _backbone_folder(self, folder: Path) -> Path:
+        name = self._loaded.recipe.transfer.backbone
+        if name.startswith("local-dir:"):
+            return self._loaded.resolve(name.removeprefix("local-dir:"))
+        return write_local_dir(name, folder / "backbone")
+
+    def _score(self, graph: Graph, level: float, positions: Sequence[int]) -> Floats:
+        working = self._working_at(level)
+        rows = self._references.rows(positions, with_copies=False).tolist()
+        scores = parallel(lambda row: float(graph({"working": working[row : row + 1]}, ("score",))["score"][0]), rows)
+        return np.array(list(scores), np.float32)
+
+    def _reference(self, model: BridgedModel, level: float, frame: Pixels) -> float:
+        working = self.trunk.run(frame, level, ("working",))["working"]
+        with torch.inference_mode():
+            return float(model(torch.from_numpy(working))[0][0])
+
+    def _working_at(self, level: float) -> Floats:
+        if level not in self._working:
+            count = len(self._references.samples) * self._references.rows_per_frame
+            self._journal.stage(f"working images (golden level {level:g})", count)
+            frames = self._references.frames()
+            stacked = self.trunk.stack(frames, level, ("working",), self._journal.step)
+            self._working[level] = stacked["working"].astype(np.float32, copy=False)
+        return self._working[level]

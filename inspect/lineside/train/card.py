@@ -1,0 +1,104 @@
+"""The model card: what a model is for, what it was made of, what is known of it, and what is not.
+
+The headings follow Mitchell et al., "Model Cards for Model Reporting" (2019).
+"""
+
+from collections.abc import Iterator
+
+from lineside.contract import Contract
+from lineside.train.record import Evaluation, TrainingRecord
+
+
+def card(record: TrainingRecord) -> str:
+    """Return ``card.md``."""
+    return "\n".join(_lines(record)) + "\n"
+
+
+def _lines(record: TrainingRecord) -> Iterator[str]:
+    contract = record.contract
+    yield f"# {contract.part}: model card"
+    yield ""
+    yield "## Intended use"
+    yield ""
+    yield (
+        f"Tells good parts of `{contract.part}` from anomalous ones in frames of the camera set-up that the training "
+        "images were taken with. It was shown good parts only; it does not name defects."
+    )
+    yield ""
+    yield f"- Input: {_frame_words(contract)}, any size; reduced to {_size(contract.working_wh)} inside the graph."
+    yield f"- Recipe `{contract.recipe_sha256[:12]}`, images `{contract.data_sha256[:12]}`, " + (
+        f"model.onnx `{record.model_sha256[:12]}` ({record.model_bytes / 1e6:.1f} MB)."
+    )
+    yield ""
+    yield "## Threshold and what it is worth"
+    yield ""
+    limit = contract.threshold_ng
+    yield f"NG when score > {limit.value:.6g} ({limit.rule})."
+    yield ""
+    yield f"**{limit.kind.capitalize()}.** {limit.statement}"
+    yield ""
+    yield from _evaluation(record.evaluation)
+    yield "## Training data"
+    yield ""
+    for name, count in contract.image_counts.items():
+        yield f"- {name}: {count}"
+    yield ""
+    yield "Fitted on images, and how the calibration scores were kept honest:"
+    yield ""
+    for item in contract.fitted:
+        yield f"- {item.what}: {item.crossfit}"
+    yield ""
+    yield "## Parts that others made"
+    yield ""
+    yield "| role | name | source | licence | SHA-256 |"
+    yield "|---|---|---|---|---|"
+    for part in contract.components:
+        yield f"| {part.role} | {part.name} | {part.source} | {part.licence} | {part.sha256[:12] or '–'} |"
+    yield ""
+    yield "## Parity"
+    yield ""
+    yield (
+        f"The file in this folder was run on {record.parity_frames} frames (`parity.csv`) and compared with a slow "
+        f"reference: no verdict differed, scores by at most {record.parity_worst_rel:.0e} of themselves."
+    )
+    yield ""
+    yield "## Limits"
+    yield ""
+    yield "- Light and pose beyond those of the training images were not tested."
+    yield "- Only exposure is evened out and gated in this version; angle, shift, focus and shading are not."
+    yield "- A frame that shows something else than the part gets a verdict, most likely NG."
+    if not record.swap_vector and contract.frame.channels == 3:
+        yield "- No vector of this bundle changes its verdict when red and blue are swapped: the part is colourless."
+    yield ""
+    yield "## How it was trained"
+    yield ""
+    for decision in record.decisions:
+        yield f"- {decision}"
+    yield f"- Software: {', '.join(f'{name} {version}' for name, version in contract.software.items())}."
+
+
+def _evaluation(result: Evaluation) -> Iterator[str]:
+    yield "## Evaluation on the test images"
+    yield ""
+    if not result.good and not result.defective:
+        yield "There were none. Nothing is known of escapes."
+        yield ""
+        return
+    auroc = "not defined" if result.auroc is None else f"{result.auroc:.4f}"
+    yield f"- Image AUROC: {auroc} ({result.good} good, {result.defective} defective)"
+    yield f"- Overkill: {result.overkill} of {result.good} good called NG"
+    yield f"- Escapes: {result.escapes} of {result.defective} defective called OK"
+    for label, escaped, images in result.escapes_by_class:
+        yield f"  - {label}: {escaped} of {images}"
+    yield f"- No call: {result.no_call}"
+    yield ""
+
+
+def _frame_words(contract: Contract) -> str:
+    kind = "grey" if contract.frame.channels == 1 else "red, green, blue"
+    depth = "" if contract.frame.bit_depth == 8 else f" from {contract.frame.bit_depth}-bit samples"
+    return f"uint8 {kind}{depth}"
+
+
+def _size(wh: tuple[int, int]) -> str:
+    return f"{wh[0]}×{wh[1]} px"

@@ -30,17 +30,17 @@ def root(
     """Defect inspection on a production line: a few good images in, one ONNX file out."""
 
 
-def register() -> None:
-    """Add every command to the app."""
+def register(target: typer.Typer) -> None:
+    """Add every command, in the order in which a user meets them."""
     from lineside.cli import check, demo, inspect, new, train, verify
 
     for module in (new, check, train, inspect, verify, demo):
-        app.command(module.__name__.rsplit(".", 1)[-1])(module.command)
+        target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 
 def run() -> None:
     """Entry point of the console script."""
-    register()
+    register(app)
     try:
         app()
     except LinesideError as error:

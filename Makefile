@@ -1,0 +1,29 @@
+# Needs Python >= 3.11 and make; everything else is installed into .venv, once.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test fast lint clean
+
+demo: $(INSTALLED)  ## train the sample part, inspect its test images, print the verdicts
+	$(BIN)/lineside demo
+
+test: $(INSTALLED) lint  ## the whole suite, the slow end-to-end tests included
+	$(BIN)/python -m pytest
+
+fast: $(INSTALLED)  ## the fast core of the suite
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lineside needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv dist models inspections

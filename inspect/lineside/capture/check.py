@@ -1,0 +1,265 @@
+"""Whether a recipe's images are fit to train on, found out before any training.
+
+Every file is decoded once, as training decodes it, and only its numbers are kept, so that memory grows by 16 kB an
+image. What is wrong is collected rather than raised: a person with 2,000 images wants the whole list at once.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.capture import duplicates
+from lineside.capture.decode import decode_image
+from lineside.capture.findings import CheckReport, Likeness, Probe, Problem
+from lineside.capture.header import read_header
+from lineside.capture.masks import mask_problems
+from lineside.dataset import Dataset, Sample, load_dataset
+from lineside.errors import ImageError
+from lineside.image_files import read_content
+from lineside.recipe import LoadedRecipe, Recipe
+
+HOLDOUT_SHARE = 0.2
+"""Share of the good parts that `calibrate.crossfit: holdout` keeps out."""
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+
+class _Seen:
+    """What has been read so far: filled image by image, then only read."""
+
+    def __init__(self) -> None:
+        self.probes: dict[str, Probe] = {}
+        self.unreadable: dict[str, str] = {}
+        self.thumbs: dict[str, npt.NDArray[np.float32]] = {}
+        self.sigmas: list[float] = []
+        self.pixels: list[int] = []
+
+
+def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> CheckReport:
+    """Check a recipe's images.
+
+    Parameters
+    ----------
+    loaded : LoadedRecipe
+        A recipe that was read without error.
+    progress : callable, optional
+        Called after each image.
+
+    Raises
+    ------
+    ImageError
+        When the folder has no known layout or no good images.
+    RecipeError
+        When `capture.group` puts one part on both sides of the split.
+    """
+    recipe, dataset = loaded.recipe, load_dataset(loaded)
+    seen = _Seen()
+    for number, sample in enumerate(dataset.samples, 1):
+        _look(sample, recipe, seen)
+        if progress:
+            progress(number, len(dataset.samples))
+    channels = _frame_channels(recipe, dataset, seen.probes)
+    if recipe.capture.color == "auto" and channels == 1:
+        _refuse_colour(dataset, recipe, seen)
+    likeness = _likeness(dataset, seen)
+    goods = [s for s in dataset.select("train", good=True) if s.name in seen.probes]
+    groups = len({s.group for s in goods})
+    problems = [
+        *_unreadable(seen.unreadable, len(dataset.samples)),
+        *_empty_folders(dataset),
+        *_enough(recipe, groups),
+        *_mixed(seen.probes, goods, recipe),
+        *_copies(dataset, seen.probes),
+        *_near(likeness),
+        *mask_problems(dataset, seen.probes),
+    ]
+    sizes = Counter(_size(p) for p in seen.probes.values())
+    kinds = Counter("mono" if p.channels == 1 else "rgb" for p in seen.probes.values())
+    return CheckReport(
+        part=recipe.part,
+        recipe=str(loaded.file),
+        layout=dataset.layout,
+        counts=dataset.counts(),
+        masks=dict(Counter(f"{s.split}/{s.label}" for s in dataset.samples if s.mask)),
+        sizes=dict(sizes.most_common()),
+        frame_channels=channels,
+        file_channels=dict(kinds.most_common()),
+        bit_depth=recipe.capture.bit_depth,
+        groups=groups,
+        likeness=likeness,
+        problems=tuple(sorted(problems, key=lambda p: p.severity)),
+    )
+
+
+def _look(sample: Sample, recipe: Recipe, seen: _Seen) -> None:
+    """Read one image and keep its numbers, or why it cannot be read."""
+    wanted: Literal[1] | None = 1 if recipe.capture.color == "mono" else None
+    try:
+        content = read_content(sample.path)
+        image = decode_image(content, sample.path, channels=wanted, bit_depth=recipe.capture.bit_depth)
+    except ImageError as error:
+        seen.unreadable[sample.name] = error.message.removeprefix(f"{sample.path}: ")
+        return
+    height, width, _ = image.shape
+    pixels = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
+    channels = read_header(content).channels
+    seen.probes[sample.name] = Probe((width, height), channels, hashlib.sha256(content).hexdigest(), pixels)
+    grey = duplicates.to_grey(image)
+    seen.thumbs[sample.name] = duplicates.thumbnail(grey)
+    if sample.split == "train" and sample.is_good:
+        seen.sigmas.append(duplicates.noise_sigma(grey))
+        seen.pixels.append(width * height)
+
+
+def _frame_channels(recipe: Recipe, dataset: Dataset, probes: Mapping[str, Probe]) -> Literal[1, 3]:
+    if recipe.capture.color != "auto":
+        return 1 if recipe.capture.color == "mono" else 3
+    goods = [probes[s.name].channels for s in dataset.select("train", good=True) if s.name in probes]
+    return 1 if goods and all(channels == 1 for channels in goods) else 3
+
+
+def _refuse_colour(dataset: Dataset, recipe: Recipe, seen: _Seen) -> None:
+    """Find colour files among the rest once the good ones have said that frames are grey."""
+    for sample in dataset.samples:
+        if sample.name in seen.probes and seen.probes[sample.name].channels == 3:
+            try:
+                decode_image(read_content(sample.path), sample.path, channels=1, bit_depth=recipe.capture.bit_depth)
+            except ImageError as error:
+                seen.unreadable[sample.name] = error.message.removeprefix(f"{sample.path}: ")
+                del seen.probes[sample.name], seen.thumbs[sample.name]
+
+
+def _unreadable(unreadable: Mapping[str, str], total: int) -> list[Problem]:
+    if not unreadable:
+        return []
+    files = tuple(f"{name}: {reason}" for name, reason in sorted(unreadable.items()))
+    return [Problem("error", f"{len(files)} of {total} images cannot be used", files, ImageError.exit_code)]
+
+
+def _empty_folders(dataset: Dataset) -> list[Problem]:
+    tops = [dataset.root / "train", dataset.root / "test"] if dataset.layout == "mvtec" else [dataset.root]
+    used = {s.path.relative_to(dataset.root).parts[: 2 if dataset.layout == "mvtec" else 1] for s in dataset.samples}
+    empty = [
+        folder.relative_to(dataset.root).as_posix()
+        for top in tops
+        if top.is_dir()
+        for folder in sorted(top.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".") and folder.name != "ground_truth"
+        if folder.relative_to(dataset.root).parts not in used
+    ]
+    return [Problem("warning", "folders hold no images", tuple(empty))] if empty else []
+
+
+def _enough(recipe: Recipe, groups: int) -> list[Problem]:
+    """Compare the good parts with what the wish for overkill needs.
+
+    A threshold from n scores promises 1 / (n + 1) at best: a new good part is the worst of n + 1 with that chance.
+    """
+    wish, method = recipe.calibrate.overkill, recipe.transfer.method
+    holdout = recipe.calibrate.crossfit == "holdout" or (recipe.calibrate.crossfit == "auto" and method != "lineside")
+    n = math.floor(groups * HOLDOUT_SHARE) if holdout else groups
+    share = 1 / wish
+    needed = math.ceil(share - 1e-9) - 1
+    problems = []
+    if not holdout and groups < recipe.calibrate.folds:
+        text = (
+            f"{_parts(groups)} to train on, but calibrate.folds is {recipe.calibrate.folds}: each fold needs a part. "
+            f"Add good images{f', or set calibrate.folds: {groups}' if groups >= 2 else ''}"
+        )
+        problems.append(Problem("error", text, exit_code=2))
+    if n < needed:
+        kept = f" (the {HOLDOUT_SHARE:.0%} that are held out of {groups})" if holdout else ""
+        total = math.ceil(needed / HOLDOUT_SHARE) if holdout else needed
+        text = (
+            f"{_parts(n)}{kept} can support an overkill of {1 / (n + 1):.1%} at best, and {wish:.1%} is asked for: "
+            f"that needs {total}. Add good images, or set calibrate.overkill: {math.ceil(1000 / (n + 1)) / 1000:g}"
+        )
+        problems.append(Problem("warning", text))
+    return problems
+
+
+def _mixed(probes: Mapping[str, Probe], goods: list[Sample], recipe: Recipe) -> list[Problem]:
+    problems = []
+    sizes = Counter(_size(p) for p in probes.values())
+    if len(sizes) > 1:
+        odd = [f"{name}: {_size(p)}" for name, p in probes.items() if _size(p) != sizes.most_common(1)[0][0]]
+        text = (
+            f"{len(sizes)} sizes of image, most of them {sizes.most_common(1)[0][0]}; a camera in one place gives one"
+        )
+        problems.append(Problem("warning", text, tuple(odd)))
+    kinds = {probes[s.name].channels for s in goods}
+    if len(kinds) > 1 and recipe.capture.color == "auto":
+        grey = tuple(s.name for s in goods if probes[s.name].channels == 1)
+        text = (
+            "good training images are grey and others colour; all are taken as colour. Set capture.color to say which"
+        )
+        problems.append(Problem("warning", text, grey))
+    return problems
+
+
+def _copies(dataset: Dataset, probes: Mapping[str, Probe]) -> list[Problem]:
+    """Report pictures that stand twice: across the split, under two labels, or twice in train."""
+    by_name = {s.name: s for s in dataset.samples}
+    across, labels, within = [], [], []
+    for names in duplicates.same({name: p.pixel_sha256 for name, p in probes.items()}):
+        kind = "same file" if len({probes[n].file_sha256 for n in names}) == 1 else "same pixels"
+        line = f"{' = '.join(names)} ({kind})"
+        if len({by_name[n].label for n in names}) > 1:
+            labels.append(line)
+        if len({by_name[n].split for n in names}) > 1:
+            across.append(line)
+        elif by_name[names[0]].split == "train":
+            within.append(line)
+    found = (
+        ("the same picture under two labels; one of them is wrong", labels),
+        ("the same picture in train and in test: the test then says nothing about new parts. Remove one", across),
+        ("the same picture twice in train: cross-fitted scores come out too good. Remove one", within),
+    )
+    return [Problem("warning", text, tuple(lines)) for text, lines in found if lines]
+
+
+def _likeness(dataset: Dataset, seen: _Seen) -> Likeness | None:
+    if not seen.sigmas:
+        return None
+    sigma = float(np.median(seen.sigmas))
+    limit = duplicates.near_limit(sigma, int(np.median(seen.pixels)))
+    samples = [s for s in dataset.samples if s.name in seen.thumbs]
+    thumbs = duplicates.level(np.stack([seen.thumbs[s.name] for s in samples]))
+    train = [i for i, s in enumerate(samples) if s.split == "train"]
+    test = [i for i, s in enumerate(samples) if s.split == "test"]
+    goods = thumbs[[i for i in train if samples[i].is_good]]
+    typical = float(np.median(duplicates.nearest(goods, goods)[1])) if len(goods) > 1 else None
+    rows, distances = duplicates.nearest(thumbs[train], thumbs[test])
+    pairs = []
+    for k in np.flatnonzero(distances < limit):
+        one, other = samples[train[rows[k]]].name, samples[test[k]].name
+        if seen.probes[one].pixel_sha256 != seen.probes[other].pixel_sha256:
+            pairs.append(duplicates.NearPair(one, other, round(float(distances[k]), 4)))
+    pairs.sort(key=lambda pair: (pair.distance, pair.train, pair.test))
+    return Likeness(sigma, limit, typical, tuple(pairs))
+
+
+def _near(likeness: Likeness | None) -> list[Problem]:
+    if likeness is None or not likeness.near:
+        return []
+    typical = likeness.typical_distance
+    beside = "" if typical is None else f"; a good image's nearest neighbour is typically {typical:.2f} away"
+    text = (
+        f"pictures in train and in test that differ by less than camera noise (limit {likeness.near_limit:.2f} grey "
+        f"levels{beside}): copies, or frames of one part. Remove one, or give parts a name with capture.group"
+    )
+    files = tuple(f"{pair.train} ~ {pair.test} ({pair.distance:.2f})" for pair in likeness.near)
+    return [Problem("warning", text, files)]
+
+
+def _parts(n: int) -> str:
+    return "1 good part" if n == 1 else f"{n} good parts"
+
+
+def _size(probe: Probe) -> str:
+    return f"{probe.size_wh[0]}x{probe.size_wh[1]}"

@@ -1,0 +1,40 @@
+"""What the walkers of the file formats share: what a header says, and why a file is refused."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_PIXELS = 200_000_000
+"""Largest picture that is decoded; the largest line and area cameras of machine vision stay below it."""
+
+
+class HeaderError(ValueError):
+    """Why a file cannot be used, as the end of a sentence; `decode` adds the path."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of itself, once all of it was seen to be there."""
+
+    format: Literal["JPEG", "PNG", "BMP", "TIFF"]
+    size_wh: tuple[int, int]
+    """As stored, before EXIF orientation."""
+    channels: Literal[1, 3]
+    """Colour channels, alpha not counted."""
+    bits: Literal[8, 16]
+    """Bits per sample once decoded; fewer than 8 stored ones are widened."""
+    has_alpha: bool
+
+    def __post_init__(self) -> None:
+        width, height = self.size_wh
+        if width < 1 or height < 1:
+            raise HeaderError(f"its header says {width}x{height} pixels; the file is damaged")
+        if width * height > MAX_PIXELS:
+            raise HeaderError(
+                f"its header asks for {width}x{height} pixels, more than the {MAX_PIXELS // 10**6} megapixels that "
+                "are read; cut it into frames"
+            )
+
+
+def truncated(what: str, needed: int, found: int) -> HeaderError:
+    """Return the error for a file that ends too early; sizes in bytes."""
+    return HeaderError(f"truncated: {what} reaches to byte {needed}, the file ends at {found}; copy it again")

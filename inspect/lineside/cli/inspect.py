@@ -1,0 +1,62 @@
+"""`lineside inspect`: judge files and folders with a model, write results and a report."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Overlays(StrEnum):
+    """Which images get a heatmap overlay."""
+
+    all = "all"
+    ng = "ng"
+    none = "none"
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="Bundle folder, as `lineside train` writes it.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, and folders that are searched recursively.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results.", show_default="inspections/<part>")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Remove the results that are there first, and start over.")
+    ] = False,
+    overlays: Annotated[
+        Overlays, typer.Option(help="Heatmaps of all images, of whatever is not OK (ng), or of none.")
+    ] = Overlays.ng,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Take folder names as truth: good, or the defect's name.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="NG above this score, instead of the model's own; voids what the model guarantees."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Images judged at the same time.", show_default="one per processor")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
+) -> None:
+    """Judge images: OK, NG, REVIEW or NO_CALL for each, a table, and a report to read.
+
+    Stopped half-way, the same command goes on where it was. The exit code is 3 when an image could not be read.
+    """
+    from rich.console import Console
+
+    from lineside.batch import InspectOptions, inspect_images, open_inspector, verdict_table
+    from lineside.batch.bar import progress_bar
+    from lineside.batch.plan import check_sources
+
+    check_sources(images)
+    inspector = open_inspector(model, threshold)
+    options = InspectOptions(overlays.value, labels, workers, threshold, fresh)
+    folder = out or Path("inspections") / inspector.contract.part
+    with progress_bar() as progress:
+        summary = inspect_images(inspector, images, folder, options, progress)
+    if as_json:
+        typer.echo(json.dumps(summary.to_dict(), indent=2, allow_nan=False))
+    else:
+        Console().print(verdict_table(summary))
+    if summary.counts["unreadable"]:
+        raise typer.Exit(3)

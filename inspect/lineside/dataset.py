@@ -1,0 +1,248 @@
+"""The images of a recipe: which are good, which stand on which side of the split, which mask and part belong to each.
+
+Torch-free, and no pixel is decoded here. The split is by physical part, not by image, because two views of one part on
+both sides make every number that follows too good. In the plain layout the parts are ordered by a hash of the seed and
+their name rather than by a shuffled list, so that the order of two parts never depends on the others.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lineside.errors import ImageError
+from lineside.image_files import IMAGE_SUFFIXES, read_content, walk_images
+from lineside.recipe import LoadedRecipe, portable
+
+GOOD_NAMES = ("good", "ok", "OK", "normal")
+MASK_FOLDER = "ground_truth"
+LAYOUTS = (
+    "Expected train/good, test/good, test/<class> and ground_truth/<class>/<name>_mask.png (MVTec AD), or good/ and a "
+    f"folder per defect class; {', '.join(GOOD_NAMES)} all mean good."
+)
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and what is known of it."""
+
+    path: Path
+    name: str
+    """POSIX path relative to the folder of images."""
+    split: Split
+    label: str
+    """``good``, or the name of the defect class's folder."""
+    mask: Path | None
+    group: str
+    """The physical part: images of one part stand on one side of every split."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the folder says good."""
+        return self.label == "good"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The images of a recipe, sorted by name."""
+
+    root: Path
+    layout: Literal["mvtec", "plain"]
+    samples: tuple[Sample, ...]
+
+    def select(self, split: Split, good: bool | None = None) -> tuple[Sample, ...]:
+        """Return one side of the split: all of it, the good images, or the defects."""
+        return tuple(s for s in self.samples if s.split == split and good in (None, s.is_good))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Defect classes of both sides, sorted."""
+        return tuple(sorted({s.label for s in self.samples if not s.is_good}))
+
+    def counts(self) -> dict[str, int]:
+        """Return the images per side and label, such as ``{"train/good": 50}``; train first, good first."""
+        counted = Counter((s.split, s.label) for s in self.samples)
+        ordered = sorted(counted, key=lambda pair: (pair[0] != "train", pair[1] != "good", pair[1]))
+        return {f"{split}/{label}": counted[split, label] for split, label in ordered}
+
+
+def load_dataset(loaded: LoadedRecipe) -> Dataset:
+    """List a recipe's images.
+
+    Parameters
+    ----------
+    loaded : LoadedRecipe
+        Its `capture.group` names the physical part, its `seed` draws the split of a plain layout.
+
+    Raises
+    ------
+    ImageError
+        When the folder has neither layout, or no good images to train on.
+    RecipeError
+        When `capture.group` puts images of one part on both sides of the split that the folders make.
+    """
+    root = loaded.images_dir
+    layout = find_layout(root)
+    read = _mvtec if layout == "mvtec" else _plain
+    samples = tuple(sorted(read(root, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
+    dataset = Dataset(root, layout, samples)
+    if not dataset.select("train", good=True):
+        found = (
+            ", ".join(f"{count} in {name}" for name, count in dataset.counts().items())
+            or f"no images at all ({', '.join(IMAGE_SUFFIXES)} are read)"
+        )
+        raise ImageError(f"no good images to train on; found {found}. {LAYOUTS}", path=root)
+    _refuse_crossing(loaded, samples)
+    return dataset
+
+
+def find_layout(root: Path) -> Literal["mvtec", "plain"]:
+    """Tell which layout a folder has.
+
+    Raises
+    ------
+    ImageError
+        When it has neither; the message says what was found.
+    """
+    folders = _folders(root)
+    if "train" in folders:
+        return "mvtec"
+    if any(name in GOOD_NAMES for name in folders):
+        return "plain"
+    seen = f"the folders {', '.join(folders[:8])}{' …' if len(folders) > 8 else ''}" if folders else "no folders"
+    loose = sum(1 for path in walk_images(root) if path.parent == root) if not folders else 0
+    raise ImageError(f"no known layout: found {seen}{f' and {loose} images' if loose else ''}. {LAYOUTS}", path=root)
+
+
+def _folders(root: Path) -> list[str]:
+    if not root.is_dir():
+        return []
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def label_of(folder: str) -> str:
+    """Return the label that a folder's name stands for."""
+    return "good" if folder in GOOD_NAMES else folder
+
+
+def _mvtec(root: Path, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
+    """Take the split from the folders. A mask that fits an image on both sides belongs to the one under test/."""
+    taken: set[Path] = set()
+    sides: tuple[Split, Split] = ("test", "train")
+    for split in sides:
+        for folder in _folders(root / split):
+            for path in walk_images(root / split / folder):
+                mask = _mask(root, folder, path.relative_to(root / split / folder))
+                mask = None if mask in taken else mask
+                taken.update({mask} if mask and split == "test" else ())
+                name = path.relative_to(root).as_posix()
+                yield Sample(path, name, split, label_of(folder), mask, group_of(path, name))
+
+
+def _plain(root: Path, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
+    """Draw the split: about three quarters of the good parts to train, and half of those of each defect class."""
+    found: list[tuple[Path, str, str, Path | None, str]] = []
+    for folder in _folders(root):
+        if folder != MASK_FOLDER:
+            for path in walk_images(root / folder):
+                name = path.relative_to(root).as_posix()
+                mask = _mask(root, folder, path.relative_to(root / folder))
+                found.append((path, name, label_of(folder), mask, group_of(path, name)))
+    train = _training_groups([(label, group) for _, _, label, _, group in found], seed)
+    for path, name, label, mask, group in found:
+        yield Sample(path, name, "train" if group in train else "test", label, mask, group)
+
+
+def _training_groups(labelled: Iterable[tuple[str, str]], seed: int) -> set[str]:
+    """Draw the parts to train on, good ones first; a part seen under several labels is drawn once."""
+    parts: dict[str, set[str]] = {}
+    for label, group in labelled:
+        parts.setdefault(label, set()).add(group)
+    train: set[str] = set()
+    drawn: set[str] = set()
+    for label in sorted(parts, key=lambda name: (name != "good", name)):
+        n = len(parts[label])
+        wanted = max(1, n - max(1, int(n / 4 + 0.5))) if label == "good" else n // 2
+        free = sorted(parts[label] - drawn, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
+        train.update(free[: max(0, wanted - len(parts[label] & train))])
+        drawn |= parts[label]
+    return train
+
+
+def _mask(root: Path, folder: str, relative: Path) -> Path | None:
+    """Find an image's mask; images of good parts have none."""
+    if label_of(folder) == "good":
+        return None
+    base = root / MASK_FOLDER / folder / relative.parent
+    candidates = (base / f"{relative.stem}_mask.png", base / f"{relative.stem}.png")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _grouping(loaded: LoadedRecipe) -> Callable[[Path, str], str]:
+    """Return the function from (path, name) to the physical part."""
+    pattern = re.compile(loaded.recipe.capture.group) if loaded.recipe.capture.group else None
+
+    def group_of(path: Path, name: str) -> str:
+        match = pattern.search(path.name) if pattern else None
+        if match is None or pattern is None:
+            return name
+        wanted: str | int = "part" if "part" in pattern.groupindex else min(1, pattern.groups)
+        return match.group(wanted) or name
+
+    return group_of
+
+
+def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        other = first.setdefault(sample.group, sample)
+        if other.split != sample.split:
+            raise loaded.error(
+                f"the part {sample.group!r} stands on both sides of the split: {other.name} and {sample.name}. "
+                "Move one of them, or change the pattern so that different parts get different names.",
+                "capture.group",
+            )
+
+
+def data_sha256(dataset: Dataset) -> str:
+    """Return the SHA-256 (hex) over every image's name, side, label, content and mask."""
+    return _data_sha256(dataset, _content_hashes(dataset))
+
+
+def lock_document(loaded: LoadedRecipe, dataset: Dataset) -> str:
+    """Return the YAML of recipe.lock.yaml: every default made explicit, the hashes, and each image with its side.
+
+    The same recipe and images give the same text on every machine: it holds no absolute path and no time.
+    """
+    hashes = _content_hashes(dataset)
+    document: dict[str, Any] = {
+        "recipe": portable(loaded.recipe),
+        "recipe_sha256": loaded.sha256,
+        "data_sha256": _data_sha256(dataset, hashes),
+        "layout": dataset.layout,
+        "images": [
+            {"name": s.name, "split": s.split, "label": s.label, "group": s.group, "sha256": hashes[s.path]}
+            for s in dataset.samples
+        ],
+    }
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=2**20)
+    return text
+
+
+def _content_hashes(dataset: Dataset) -> dict[Path, str]:
+    paths = [path for s in dataset.samples for path in (s.path, s.mask) if path is not None]
+    return {path: hashlib.sha256(read_content(path)).hexdigest() for path in paths}
+
+
+def _data_sha256(dataset: Dataset, hashes: dict[Path, str]) -> str:
+    total = hashlib.sha256()
+    for s in dataset.samples:
+        fields = (s.name, s.split, s.label, hashes[s.path], hashes[s.mask] if s.mask else "")
+        total.update("\0".join(fields).encode() + b"\n")
+    return total.hexdigest()

@@ -1,0 +1,265 @@
+"""Loading a recipe: the file, what it resolves to, its hash, and errors that point at the line to change.
+
+The keys themselves stand in `recipe_model`. Every problem of a file is reported at once, since a person who mends one
+mistake per run stops reading the messages. Write the JSON Schema again with ``python -m lineside.recipe``; a test keeps
+it true.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lineside.errors import RecipeError
+from lineside.recipe_model import Calibrate, Capture, Export, Light, Normalise, Pose, Recipe, Transfer
+from lineside.recipe_yaml import Location, Value, dotted, read_yaml
+
+__all__ = [
+    "RECIPE_FILE",
+    "Calibrate",
+    "Capture",
+    "Export",
+    "Light",
+    "LoadedRecipe",
+    "Normalise",
+    "Pose",
+    "Recipe",
+    "Transfer",
+    "load_recipe",
+    "portable",
+    "recipe_sha256",
+    "schema_text",
+]
+RECIPE_FILE = "recipe.yaml"
+SCHEMA_FILE = "recipe.schema.json"
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe, and where it stands."""
+
+    recipe: Recipe
+    file: Path
+    folder: Path
+    sha256: str
+    """Of the resolved recipe, the same on every machine: of an absolute path only its last name counts."""
+    lines: Mapping[Location, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def resolve(self, relative: str) -> Path:
+        """Return a path that the recipe names, taken from the recipe's folder."""
+        return self.folder / relative
+
+    @property
+    def images_dir(self) -> Path:
+        """The folder of images."""
+        return self.resolve(self.recipe.images)
+
+    def error(self, message: str, key: str) -> RecipeError:
+        """Return an error on a dotted key, with its line where the file has one."""
+        return RecipeError(message, file=self.file, line=self.lines.get(tuple(key.split("."))), key=key)
+
+
+def load_recipe(path: Path) -> LoadedRecipe:
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    path : Path
+        The recipe's folder, or the YAML file itself.
+
+    Raises
+    ------
+    RecipeError
+        When there is none, it cannot be read, a key or value is wrong (all of them are named), or a folder that it
+        names is missing.
+    """
+    path = Path(path)
+    file = path / RECIPE_FILE if path.is_dir() else path
+    located = read_yaml(_read_text(file), file)
+    try:
+        recipe = Recipe.model_validate(located.value)
+    except ValidationError as error:
+        raise _recipe_error(error, located.value, located.lines, file) from None
+    loaded = LoadedRecipe(recipe, file, file.parent, recipe_sha256(recipe), located.lines)
+    _refuse_missing(loaded)
+    return loaded
+
+
+def _refuse_missing(loaded: LoadedRecipe) -> None:
+    """Refuse paths that lead nowhere; weights may be a file or a folder, all else are folders."""
+    transfer = loaded.recipe.transfer
+    kind, _, network = transfer.backbone.partition(":")
+    for key, what, path in (
+        ("images", "a folder of images", loaded.recipe.images),
+        ("transfer.backbone", "a folder with a network", network if kind == "local-dir" else None),
+        ("transfer.weights", "a file or folder with weights", transfer.weights),
+        ("transfer.reference_images", "a folder of images", transfer.reference_images),
+    ):
+        place = loaded.resolve(path) if path is not None else None
+        if place is not None and not (place.is_dir() or (place.is_file() and key == "transfer.weights")):
+            found = "a file" if place.exists() else "nothing"
+            message = f"expected {what}, found {found} at {place}. The path is relative to the recipe."
+            raise loaded.error(message, key)
+
+
+def portable(recipe: Recipe) -> dict[str, Any]:
+    """Return the resolved recipe as JSON values, without machine paths: of an absolute path only its last name."""
+    document = recipe.model_dump(mode="json")
+    transfer = document["transfer"]
+    document["images"] = _last_name(document["images"])
+    for key in ("weights", "reference_images"):
+        transfer[key] = _last_name(transfer[key]) if transfer[key] else None
+    kind, colon, folder = transfer["backbone"].partition(":")
+    transfer["backbone"] = kind + colon + (_last_name(folder) if kind == "local-dir" else folder)
+    return document
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """Return the SHA-256 (hex) of the resolved recipe's canonical JSON."""
+    text = json.dumps(portable(recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def schema_text() -> str:
+    """Return the recipe's JSON Schema, as the package ships it."""
+    schema = Recipe.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _last_name(path: str) -> str:
+    absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+    return PureWindowsPath(path).name if absolute else path
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(
+            f"no recipe there. Expected a folder with a {RECIPE_FILE}, or a recipe file; `lineside new` writes one.",
+            file=file,
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RecipeError("not a text in UTF-8. Save it as UTF-8.", file=file, line=line) from None
+    except OSError as error:
+        raise RecipeError(f"cannot be read ({error.strerror}).", file=file) from None
+
+
+def _recipe_error(
+    error: ValidationError, value: dict[str, Value], lines: Mapping[Location, int], file: Path
+) -> RecipeError:
+    """Put all that is wrong into one error, in the file's order, one line each."""
+    found: dict[str, RecipeError] = {}
+    for detail in error.errors():
+        at, models = _field(detail)
+        line = lines.get(_deepest(detail["loc"], lines) or at)
+        key = dotted(at)
+        found.setdefault(key, RecipeError(_message(detail, at, models, value), file=file, line=line, key=key))
+    first, *rest = sorted(found.values(), key=lambda e: e.line or 0)
+    first.message = "\n".join(e.message for e in (first, *rest))
+    first.args = (first.message,)
+    return first
+
+
+def _field(detail: ErrorDetails) -> tuple[Location, list[type[BaseModel]]]:
+    """Return the key that an error is about, without pydantic's union tags, and the models from the top to it."""
+    location: Location = (*detail["loc"], *_custom_key(detail))
+    models: list[type[BaseModel]] = [Recipe]
+    for depth, part in enumerate(location):
+        block = _block(models[-1], part)
+        if block is None:
+            return location[: depth + 1], models
+        models.append(block)
+    return location, models[:-1]
+
+
+def _custom_key(detail: ErrorDetails) -> tuple[str, ...]:
+    key = detail.get("ctx", {}).get("key")
+    return (key,) if isinstance(key, str) else ()
+
+
+def _block(model: type[BaseModel], key: str | int) -> type[BaseModel] | None:
+    """Return the model of the block that `key` names, or None where it is a plain key or unknown."""
+    known = model.model_fields.get(str(key))
+    kind = known.annotation if known else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _deepest(location: Location, lines: Mapping[Location, int]) -> Location:
+    """Follow a pydantic location through the file as far as it goes, passing over union tags."""
+    reached: Location = ()
+    for part in location:
+        if (*reached, part) in lines:
+            reached = (*reached, part)
+    return reached
+
+
+def _message(detail: ErrorDetails, at: Location, models: list[type[BaseModel]], value: dict[str, Value]) -> str:
+    model, key = models[-1], str(at[-1])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; did you mean {_nearest(key, model)}? Known keys here: {_listed(model)}."
+    if detail["type"] == "lineside":
+        return f"{detail['msg']}."
+    block = _block(model, key)
+    expected = f"a block of keys ({_listed(block)})" if block else _expected(model, key)
+    if detail["type"] == "missing":
+        return f"the key is missing, and required: expected {expected}."
+    return f"expected {expected}; found {_described(_at(value, at))}."
+
+
+def _expected(model: type[BaseModel], key: str) -> str:
+    extra = model.model_fields[key].json_schema_extra
+    return str(extra["x-expected"]) if isinstance(extra, dict) else "another value"
+
+
+def _listed(model: type[BaseModel]) -> str:
+    return ", ".join(model.model_fields)
+
+
+def _nearest(key: str, model: type[BaseModel]) -> str:
+    """Return where that very key belongs or, where it is known nowhere, the key of this block spelt most like it."""
+    for place, known in _all_keys(Recipe, ()):
+        if known == key:
+            return f"'{dotted((*place, known))}'" if place else f"{known!r} without indentation"
+    return repr(difflib.get_close_matches(key, list(model.model_fields), n=1, cutoff=0.0)[0])
+
+
+def _all_keys(model: type[BaseModel], at: Location) -> Iterator[tuple[Location, str]]:
+    for name in model.model_fields:
+        yield at, name
+        block = _block(model, name)
+        if block is not None:
+            yield from _all_keys(block, (*at, name))
+
+
+def _at(value: Value, location: Location) -> Value:
+    for part in location:
+        value = value[part] if isinstance(value, dict) else value  # type: ignore[index]
+    return value
+
+
+def _described(value: Value) -> str:
+    """Say what was found, so that a text is told from a number."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, str):
+        hint = " (write a decimal point)" if value.replace(",", "", 1).isdigit() and "," in value else ""
+        return f"the text {_shortened(json.dumps(value, ensure_ascii=False))}{hint}"
+    kind = "the list " if isinstance(value, list) else "the block " if isinstance(value, dict) else ""
+    return kind + _shortened(json.dumps(value, ensure_ascii=False))
+
+
+def _shortened(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name(SCHEMA_FILE).write_text(schema_text(), encoding="utf-8", newline="\n")

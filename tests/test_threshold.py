@@ -1,0 +1,93 @@
+"""Thresholds: the conformal rule, what it promises, and what it refuses to promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from lineside.calibrate.crossfit import grouped_folds, holdout
+from lineside.calibrate.threshold import overkill_threshold, parts_needed
+from lineside.contract import Threshold
+from lineside.errors import UsageError
+
+
+def limit(scores: list[float], overkill: float, groups: list[str] | None = None, held_out: bool = True) -> Threshold:
+    """Find a threshold with plain words."""
+    names = groups or [str(i) for i in range(len(scores))]
+    values = np.array(scores, np.float32)
+    return overkill_threshold(values, names, overkill, crossfit="held-out parts", held_out=held_out)
+
+
+def test_the_rule_on_a_tiny_case() -> None:
+    """Of 19 scores and a wish of 10 %, the 18th in ascending order is the threshold."""
+    found = limit([float(i) for i in range(1, 20)], 0.10)
+    assert found.value == 18.0
+    assert found.supported_overkill == pytest.approx(0.10)
+
+
+def test_too_few_parts_give_the_strictest_they_support_and_say_so() -> None:
+    """20 parts cannot promise 1 %: the largest score is taken, and 4.8 % and the 99 parts needed are named."""
+    found = limit([float(i) for i in range(20)], 0.01)
+    assert found.value == 19.0
+    assert found.supported_overkill == pytest.approx(1 / 21)
+    assert "99 good parts" in found.statement
+    assert "4.8 %" in found.statement
+
+
+def test_cross_fitted_scores_are_called_empirical() -> None:
+    """Only scores by the deployed model itself carry a guarantee."""
+    assert limit([1.0, 2.0, 3.0], 0.3, held_out=False).kind == "empirical"
+    assert "no guarantee" in limit([1.0, 2.0, 3.0], 0.3, held_out=False).statement
+    assert limit([1.0, 2.0, 3.0], 0.3).kind == "guaranteed"
+
+
+def test_frames_of_one_part_count_as_one() -> None:
+    """Five shots of each of four parts support what four parts support, by each part's worst shot."""
+    scores = [float(part * 10 + shot) for part in range(4) for shot in range(5)]
+    found = limit(scores, 0.05, [str(part) for part in range(4) for _ in range(5)])
+    assert (found.n, found.n_groups, found.value) == (20, 4, 34.0)
+    assert found.supported_overkill == pytest.approx(0.2)
+
+
+def test_the_promise_holds_in_simulation() -> None:
+    """Over 4,000 seeded calibrations the mean overkill is what is promised, within Monte Carlo error."""
+    rng = np.random.default_rng(7)
+    n, wish = 39, 0.1
+    draws = rng.standard_t(3, (4000, n + 1)).astype(np.float32)
+    rejected = [row[-1] > limit(row[:-1].tolist(), wish).value for row in draws[:2000]]
+    assert np.mean(rejected) <= wish + 3 * np.sqrt(wish * (1 - wish) / 2000)
+    assert np.mean(rejected) >= wish - 1 / (n + 1) - 3 * np.sqrt(wish * (1 - wish) / 2000)
+
+
+@given(st.integers(1, 200), st.floats(0.001, 0.9))
+def test_the_interval_is_that_of_the_order_statistic(n: int, wish: float) -> None:
+    """The interval's ends are the 2.5 % and 97.5 % points of Beta(n + 1 - k, k), and hold the supported overkill."""
+    found = limit([float(i) for i in range(n)], wish)
+    k = round(found.value) + 1
+    assert found.interval == pytest.approx((beta.ppf(0.025, n + 1 - k, k), beta.ppf(0.975, n + 1 - k, k)))
+    assert found.supported_overkill <= max(wish, 1 / (n + 1)) + 1e-9
+
+
+@given(st.floats(0.0005, 0.9))
+def test_parts_needed_is_the_smallest_number_that_supports_the_wish(wish: float) -> None:
+    """One part fewer would not do."""
+    n = parts_needed(wish)
+    assert 1 / (n + 1) <= wish + 1e-6
+    assert n == 0 or 1 / n > wish - 1e-6
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=80), st.integers(2, 10), st.integers(0, 99))
+def test_folds_never_split_a_part_and_score_every_image_once(parts: list[int], count: int, seed: int) -> None:
+    """Every image is scored in one fold, by a fit that saw no image of its part."""
+    groups = [str(part) for part in parts]
+    if len(set(groups)) < 2:
+        with pytest.raises(UsageError, match="at least 2 parts"):
+            grouped_folds(groups, count, seed)
+        return
+    folds = grouped_folds(groups, count, seed)
+    assert sorted(i for fold in folds for i in fold.score) == list(range(len(groups)))
+    for fold in (*folds, holdout(groups, seed)):
+        assert not {groups[i] for i in fold.fit} & {groups[i] for i in fold.score}
+        assert fold.fit
+        assert fold.score

@@ -1,8 +1,19 @@
-"""The one way in which lineside opens an ONNX Runtime session, in training and on the line alike."""
+"""The one way in which lineside opens an ONNX Runtime session, in training and on the line alike.
 
-import onnxruntime as ort
+ONNX Runtime's Linux wheels carry a telemetry client that is on by default (seen in 1.31.1: it stores a device id and
+reports). A line PC must not call home, so it is switched off before the library is first loaded, unless the environment
+already says otherwise. Every module of lineside takes ONNX Runtime from here for that reason.
+"""
+
+import os
 
 from lineside.errors import BundleError
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort  # noqa: E402 - after the switch
+
+__all__ = ["open_session", "ort"]
 
 
 def open_session(model: bytes, where: str, threads: int = 1) -> ort.InferenceSession:

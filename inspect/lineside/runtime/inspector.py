@@ -7,13 +7,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, OUTPUTS, Contract, Verdict, to_uint8
 from lineside.errors import BundleError, FrameError
 from lineside.runtime.bundle import load_bundle, metadata_contract
 from lineside.runtime.result import Result
-from lineside.session import open_session
+from lineside.session import open_session, ort
 
 Outputs = dict[str, npt.NDArray[np.generic]]
 

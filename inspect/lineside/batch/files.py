@@ -1,0 +1,61 @@
+"""Writing files so that a final name never holds half a file, and errors say which file and what to do.
+
+The temporary file lies beside the final one (a move across file systems is a copy, and a copy can be half done). Its
+name is fixed rather than random: a run that was killed leaves at most one, and the next run writes over it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from lineside.errors import StorageError
+
+_GO_ON = "Make room or give write permission, then run the same command again: it goes on where it stopped."
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a StorageError that names `path` and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error}). {_GO_ON}") from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to a temporary file beside `path`, then move it there.
+
+    Raises
+    ------
+    StorageError
+        When writing or moving fails; nothing then stands under the temporary name, and what stood at `path` still does.
+    """
+    write_atomic_with(path, lambda file: _write_all(file, content))
+
+
+def write_atomic_with(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write through `write` to a temporary file beside `path`, then move it there; see `write_atomic`."""
+    partial = path.with_name(f".{path.name}.partial")
+    with storage_errors(path):
+        try:
+            with partial.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)  # noqa: PTH105 -- the very call that is atomic
+        except BaseException:
+            _remove(partial)
+            raise
+
+
+def _write_all(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # the error that brought us here is the one to show

@@ -1,0 +1,132 @@
+"""One image: read, judge, lay the overlay over it, and say all of it in one row.
+
+Runs in the worker threads. Whatever is wrong with one image becomes its row's error; whatever is wrong with the disk
+is raised, for the next image would meet it too.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.batch.files import storage_errors, write_atomic
+from lineside.batch.labels import truth_of
+from lineside.batch.overlay import encode_jpeg, overlay, overlay_name
+from lineside.batch.plan import OVERLAY_FOLDER
+from lineside.batch.row import Row, failed_row
+from lineside.contract import Contract, FrameSpec, Verdict
+from lineside.errors import LinesideError
+from lineside.runtime import Inspector, Result
+
+OverlayMode = Literal["all", "ng", "none"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges images for one run; safe to share between threads."""
+
+    inspector: Inspector
+    folder: Path
+    """Of the results; overlays go below it."""
+    job_id: str
+    overlays: OverlayMode
+    labels: bool
+    threshold_ng: float
+    """Where the overlays' colour sets in."""
+
+    def __call__(self, path: Path, result_id: str) -> Row:
+        """Judge one image.
+
+        Raises
+        ------
+        StorageError
+            When the overlay cannot be written.
+        """
+        label = truth_of(path) if self.labels else None
+        identity = {"resultId": result_id, "partId": path.stem, "measId": path.as_posix(), "jobId": self.job_id}
+        try:
+            start = time.perf_counter()
+            frame = read_frame(path, self.inspector.contract.frame)
+            read_ms = 1000.0 * (time.perf_counter() - start)
+            result = _inspected(self.inspector, frame)
+        except LinesideError as error:
+            message = error.message.removeprefix(f"{path}: ")
+            return failed_row(
+                path.as_posix(), message, recipe_id=recipe_id(self.inspector.contract), label=label, opc=identity
+            )
+        return self._row(path, result, label, identity, read_ms, self._overlay(path, frame, result))
+
+    def _overlay(self, path: Path, frame: npt.NDArray[np.uint8], result: Result) -> str | None:
+        if self.overlays == "none" or (self.overlays == "ng" and result.verdict is Verdict.OK):
+            return None
+        name = f"{OVERLAY_FOLDER}/{overlay_name(path)}"
+        target = self.folder / name
+        with storage_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target, encode_jpeg(overlay(frame, result.anomaly_map, self.threshold_ng)))
+        return name
+
+    def _row(
+        self, path: Path, result: Result, label: str | None, identity: dict[str, Any], read_ms: float, shown: str | None
+    ) -> Row:
+        opc = {**result.to_dict(), **identity}
+        opc["processingTimes"] = {**opc["processingTimes"], "acquisitionDuration": round(read_ms, 3)}
+        return Row(
+            path=path.as_posix(),
+            verdict=result.verdict.name,
+            score=result.score,
+            reasons=result.reasons,
+            defect_class=result.defect_class,
+            duration_ms=round(result.duration_ms, 3),
+            error=None,
+            label=label,
+            overlay=shown,
+            opc=opc,
+        )
+
+
+def read_frame(path: Path, spec: FrameSpec) -> npt.NDArray[np.uint8]:
+    """Read an image as the contract wants it.
+
+    Returns
+    -------
+    ndarray of uint8 [H, W, C], RGB or grey
+
+    Raises
+    ------
+    ImageError
+        When it cannot be read.
+    """
+    from lineside.capture.decode import read_image
+
+    return read_image(path, channels=spec.channels, bit_depth=spec.bit_depth)
+
+
+def inspect_frame(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:
+    """Judge a frame of `read_frame`, whose samples are reduced to uint8 already, whatever the contract's bit depth."""
+    bit_depth = inspector.contract.frame.bit_depth
+    if bit_depth == 8:
+        return inspector.inspect(frame)
+    top = 2**bit_depth - 1
+    samples = ((frame.astype(np.uint32) * top + 127) // 255).astype(np.uint16)  # exact inverse of the contract's rule
+    return inspector.inspect(samples)
+
+
+def recipe_id(contract: Contract) -> str:
+    """Return `internalRecipeId`, as the runtime writes it into its results."""
+    return f"{contract.part}@{contract.recipe_sha256[:12]}"
+
+
+def _inspected(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:
+    try:
+        result = inspect_frame(inspector, frame)
+    except LinesideError:
+        raise
+    except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root
+        raise LinesideError(f"the model failed on this image ({str(error).splitlines()[0]}).") from error
+    if not np.isfinite(result.score):
+        raise LinesideError(f"the model returned the score {result.score}, which is no finite number.")
+    return result

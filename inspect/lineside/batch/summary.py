@@ -1,0 +1,182 @@
+"""What a run found, in numbers: made from the rows alone, so that a resumed run and a whole one say the same.
+
+Rows stream through the `Collector`, which keeps two 4-byte numbers per image (score and time, for exact percentiles
+and AUROC) and the few rows that the report shows.
+"""
+
+import heapq
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, count
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.batch.labels import GOOD, LabelSummary, summarise_labels
+from lineside.batch.row import Row, finite
+from lineside.contract import Threshold, Verdict
+
+UNREADABLE = "unreadable"
+COUNTED = (*(verdict.name for verdict in Verdict), UNREADABLE)
+WORST_SHOWN, WRONG_SHOWN, NO_CALL_SHOWN, UNREADABLE_SHOWN = 40, 20, 12, 200
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Of the time per image in the graph, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The thresholds that this run judged by, and what the model's contract says of them."""
+
+    ng: float
+    review: float
+    overridden: bool
+    """True where the user gave another threshold; then nothing that `contract` promises holds."""
+    contract: Threshold
+    """Of the model, whether it was used or not."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """summary.json: one run, from its first image to its last."""
+
+    job_id: str
+    created: str
+    lineside_version: str
+    part: str
+    model: str
+    model_sha256: str
+    recipe_sha256: str
+    images: tuple[str, ...]
+    """Files and folders as they were named."""
+    out: str
+    total: int
+    counts: Mapping[str, int]
+    """By verdict name, and ``unreadable``."""
+    first_pass_yield: float | None
+    """OK, of all images that could be read (0 to 1); NO_CALL and REVIEW are no pass. None where none could be read."""
+    threshold: Limits
+    duration_ms: Percentiles | None
+    """Of all images; reading the files is not in it."""
+    judged_now: int
+    """Images judged by this call; the others were judged before it was resumed."""
+    elapsed_s: float
+    """Of this call, reading, judging and overlays together."""
+    images_per_s: float | None
+    """judged_now / elapsed_s; None where nothing was left to judge."""
+    masks_left_out: int
+    """Ground-truth masks found among the images; they are not judged."""
+    labels: LabelSummary | None
+    """Only where folder names are taken as truth."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what fits into JSON; every number in it is finite."""
+        document: dict[str, Any] = finite(asdict(self))
+        return document
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The rows that the report shows one by one."""
+
+    worst: tuple[Row, ...]
+    """Highest score first, of the images that got a call."""
+    escapes: tuple[Row, ...]
+    """Defective parts called OK, lowest score first."""
+    overkill: tuple[Row, ...]
+    """Good parts called NG, highest score first."""
+    no_call: tuple[Row, ...]
+    unreadable: tuple[Row, ...]
+
+
+class Top:
+    """The k rows with the largest keys; among equals, the earliest."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._heap: list[tuple[float, int, Row]] = []
+        self._order = count(0, -1)
+
+    def add(self, key: float, row: Row) -> None:
+        """Offer a row."""
+        entry = (key, next(self._order), replace(row, opc={}))
+        if len(self._heap) < self._k:
+            heapq.heappush(self._heap, entry)
+        else:
+            heapq.heappushpop(self._heap, entry)
+
+    def rows(self) -> tuple[Row, ...]:
+        """Return the rows, largest key first."""
+        return tuple(row for _, _, row in sorted(self._heap, key=lambda entry: entry[:2], reverse=True))
+
+
+class Collector:
+    """Takes rows one by one, answers for all of them."""
+
+    def __init__(self, *, labels: bool) -> None:
+        self._labels = labels
+        self._counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self._scores: dict[str, array[float]] = defaultdict(lambda: array("f"))  # of images that got a call
+        self._durations = array("f")
+        self._worst, self._overkill, self._escapes = Top(WORST_SHOWN), Top(WRONG_SHOWN), Top(WRONG_SHOWN)
+        self._no_call, self._unreadable = Top(NO_CALL_SHOWN), Top(UNREADABLE_SHOWN)
+
+    def tee(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Take every row and pass it on."""
+        for row in rows:
+            self.add(row)
+            yield row
+
+    def add(self, row: Row) -> None:
+        """Take one row."""
+        label = row.label or ""
+        self._counts[label][row.verdict or UNREADABLE] += 1
+        if row.duration_ms is not None:
+            self._durations.append(row.duration_ms)
+        if row.verdict is None or row.score is None:
+            self._unreadable.add(0.0, row)
+        elif row.verdict == Verdict.NO_CALL.name:
+            self._no_call.add(0.0, row)
+        else:
+            self._add_called(row, row.score, label)
+
+    def _add_called(self, row: Row, score: float, label: str) -> None:
+        self._scores[label].append(score)
+        self._worst.add(score, row)
+        if self._labels and label == GOOD and row.verdict == Verdict.NG.name:
+            self._overkill.add(score, row)
+        if self._labels and label != GOOD and row.verdict == Verdict.OK.name:
+            self._escapes.add(-score, row)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of images by verdict name, and ``unreadable``."""
+        return {name: sum(counter[name] for counter in self._counts.values()) for name in COUNTED}
+
+    def percentiles(self) -> Percentiles | None:
+        """Return the times per image, or None where no image was judged."""
+        if not self._durations:
+            return None
+        return Percentiles(*(round(float(p), 3) for p in np.percentile(self._durations, [50, 95, 99])))
+
+    def labels(self) -> LabelSummary | None:
+        """Return verdicts against truth, or None where truth was not asked for."""
+        return summarise_labels(self._counts, self._scores) if self._labels else None
+
+    def scores(self, *, good: bool) -> npt.NDArray[np.float32]:
+        """Return the scores that got a call: of the good parts, or of all others (without labels, of all)."""
+        chosen = [scores for label, scores in self._scores.items() if (label == GOOD) == good]
+        return np.fromiter(chain.from_iterable(chosen), np.float32)
+
+    def shown(self) -> Shown:
+        """Return the rows that the report shows."""
+        tops = (self._worst, self._escapes, self._overkill, self._no_call, self._unreadable)
+        return Shown(*(top.rows() for top in tops))

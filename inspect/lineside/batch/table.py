@@ -1,0 +1,134 @@
+"""The verdict table for the console, and numbers as people read them (the report uses the same words)."""
+
+from typing import TYPE_CHECKING
+
+from lineside.batch.labels import LabelSummary, Rate
+from lineside.batch.summary import COUNTED, UNREADABLE, Summary
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+_STYLES = {"OK": "green", "NG": "red", "REVIEW": "yellow", "NO_CALL": "magenta", UNREADABLE: "magenta"}
+
+
+def verdict_table(summary: Summary) -> "RenderableType":
+    """Return a run's verdicts as something that rich can print.
+
+    Parameters
+    ----------
+    summary : Summary
+        What `inspect_images` returned.
+    """
+    from rich.console import Group
+
+    parts: list[RenderableType] = [_counts(summary)]
+    if summary.labels:
+        parts.append(_truth(summary.labels))
+    return Group(*parts, _facts(summary))
+
+
+def _counts(summary: Summary) -> "Table":
+    table = _table(f"{summary.part}: {plural(summary.total, 'image')}")
+    for name in COUNTED:
+        table.add_column(name, justify="right", style=_STYLES[name] if summary.counts[name] else "dim")
+    table.add_column("yield", justify="right")
+    table.add_row(*(str(summary.counts[name]) for name in COUNTED), percent(summary.first_pass_yield))
+    return table
+
+
+def _truth(labels: LabelSummary) -> "Table":
+    table = _table("against the folder names (wrong: a good part called NG, any other called OK)")
+    seen = [name for name in COUNTED if any(item.counts.get(name) for item in labels.classes)]
+    for name in ("folder", "images", *seen, "wrong", "AUROC"):
+        table.add_column(name, justify="left" if name == "folder" else "right", no_wrap=True)
+    for item in labels.classes:
+        counts = [item.counts.get(name, 0) for name in seen]
+        table.add_row(
+            _escaped(item.name),
+            str(sum(counts)),
+            *(str(value) if value else "·" for value in counts),
+            percent(item.wrong.share),
+            "" if item.is_good else area(item.auroc),
+        )
+    return table
+
+
+def _facts(summary: Summary) -> "Table":
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in facts(summary):
+        grid.add_row(name, _escaped(value))
+    return grid
+
+
+def facts(summary: Summary) -> list[tuple[str, str]]:
+    """Return the lines below the table: name and value."""
+    limits = summary.threshold
+    lines = [("threshold", f"{number(limits.ng)} ({'overridden' if limits.overridden else limits.contract.kind})")]
+    if summary.labels:
+        lines += [
+            ("overkill", rate_words(summary.labels.overkill, "good parts called NG")),
+            ("escapes", rate_words(summary.labels.escapes, "defective parts called OK")),
+            ("AUROC", area(summary.labels.auroc)),
+        ]
+    if summary.duration_ms:
+        ms = summary.duration_ms
+        lines.append(("ms per image", f"{ms.p50:.1f} median, {ms.p95:.1f} p95, {ms.p99:.1f} p99"))
+    if summary.images_per_s is not None:
+        resumed = "" if summary.judged_now == summary.total else f" ({summary.judged_now} judged now, the rest before)"
+        lines.append(("images per second", f"{summary.images_per_s:.1f}{resumed}"))
+    else:
+        lines.append(("images per second", "nothing was left to judge"))
+    if summary.masks_left_out:
+        lines.append(("left out", plural(summary.masks_left_out, "ground-truth mask")))
+    lines.append(("report", f"{summary.out}/report.html"))
+    return lines
+
+
+def rate_words(rate: Rate, what: str) -> str:
+    """Say a rate with its n and its interval."""
+    if rate.share is None:
+        return f"no image to tell ({what})"
+    return f"{percent(rate.share)} ({rate.k} of {rate.n} {what}; 95 % interval {interval_words(rate)})"
+
+
+def interval_words(rate: Rate) -> str:
+    """Say a rate's interval; empty where nothing was counted."""
+    return f"{100 * rate.interval[0]:.1f} to {100 * rate.interval[1]:.1f} %" if rate.n else ""
+
+
+def percent(share: float | None) -> str:
+    """Say a share, 0 to 1, in percent; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def number(value: float | None) -> str:
+    """Say a score or a threshold with four digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def area(value: float | None) -> str:
+    """Say an AUROC; a dash where there is none."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def plural(n: int, what: str) -> str:
+    """Say how many there are."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _table(title: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

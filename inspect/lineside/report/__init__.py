@@ -1,0 +1,1 @@
+"""What people read: pages made from results, each one file without any outside resource."""

@@ -1,0 +1,101 @@
+"""By what it was judged: the threshold with what may be said of it, the model, its parts and their licences."""
+
+from collections.abc import Iterable
+
+from lineside.batch.summary import Limits, Summary
+from lineside.batch.table import number, percent
+from lineside.contract import Component, Contract, Threshold
+from lineside.report.markup import Markup, element, section
+
+VOID = (
+    "The threshold was overridden for this inspection. What the model's contract states of its own threshold, any "
+    "guarantee included, does not hold for these verdicts."
+)
+
+
+def definitions(facts: Iterable[tuple[str, object]]) -> Markup:
+    """Return names and values, one under the other."""
+    return element("dl", ((element("dt", name), element("dd", value)) for name, value in facts))
+
+
+def threshold_section(limits: Limits) -> Markup:
+    """Say what the threshold is, how it was found, and what it promises."""
+    facts: list[tuple[str, object]] = [("NG above", number(limits.ng))]
+    if limits.review != limits.ng:
+        facts.append(("REVIEW above", number(limits.review)))
+    own = _contract_facts(limits.contract)
+    if limits.overridden:
+        note = element("p", VOID, class_="warning")
+        return section(
+            "Threshold",
+            note,
+            definitions([*facts, ("The model's own", number(limits.contract.value))]),
+        )
+    return section("Threshold", element("p", limits.contract.statement), definitions(facts + own))
+
+
+def _contract_facts(threshold: Threshold) -> list[tuple[str, object]]:
+    low, high = threshold.interval
+    parts = "" if threshold.n_groups == threshold.n else f" of {threshold.n_groups} parts"
+    return [
+        ("Kind", threshold.kind),
+        ("Rule", threshold.rule),
+        ("Taken from", f"{threshold.n} scores of good images{parts}"),
+        ("Overkill asked for", percent(threshold.wish_overkill)),
+        ("Overkill that so many images support", percent(threshold.supported_overkill)),
+        (f"{100 * threshold.confidence:g} % interval of the overkill", f"{percent(low)} to {percent(high)}"),
+    ]
+
+
+def model_section(summary: Summary, contract: Contract) -> Markup:
+    """Say which model it was, made from what, by what, under which licences."""
+    width, height = contract.working_wh
+    frame = contract.frame
+    colour = "grey" if frame.channels == 1 else "red, green, blue"
+    facts: list[tuple[str, object]] = [
+        ("Model", summary.model),
+        ("Model SHA-256", _code(summary.model_sha256)),
+        ("Recipe SHA-256", _code(summary.recipe_sha256)),
+        ("Training data SHA-256", _code(contract.data_sha256)),
+        ("Trained on", ", ".join(f"{n} {name}" for name, n in contract.image_counts.items()) or "not stated"),
+        ("Frame", f"{colour}, {frame.bit_depth} bit; worked on at {width} × {height} px"),
+        ("Contract version", contract.contract_version),
+        ("Made with", ", ".join(f"{name} {version}" for name, version in contract.software.items())),
+    ]
+    return section(
+        "Model",
+        definitions(facts),
+        _components(contract.components),
+        _fitted(contract),
+    )
+
+
+def _components(components: Iterable[Component]) -> Markup | None:
+    rows = [
+        element(
+            "tr",
+            element("th", item.role, scope="row"),
+            (element("td", value) for value in (item.name, item.licence, item.source)),
+            element("td", _code(item.sha256[:12])),
+        )
+        for item in components
+    ]
+    if not rows:
+        return None
+    head = element(
+        "tr", (element("th", name, scope="col") for name in ("Part", "Name", "Licence", "Source", "SHA-256"))
+    )
+    table = element("table", element("thead", head), element("tbody", rows), class_="text")
+    return element("div", table, class_="scroll")
+
+
+def _fitted(contract: Contract) -> Markup | None:
+    if not contract.fitted:
+        return None
+    items = (element("li", element("b", item.what), f": {item.crossfit}") for item in contract.fitted)
+    words = "Fitted on images, and how the calibration scores were kept honest"
+    return element("details", element("summary", words), element("ul", items))
+
+
+def _code(text: str) -> Markup:
+    return element("code", text)

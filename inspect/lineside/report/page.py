@@ -1,0 +1,211 @@
+"""report.html of an inspection: one page that answers what was found, how sure that is, and by what it was judged.
+
+One file: pictures are embedded, style is inline, there is no script and nothing is fetched, so that it can be mailed,
+archived and opened in ten years.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.batch.gallery import Picture
+from lineside.batch.labels import LabelSummary
+from lineside.batch.row import Row
+from lineside.batch.summary import COUNTED, NO_CALL_SHOWN, WORST_SHOWN, WRONG_SHOWN, Shown, Summary
+from lineside.batch.table import area, interval_words, percent, plural, rate_words
+from lineside.contract import Contract
+from lineside.report.gallery import colour_scale, gallery
+from lineside.report.histogram import histogram
+from lineside.report.markup import Markup, anchor, element, section
+from lineside.report.origin import definitions, model_section, threshold_section
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """Everything that the page is made from."""
+
+    summary: Summary
+    contract: Contract
+    shown: Shown
+    pictures: Mapping[str, Picture]
+    """By path, of every row in `shown` that can have one."""
+    good_scores: npt.NDArray[np.float32]
+    """Of the good parts that got a call; empty without labels."""
+    other_scores: npt.NDArray[np.float32]
+    """Of the defective ones; of all without labels."""
+
+
+def render_page(given: ReportInput) -> str:
+    """Return the page as HTML text."""
+    title = f"Inspection of {given.summary.part}"
+    style = resources.files("lineside.report").joinpath("page.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Markup(style)),
+    )
+    sections = _sections(given)
+    parts = (_header(given, title), _navigation(sections), sections.values(), _footer(given.summary))
+    body = element("body", element("main", *parts))
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _sections(given: ReportInput) -> dict[str, Markup]:
+    """The sections by title, what was found first, how it was found last."""
+    summary, shown = given.summary, given.shown
+    parts = {"Verdicts": _verdicts(summary)}
+    if summary.labels:
+        parts["Against the truth"] = _truth(summary.labels)
+    parts |= {"Scores": _scores(given), "Threshold": threshold_section(summary.threshold), "Worst first": _worst(given)}
+    if summary.labels:
+        escapes = f"Defective parts called OK, lowest score first, up to {WRONG_SHOWN}."
+        overkill = f"Good parts called NG, highest score first, up to {WRONG_SHOWN}."
+        parts["Escapes"] = _pictured(given, "Escapes", shown.escapes, escapes)
+        parts["Overkill"] = _pictured(given, "Overkill", shown.overkill, overkill)
+    if shown.no_call:
+        words = f"The picture is not fit for a verdict; the reason stands below each, up to {NO_CALL_SHOWN}. "
+        parts["No call"] = _pictured(given, "No call", shown.no_call, words + _gate_words(given.contract))
+    if shown.unreadable:
+        parts["Unreadable"] = _unreadable(given)
+    return parts | {"Time": _timing(summary), "Model": model_section(summary, given.contract)}
+
+
+def _navigation(titles: Iterable[str]) -> Markup:
+    return element("nav", (element("a", title, href=f"#{anchor(title)}") for title in titles), aria_label="Sections")
+
+
+def _header(given: ReportInput, title: str) -> Markup:
+    summary = given.summary
+    return element(
+        "header",
+        element("h1", title),
+        element("p", _in_words(summary), class_="lead"),
+        element("p", f"{', '.join(summary.images)} · begun {summary.created}", class_="note"),
+    )
+
+
+def _in_words(summary: Summary) -> str:
+    counts = summary.counts
+    words = [f"{plural(summary.total, 'image')}: {counts['OK']:,} OK, {counts['NG']:,} NG"]
+    if counts["REVIEW"]:
+        words.append(f"{counts['REVIEW']:,} to review")
+    if counts["NO_CALL"]:
+        words.append(f"{counts['NO_CALL']:,} without a call")
+    if counts["unreadable"]:
+        words.append(f"{counts['unreadable']:,} unreadable")
+    found = ", ".join(words) + "."
+    return found if summary.first_pass_yield is None else f"{found} The yield is {percent(summary.first_pass_yield)}."
+
+
+def _verdicts(summary: Summary) -> Markup:
+    shares = [(name, summary.counts[name]) for name in COUNTED]
+    bar = [
+        element("span", class_=f"part {name}", style=f"flex-grow:{n}", title=f"{n} {name}") for name, n in shares if n
+    ]
+    tiles = [
+        element("div", element("b", f"{n:,}"), element("span", name), class_=f"tile {name}{'' if n else ' none'}")
+        for name, n in shares
+    ]
+    tiles.append(
+        element("div", element("b", percent(summary.first_pass_yield)), element("span", "yield"), class_="tile")
+    )
+    note = "Yield: OK, of all images that could be read; no call and review are no pass."
+    return section(
+        "Verdicts",
+        element("div", bar, class_="shares", role="img", aria_label=_in_words(summary)),
+        element("div", tiles, class_="tiles"),
+        element("p", note, class_="note"),
+    )
+
+
+def _truth(labels: LabelSummary) -> Markup:
+    facts = [
+        ("Overkill", rate_words(labels.overkill, "good parts called NG")),
+        ("Escapes", rate_words(labels.escapes, "defective parts called OK")),
+        ("AUROC", area(labels.auroc)),
+        ("Good parts without a call", f"{labels.good_no_call} (neither a pass nor overkill)"),
+        ("Defective parts without a call", f"{labels.defect_no_call}"),
+    ]
+    return section(
+        "Against the truth",
+        element("p", "The truth is what the folders are called. Intervals are exact (Clopper-Pearson).", class_="note"),
+        definitions(facts),
+        element("div", _class_table(labels), class_="scroll"),
+    )
+
+
+def _class_table(labels: LabelSummary) -> Markup:
+    names = ("Folder", "Images", *COUNTED, "Wrong", "95 % interval", "AUROC")
+    head = element("tr", (element("th", name, scope="col") for name in names))
+    rows = [
+        element(
+            "tr",
+            element("th", item.name, scope="row"),
+            element("td", sum(item.counts.values())),
+            (element("td", item.counts.get(name, 0) or "·") for name in COUNTED),
+            element("td", f"{'overkill' if item.is_good else 'escapes'} {percent(item.wrong.share)}"),
+            element("td", interval_words(item.wrong)),
+            element("td", "" if item.is_good else area(item.auroc)),
+        )
+        for item in labels.classes
+    ]
+    return element("table", element("thead", head), element("tbody", rows))
+
+
+def _scores(given: ReportInput) -> Markup:
+    labelled = given.summary.labels is not None
+    up, down = (given.good_scores, given.other_scores) if labelled else (given.other_scores, given.good_scores)
+    names = ("good", "defective") if labelled else ("images", "")
+    words = "Upward: good parts. Downward: defective parts. " if labelled else ""
+    drawing = histogram(up, down, given.summary.threshold.ng, names=names, unit="score, larger is worse")
+    return section(
+        "Scores",
+        element("div", drawing, class_="scroll"),
+        element("p", f"{words}Red lies above the threshold. Images without a call are left out.", class_="note"),
+    )
+
+
+def _worst(given: ReportInput) -> Markup:
+    words = f"Highest score first, up to {WORST_SHOWN}; left the image, right what the model saw in it."
+    return _pictured(given, "Worst first", given.shown.worst, words, colour_scale(given.summary.threshold.ng))
+
+
+def _pictured(given: ReportInput, title: str, rows: Sequence[Row], words: str, *more: Markup) -> Markup:
+    cards = gallery(rows, given.pictures, given.summary.threshold.ng)
+    return section(title, element("p", words, class_="note"), more, cards)
+
+
+def _gate_words(contract: Contract) -> str:
+    return "; ".join(f"{name}: {words}" for name, words in zip(contract.gate_bits, contract.gate_words, strict=True))
+
+
+def _unreadable(given: ReportInput) -> Markup:
+    shown, n = given.shown.unreadable, given.summary.counts["unreadable"]
+    rows = [element("tr", element("th", row.path, scope="row"), element("td", row.error)) for row in shown]
+    more = f"The first {len(shown)} of {n}; results.csv has all." if n > len(shown) else None
+    return section(
+        "Unreadable",
+        element("p", "These files were not judged. ", more, class_="note"),
+        element("div", element("table", element("tbody", rows), class_="text"), class_="scroll"),
+    )
+
+
+def _timing(summary: Summary) -> Markup:
+    ms = summary.duration_ms
+    facts = []
+    if ms:
+        facts.append(("ms per image", f"{ms.p50:.1f} (p50), {ms.p95:.1f} (p95), {ms.p99:.1f} (p99); reading excluded"))
+    if summary.images_per_s is not None:
+        facts.append(("Images per second", f"{summary.images_per_s:.1f}; reading, judging and overlays together"))
+    facts.append(("Judged by the last call", f"{summary.judged_now} of {summary.total}, in {summary.elapsed_s:.1f} s"))
+    return section("Time", definitions(facts))
+
+
+def _footer(summary: Summary) -> Markup:
+    return element("footer", f"lineside {summary.lineside_version} · {summary.job_id}")

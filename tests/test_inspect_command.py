@@ -1,0 +1,212 @@
+"""Truth from folder names, other thresholds, and the `lineside inspect` command."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from typer.testing import CliRunner
+
+from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint, paint_parts
+from lineside.batch import InspectOptions, inspect_images, open_inspector, verdict_table
+from lineside.batch.interval import clopper_pearson
+from lineside.batch.labels import auroc, truth_of
+from lineside.cli import inspect as command_module
+from lineside.errors import LinesideError
+from lineside.runtime import Inspector
+from tiny import write_tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle: score = mean red - mean blue, NG above 20."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def inspector(bundle: Path) -> Inspector:
+    """The tiny bundle, loaded."""
+    return Inspector(bundle)
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three good and two scratched parts below the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return paint_parts(Path("imgs"))
+
+
+# ---- truth
+
+
+@pytest.mark.parametrize(
+    ("path", "truth"),
+    [("a/good/1.png", "good"), ("a/OK/1.png", "good"), ("scratch/1.png", "scratch"), ("good/scratch/1.png", "scratch")],
+)
+def test_the_truth_is_the_folders_name(path: str, truth: str) -> None:
+    """The folder that holds the image says what it is; the words for good are those of the data sets."""
+    assert truth_of(Path(path)) == truth
+
+
+def test_the_truth_is_known_from_inside_the_folder(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the path as given names no folder, the working folder's name counts."""
+    monkeypatch.chdir(images / "good")
+    assert truth_of(Path("0.png")) == "good"
+    assert truth_of(Path("../0.png")) == "imgs"
+
+
+def test_overkill_and_escapes_count_calls_only(images: Path, inspector: Inspector) -> None:
+    """A good part without a call is neither a pass nor overkill; an unreadable file counts nowhere in the rates."""
+    paint(images / "good/dark.png", DARK_RGB)
+    paint(images / "good/red.png", BAD_RGB)
+    paint(images / "scratch/pale.png", GOOD_RGB)
+    (images / "scratch/empty.png").touch()
+    labels = inspect_images(inspector, [images], "out", InspectOptions(labels=True)).labels
+    assert labels is not None
+    assert (labels.overkill.k, labels.overkill.n) == (1, 4)
+    assert (labels.escapes.k, labels.escapes.n) == (1, 3)
+    assert (labels.good_no_call, labels.defect_no_call) == (1, 0)
+    assert labels.overkill.interval == pytest.approx((0.0063, 0.8059), abs=1e-4)  # tabulated: 1 of 4
+    assert {row["label"] for row in lines("out")} == {"good", "scratch"}
+
+
+def test_every_class_has_its_own_numbers(images: Path, inspector: Inspector) -> None:
+    """Per class: counts, escapes, and AUROC against the good parts."""
+    paint(images / "stain/0.png", GOOD_RGB)
+    labels = inspect_images(inspector, [images], "out", InspectOptions(labels=True)).labels
+    assert labels is not None
+    by_name = {item.name: item for item in labels.classes}
+    assert list(by_name) == ["good", "scratch", "stain"]
+    assert (by_name["scratch"].auroc, by_name["stain"].auroc, by_name["good"].auroc) == (1.0, 0.5, None)
+    assert (by_name["scratch"].wrong.share, by_name["stain"].wrong.share) == (0.0, 1.0)
+
+
+def test_good_parts_alone_have_no_auroc(images: Path, inspector: Inspector) -> None:
+    """With one side empty there is nothing to rank, and nothing is made up."""
+    labels = inspect_images(inspector, [images / "good"], "out", InspectOptions(labels=True)).labels
+    assert labels is not None
+    assert labels.auroc is None
+    assert labels.escapes.share is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_auroc_is_scikit_learns(good: list[int], defect: list[int]) -> None:
+    """With ties, the same number as sklearn's."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    truth = [0] * len(good) + [1] * len(defect)
+    assert auroc(good, defect) == pytest.approx(metrics.roc_auc_score(truth, good + defect), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 40, 1000, 1_000_000])
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.5, 0.9, 1.0])
+def test_the_interval_is_scipys(n: int, share: float) -> None:
+    """Clopper-Pearson from nothing of one to all of a million, against scipy's exact method."""
+    stats = pytest.importorskip("scipy.stats")
+    k = round(share * n)
+    exact = stats.binomtest(k, n).proportion_ci(0.95, "exact")
+    assert clopper_pearson(k, n) == pytest.approx((exact.low, exact.high), rel=1e-9, abs=1e-12)
+
+
+def test_nothing_counted_means_nothing_known() -> None:
+    """Without a trial the interval is everything; more successes than trials is a mistake."""
+    assert clopper_pearson(0, 0) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="k=3, n=2"):
+        clopper_pearson(3, 2)
+
+
+# ---- thresholds
+
+
+@pytest.mark.parametrize(("threshold", "counts"), [(5.0, (0, 5)), (20.0, (3, 2)), (109.0, (3, 2)), (200.0, (5, 0))])
+def test_another_threshold_decides(images: Path, bundle: Path, threshold: float, counts: tuple[int, int]) -> None:
+    """An override decides every verdict, leaves nothing between NG and REVIEW, and is said in the summary."""
+    summary = inspect_images(open_inspector(bundle, threshold), [images], "out", InspectOptions(threshold_ng=threshold))
+    assert (summary.counts["OK"], summary.counts["NG"], summary.counts["REVIEW"]) == (*counts, 0)
+    assert summary.threshold.overridden
+    assert summary.threshold.ng == threshold
+
+
+# ---- the command
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Run the command as `lineside inspect` does: exit code, stdout, stderr; a LinesideError as main shows it."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command("inspect")(command_module.command)
+    app.command("other")(lambda: None)
+    result = CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+    if isinstance(result.exception, LinesideError):
+        return result.exception.exit_code, result.stdout, result.exception.message
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_prints_the_table(images: Path, bundle: Path) -> None:
+    """Counts, yield, times and the report's place, in the default folder; NG is a result, not a failure."""
+    code, out, _ = run(bundle, images)
+    assert code == 0
+    for words in ("OK", "NO_CALL", "unreadable", "60.0 %", "ms per image", "inspections/tiny/report.html"):
+        assert words in out
+    assert "AUROC" not in out
+    assert "overkill" not in out
+
+
+def test_the_command_tells_the_truth_only_when_asked(images: Path, bundle: Path) -> None:
+    """--labels adds overkill, escapes, AUROC and a line per folder."""
+    code, out, _ = run(bundle, images, "--labels")
+    assert code == 0
+    for words in ("overkill", "0 of 3 good parts called NG", "escapes", "1.0000", "scratch"):
+        assert words in out
+
+
+def test_json_is_all_of_stdout(images: Path, bundle: Path) -> None:
+    """--json prints one JSON document and nothing else."""
+    code, out, _ = run(bundle, images, "--json", "--out", "out")
+    assert code == 0
+    assert json.loads(out)["counts"]["NG"] == 2
+
+
+def test_an_unreadable_image_is_exit_code_3(images: Path, bundle: Path) -> None:
+    """The others are judged, the results are written, and the code says that something was not read."""
+    (images / "bad.png").touch()
+    code, out, _ = run(bundle, images, "--out", "out")
+    assert code == 3
+    assert "report" in out
+    assert (Path("out") / "report.html").exists()
+
+
+def test_a_wrong_source_is_exit_code_2_even_with_a_wrong_model(images: Path) -> None:
+    """What does not exist is said before the model is loaded, and nothing is written."""
+    code, _, words = run("no-model", "absent", "--out", "out")
+    assert code == 2
+    assert "absent" in words
+    assert not Path("out").exists()
+
+
+def test_a_threshold_on_the_command_line_decides(images: Path, bundle: Path) -> None:
+    """--threshold overrides the bundle's, and the table says so."""
+    code, out, _ = run(bundle, images, "--threshold", "200")
+    assert code == 0
+    assert "100.0 %" in out
+    assert "200 (overridden)" in out
+
+
+def test_a_threshold_that_is_no_number_is_refused(images: Path, bundle: Path) -> None:
+    """Not a number is no threshold."""
+    code, _, words = run(bundle, images, "--threshold", "nan")
+    assert code == 2
+    assert "finite number" in words
+
+
+def test_a_folder_name_cannot_style_the_table(images: Path, inspector: Inspector) -> None:
+    """Square brackets in a folder's name are text, not rich markup."""
+    paint(images / "[red]x/0.png", BAD_RGB)
+    summary = inspect_images(inspector, [images], "out", InspectOptions(labels=True))
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    console.print(verdict_table(summary))
+    assert "[red]x" in console.export_text()

@@ -1,0 +1,271 @@
+"""The training run on a small rendered part: the bundle, its bytes, its verdicts, and what is refused."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from conftest import Trained
+from pydantic import TypeAdapter
+
+import lineside
+from lineside.capture.decode import read_image
+from lineside.contract import INPUT_FRAME, METADATA_KEY, OUTPUTS, Contract, Verdict
+from lineside.errors import BundleError, LinesideError, ParityError, StorageError, UsageError
+from lineside.recipe import load_recipe
+from lineside.runtime import Inspector, verify_bundle
+from lineside.train import train
+from lineside.transfer.backbone import load_backbone
+
+SCHEMA = Path(lineside.__file__).parent / "contract.schema.json"
+
+
+def recorded(bundle: Path) -> dict[str, tuple[float, str]]:
+    """Return what training recorded: image -> (score, verdict), for the images that lie on disk."""
+    with (bundle / "parity.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] != "disturbed"]
+    return {row["name"]: (float(row["score"]), row["verdict"]) for row in rows}
+
+
+def test_inspector_and_plain_onnxruntime_say_what_training_recorded(small: Trained) -> None:
+    """Every image: the same verdict, and the same score, from the written file."""
+    inspector = Inspector(small.bundle)
+    session = ort.InferenceSession(str(small.bundle / "model.onnx"), providers=["CPUExecutionProvider"])
+    verdicts = recorded(small.bundle)
+    assert len(verdicts) == 14 + 4 + 6
+    for name, (score, verdict) in verdicts.items():
+        frame = read_image(small.images / name)
+        result = inspector.inspect(frame)
+        plain = session.run(["score", "verdict"], {INPUT_FRAME: frame[None]})
+        assert (result.verdict.name, Verdict(int(plain[1][0])).name) == (verdict, verdict)
+        assert result.score == pytest.approx(score, rel=1e-6)
+
+
+def test_the_same_recipe_gives_the_same_bytes(small: Trained) -> None:
+    """Training again on the same machine writes the same model.onnx and contract."""
+    again = small.recipe / "again"
+    train(load_recipe(small.recipe), again)
+    for name in ("model.onnx", "contract.json", "recipe.lock.yaml", "parity.csv", "vectors/vectors.json"):
+        assert (again / name).read_bytes() == (small.bundle / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+@pytest.mark.parametrize("size_hw", [(128, 128), (90, 210), (333, 257)])
+def test_one_file_takes_any_batch_and_frame_size(small: Trained, batch: int, size_hw: tuple[int, int]) -> None:
+    """Every output has the contract's shape and type, and no score is anything but finite."""
+    inspector = Inspector(small.bundle)
+    frames = np.random.default_rng(0).integers(0, 256, (batch, *size_hw, 3), dtype=np.uint8)
+    out = inspector.raw_outputs(frames)
+    map_w, map_h = inspector.contract.map_wh
+    shapes = {name: out[name].shape for name in OUTPUTS}
+    assert shapes == {
+        "score": (batch,), "verdict": (batch,), "anomaly_map": (batch, map_h, map_w), "pose": (batch, 5),
+        "transform": (batch, 3, 3), "gate": (batch,), "quality": (batch, 2), "defect_class": (batch,),
+        "class_prob": (batch, 0), "embedding": (batch, 128),
+    }  # fmt: skip
+    assert {out[name].dtype for name in ("verdict", "gate", "defect_class")} == {np.dtype(np.int64)}
+    assert all(np.isfinite(out[name]).all() for name in OUTPUTS)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_black_or_white_frame_is_refused_with_a_finite_score(small: Trained, level: int) -> None:
+    """NO_CALL for its exposure, never OK."""
+    result = Inspector(small.bundle).inspect(np.full((128, 128, 3), level, np.uint8))
+    if level == 0:
+        assert (result.verdict, result.reasons) == (Verdict.NO_CALL, ("exposure",))
+    assert result.verdict != Verdict.OK
+    assert np.isfinite(result.score)
+
+
+def test_the_model_is_one_file_of_standard_operators_without_paths(small: Trained) -> None:
+    """No external data, no custom operators, opset and IR within the contract, no path of this machine."""
+    content = (small.bundle / "model.onnx").read_bytes()
+    model = onnx.load_model_from_string(content)
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+    assert model.opset_import[0].version <= 21
+    assert model.ir_version <= 10
+    assert all(w.data_location == onnx.TensorProto.DEFAULT for w in model.graph.initializer)
+    assert not any(needle.encode() in content for needle in (str(Path.home()), str(small.recipe), ".py", "stack_trace"))
+
+
+def test_the_contract_follows_its_published_schema(small: Trained) -> None:
+    """contract.json, the metadata and the schema in the package agree; the schema is that of the classes."""
+    text = (small.bundle / "contract.json").read_text()
+    schema = json.loads(SCHEMA.read_text())
+    assert schema == TypeAdapter(Contract).json_schema()
+    jsonschema.validate(json.loads(text), schema)
+    model = onnx.load(small.bundle / "model.onnx")
+    assert {p.key: p.value for p in model.metadata_props}[METADATA_KEY] == text
+
+
+def test_threshold_inputs_override_the_verdict(small: Trained) -> None:
+    """The thresholds are optional inputs: plain onnxruntime may move them; the score stays."""
+    frame = read_image(small.images / "train" / "good" / "000.png")
+    inspector = Inspector(small.bundle)
+    score = inspector.inspect(frame).score
+    strict = Inspector(small.bundle, threshold_ng=score * 0.9).inspect(frame)
+    review = Inspector(small.bundle, threshold_ng=score * 1.1, threshold_review=score * 0.9).inspect(frame)
+    assert (strict.verdict, review.verdict) == (Verdict.NG, Verdict.REVIEW)
+    assert strict.score == score
+
+
+def test_defects_are_found_and_located(small: Trained) -> None:
+    """Severe defects score above all good test parts of the same pose."""
+    result = json.loads((small.bundle / "training.json").read_text())["evaluation"]
+    assert result["auroc"] >= 0.95
+
+
+def test_verify_proves_the_bundle_here(small: Trained) -> None:
+    """Every file, the contract and all vectors."""
+    proven = verify_bundle(small.bundle)
+    assert proven.part == "small"
+    assert proven.vectors >= 2
+    assert proven.worst_score_rel <= 1e-3
+
+
+def altered(small: Trained, tmp_path: Path) -> Path:
+    """Return a copy of the bundle to spoil."""
+    copy = tmp_path / "copy"
+    shutil.copytree(small.bundle, copy)
+    return copy
+
+
+def truncate(bundle: Path) -> None:
+    """Cut the model off half-way."""
+    content = (bundle / "model.onnx").read_bytes()
+    (bundle / "model.onnx").write_bytes(content[: len(content) // 2])
+
+
+def flip_bit(bundle: Path) -> None:
+    """Flip one bit of one weight."""
+    content = bytearray((bundle / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / "model.onnx").write_bytes(bytes(content))
+
+
+def swap_model(bundle: Path) -> None:
+    """Put another valid model in."""
+    model = onnx.load(bundle / "model.onnx")
+    model.graph.doc_string = "another"
+    onnx.save(model, bundle / "model.onnx")
+
+
+def remove_model(bundle: Path) -> None:
+    """Take the model away."""
+    (bundle / "model.onnx").unlink()
+
+
+def alter_contract(bundle: Path) -> None:
+    """Claim another threshold."""
+    text = (bundle / "contract.json").read_text().replace('"part": "small"', '"part": "large"')
+    (bundle / "contract.json").write_text(text)
+
+
+def lose_sums(bundle: Path) -> None:
+    """Take the list of hashes away."""
+    (bundle / "SHA256SUMS").unlink()
+
+
+@pytest.mark.parametrize("spoil", [truncate, flip_bit, swap_model, remove_model, alter_contract, lose_sums])
+def test_a_spoilt_bundle_is_refused_by_verify_and_inspector(small: Trained, tmp_path: Path, spoil: object) -> None:
+    """Truncated, bit-flipped, swapped, incomplete: no verdict is given."""
+    copy = altered(small, tmp_path)
+    spoil(copy)  # type: ignore[operator]
+    for use in (verify_bundle, Inspector):
+        with pytest.raises(BundleError):
+            use(copy)
+
+
+@pytest.mark.parametrize("name", ["card.md", "vectors/ok.u8", "parity.csv"])
+def test_verify_refuses_what_inspector_does_not_read(small: Trained, tmp_path: Path, name: str) -> None:
+    """Any altered file of the bundle is named."""
+    copy = altered(small, tmp_path)
+    (copy / name).write_bytes(b"altered")
+    with pytest.raises(BundleError, match=Path(name).name):
+        verify_bundle(copy)
+
+
+def test_verify_refuses_an_added_file(small: Trained, tmp_path: Path) -> None:
+    """A bundle holds what was written and nothing else."""
+    copy = altered(small, tmp_path)
+    (copy / "extra.txt").write_text("x")
+    with pytest.raises(BundleError, match=r"extra\.txt"):
+        verify_bundle(copy)
+
+
+def test_vectors_that_are_not_the_models_are_refused(small: Trained, tmp_path: Path) -> None:
+    """Swapped vectors with matching hashes still fail, for the model does not return them."""
+    import hashlib
+
+    copy = altered(small, tmp_path)
+    file = copy / "vectors" / "vectors.json"
+    document = json.loads(file.read_text())
+    document["vectors"][0]["outputs"]["score"] *= 1.01
+    file.write_text(json.dumps(document))
+    sums = (copy / "SHA256SUMS").read_text().splitlines()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    fixed = [f"{digest}  vectors/vectors.json" if line.endswith("vectors.json") else line for line in sums]
+    (copy / "SHA256SUMS").write_text("\n".join(fixed) + "\n")
+    with pytest.raises(BundleError, match="output score"):
+        verify_bundle(copy)
+
+
+def test_a_graph_that_differs_from_its_reference_is_not_exported(
+    small: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head whose memory changed between fitting and assembly refuses the export, and nothing is written."""
+    import lineside.train.run as run
+
+    original = run.assemble
+
+    def wrong(trunk: object, head: object, constants: dict[str, np.ndarray], contract: Contract) -> object:
+        return original(trunk, head, {**constants, "memory": constants["memory"] * 1.05}, contract)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run, "assemble", wrong)
+    with pytest.raises(ParityError, match="Nothing was exported"):
+        train(load_recipe(small.recipe), tmp_path / "never")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_in_use_stops_before_any_work(small: Trained, tmp_path: Path) -> None:
+    """The refusal comes first, not after a minute of training."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match="no bundle"):
+        train(load_recipe(small.recipe), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "taps", "licences", "error", "words"),
+    [
+        ("lite0", (8, 16), ("mit",), UsageError, "licence 'apache-2.0'"),
+        ("lite0", (8, 64), ("apache-2.0",), UsageError, "has strides"),
+        ("resnet", (8,), ("apache-2.0",), UsageError, "expected lite0, timm"),
+        ("timm:no_such_net", (8,), ("apache-2.0",), UsageError, "no model 'no_such_net'"),
+        ("local-dir:nowhere", (8,), ("apache-2.0",), UsageError, "config.json"),
+    ],
+)
+def test_a_backbone_that_cannot_be_used_is_refused(
+    tmp_path: Path, name: str, taps: tuple[int, ...], licences: tuple[str, ...], error: type[LinesideError], words: str
+) -> None:
+    """Licence, strides, names and folders: one line each, before anything is fitted."""
+    with pytest.raises(error, match=words):
+        load_backbone(name, taps, licences, tmp_path)
+
+
+def test_a_local_folder_gives_the_features_of_the_embedded_backbone(tmp_path: Path) -> None:
+    """The embedded weights written as timm's local folder are the same network."""
+    import torch
+
+    from lineside.transfer.backbone import write_local_dir
+
+    write_local_dir("lite0", tmp_path / "folder")
+    one = load_backbone("lite0", (8, 16), ("apache-2.0",), tmp_path)
+    other = load_backbone("local-dir:folder", (8, 16), ("apache-2.0",), tmp_path)
+    x = torch.randn(1, 3, 64, 64)
+    assert all(torch.equal(a, b) for a, b in zip(one.module(x), other.module(x), strict=True))
+    assert (other.mean, other.std) == (pytest.approx(one.mean), pytest.approx(one.std))

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from tiny import tiny_contract, tiny_model, write_tiny_bundle
 
 from lineside.contract import Verdict
 from lineside.errors import ParityError, StorageError
@@ -16,6 +15,7 @@ from lineside.export.bundle import write_bundle
 from lineside.export.parity import ParityCase, decide, prove_parity
 from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.run import Graph
+from tiny import tiny_contract, tiny_model, write_tiny_bundle
 
 
 def frame(red: int, blue: int = 100) -> np.ndarray:
@@ -93,9 +93,7 @@ def test_a_bundle_is_replaced_whole_and_the_old_one_kept(tmp_path: Path) -> None
     assert sorted(p.name for p in out.parent.iterdir() if not p.name.endswith(".lock")) == ["cap", "cap.previous"]
 
 
-def test_a_failed_write_leaves_the_old_bundle_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_bundle_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up half-way costs nothing."""
     out = tmp_path / "cap"
     write_bundle(out, {"model.onnx": b"one"})

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from conftest import Trained
 from pydantic import TypeAdapter
 
 import lineside
+from conftest import Trained
 from lineside.capture.decode import read_image
 from lineside.contract import INPUT_FRAME, METADATA_KEY, OUTPUTS, Contract, Verdict
 from lineside.errors import BundleError, LinesideError, ParityError, StorageError, UsageError

@@ -168,7 +168,7 @@ class Transfer(_Block):
         pattern=r"^(lite0|timm:\S+|local-dir:.*\S)$",
     )
     taps: Annotated[tuple[StrictInt, ...], AfterValidator(_ascending_powers_of_two)] = _key(
-        (8, 16, 32),
+        (8, 16),
         "a list of one or more of 2, 4, 8, 16, 32, ascending, each once",
         "Strides of the network's stages whose features are used; the network is cut off after the last.",
         "px per feature",
@@ -196,7 +196,7 @@ class Transfer(_Block):
         "Disturbed copies of the good images that are learnt from too. default: brightness, small angle and shift.",
     )
     augment_copies: StrictInt = _key(
-        2,
+        1,
         "a whole number from 1 to 32",
         "Disturbed copies of each good image; of no effect with augment: none.",
         "copies",

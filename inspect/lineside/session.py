@@ -11,7 +11,7 @@ from lineside.errors import BundleError
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime as ort  # noqa: E402 - after the switch
+import onnxruntime as ort
 
 __all__ = ["open_session", "ort"]
 

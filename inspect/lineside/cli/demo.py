@@ -21,6 +21,4 @@ def command(
     loaded = load_recipe(recipe)
     bundle = models / loaded.recipe.part
     train.command(recipe, out=bundle)
-    inspect.command(
-        bundle, [loaded.images_dir / "test"], out=inspections / loaded.recipe.part, labels=True, fresh=True
-    )
+    inspect.command(bundle, [loaded.images_dir / "test"], out=inspections / loaded.recipe.part, labels=True, fresh=True)

@@ -24,6 +24,8 @@ def command(
 
         record = train(loaded, target, progress=view, pages=pages)
     if as_json:
-        typer.echo(json.dumps({"out": str(target), "model_sha256": record.model_sha256, **json.loads(record.to_json())}))
+        typer.echo(
+            json.dumps({"out": str(target), "model_sha256": record.model_sha256, **json.loads(record.to_json())})
+        )
     else:
         print_result(record)

@@ -39,7 +39,9 @@ def write_bundle(out: Path, files: Mapping[str, bytes]) -> None:
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except Timeout:
-        raise StorageError(f"{out}: another run is writing this bundle. Wait for it, or choose another --out.") from None
+        raise StorageError(
+            f"{out}: another run is writing this bundle. Wait for it, or choose another --out."
+        ) from None
     except OSError as error:
         raise StorageError(
             f"{error.filename or out}: cannot be written ({error.strerror or error}). The old bundle, if any, is "

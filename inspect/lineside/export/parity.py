@@ -6,7 +6,7 @@ ONNX Runtime features, and its verdict that of the reference and of the score th
 differs refuses the export: a graph that is nearly right is not.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -127,14 +127,11 @@ def reference_score(shape: HeadShape, values: HeadValues, features: Features) ->
 
 
 def _mean_3x3(planes: Doubles) -> Doubles:
-    """Average over 3×3 neighbours, over fewer at the border."""
+    """Average over 3×3 neighbours, with zeros beyond the border."""
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)))
-    ones = np.pad(np.ones(planes.shape[1:]), 1)
     height, width = planes.shape[1:]
-    shifts: Sequence[tuple[int, int]] = [(y, x) for y in range(3) for x in range(3)]
-    total = sum(padded[:, y : y + height, x : x + width] for y, x in shifts)
-    count = sum(ones[y : y + height, x : x + width] for y, x in shifts)
-    return np.asarray(total / count, np.float64)
+    total = sum(padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3))
+    return np.asarray(total / 9.0, np.float64)
 
 
 def _enlarge(planes: Doubles, grid_hw: tuple[int, int]) -> Doubles:

@@ -20,7 +20,8 @@ Files = dict[str, bytes]
 VECTORS_FILE = "vectors/vectors.json"
 MARGIN_REL = 0.02
 """Least distance of a vector's score from the threshold, relative to it: twenty times the tolerance on the score."""
-TINTS = (0.15, 0.3, 0.45)
+TINTS = (0.0, 0.15, -0.15, 0.3, -0.3, 0.45, -0.45)
+"""Red up and blue down by this share (the other way round below zero); 0 is the frame as it is."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,8 @@ def _swap_vector(graph: Graph, contract: Contract, good: Sequence[Candidate]) ->
         return None
     best: tuple[float, Candidate] | None = None
     for candidate in good[:4]:
-        for frame in (candidate.frame, *(_tinted(candidate.frame, t) for t in TINTS), *(
-            _tinted(candidate.frame, -t) for t in TINTS
-        )):
+        for tint in TINTS:
+            frame = _tinted(candidate.frame, tint) if tint else candidate.frame
             straight = _judge(graph, contract, Candidate(candidate.name, frame))
             swapped = _judge(graph, contract, Candidate(candidate.name, np.ascontiguousarray(frame[..., ::-1])))
             margin = min(straight.margin, swapped.margin)
@@ -95,9 +95,10 @@ def _swap_vector(graph: Graph, contract: Contract, good: Sequence[Candidate]) ->
 
 
 def _tinted(frame: Pixels, amount: float) -> Pixels:
-    """Red up and blue down by `amount` (the other way round when negative)."""
+    """See `TINTS`."""
     gain = np.array([1.0 + amount, 1.0, 1.0 - amount], np.float32)
-    return np.clip(np.rint(frame * gain), 0, 255).astype(np.uint8)
+    tinted: Pixels = np.clip(np.rint(frame * gain), 0, 255).astype(np.uint8)
+    return tinted
 
 
 def _written(graph: Graph, chosen: dict[str, Candidate], *, swapped: bool) -> Files:
@@ -111,7 +112,7 @@ def _written(graph: Graph, chosen: dict[str, Candidate], *, swapped: bool) -> Fi
         files[f"vectors/{name}.png"] = _png(frame)
         files[f"vectors/{name}.map.f32"] = anomaly_map.astype("<f4").tobytes()
         expected = {key: outputs[key][0].tolist() for key in OUTPUTS if key != "anomaly_map"}
-        entry = {
+        entry: dict[str, object] = {
             "name": name,
             "made_from": candidate.name,
             "frame": f"{name}.u8",

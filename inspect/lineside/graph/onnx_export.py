@@ -51,9 +51,7 @@ def export_module(
     ParityError
         When the module cannot be written with standard ONNX operators.
     """
-    import onnx
     import torch
-
     from onnx.inliner import inline_local_functions
 
     from lineside.normalise.resize import onnx_translations

@@ -47,6 +47,10 @@ class Front(nn.Module):
     without exporting again; it becomes a constant when the graph is assembled.
     """
 
+    slope: Tensor
+    offset: Tensor
+    pose_row: Tensor
+
     def __init__(self, settings: FrontSettings) -> None:
         super().__init__()
         self.settings = settings

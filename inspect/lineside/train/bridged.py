@@ -63,9 +63,9 @@ class BridgedMethod:
         self.map_wh = (width // 4, height // 4)
         self.embedding = f"working image reduced to {THUMBNAIL}×{THUMBNAIL} cells of red, green, blue"
         method = Component("method", transfer.method, f"PyPI: {transfer.method.split('.')[0]}", LICENCE, "")
-        self.components = (*backbone.components, method)
+        self.components: tuple[Component, ...] = (*backbone.components, method)
         again = "fitted on none of the parts that the threshold comes from"
-        self.fitted = (Fitted("golden mean level", again), Fitted(transfer.method, again))
+        self.fitted: tuple[Fitted, ...] = (Fitted("golden mean level", again), Fitted(transfer.method, again))
         self._loaded, self._references, self._journal = loaded, references, journal
         journal.stage("light", len(references.samples))
         self._levels = frame_levels(self.trunk, references, journal)

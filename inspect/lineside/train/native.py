@@ -17,7 +17,7 @@ from lineside.recipe import LoadedRecipe
 from lineside.train.images import References
 from lineside.train.method import FittedHead, Floats, Pixels
 from lineside.train.progress import Journal
-from lineside.train.setup import front_settings, frame_levels
+from lineside.train.setup import frame_levels, front_settings
 from lineside.transfer.backbone import Backbone, load_backbone
 from lineside.transfer.head import Features, HeadShape, HeadValues, export_head, fit_head, head_shape, tap_name
 
@@ -43,7 +43,7 @@ class NativeMethod:
         self.map_wh = self.shape.map_wh
         self.embedding = f"mean of the frame's {self.shape.dimensions}-dimensional patch embeddings"
         self.components = (*backbone.components, _own_component())
-        self.fitted = _fitted()
+        self.fitted: tuple[Fitted, ...] = _fitted()
         self._seed = recipe.seed
         self._references = references
         self._journal = journal
@@ -96,7 +96,9 @@ class NativeMethod:
 
 
 def _own_component() -> Component:
-    return Component("method", "lineside patch memory, after PatchCore (Roth et al., 2022)", "lineside", "apache-2.0", "")
+    return Component(
+        "method", "lineside patch memory, after PatchCore (Roth et al., 2022)", "lineside", "apache-2.0", ""
+    )
 
 
 def _fitted() -> tuple[Fitted, ...]:

@@ -21,8 +21,8 @@ from lineside.dataset import Dataset, data_sha256, load_dataset, lock_document
 from lineside.errors import UsageError
 from lineside.export.assemble import assemble
 from lineside.export.bundle import check_target, write_bundle
-from lineside.export.parity import ParityCase, ParityRecord, prove_parity
 from lineside.export.parity import TOLERANCE_REL as SCORE_TOLERANCE_REL
+from lineside.export.parity import ParityCase, ParityRecord, prove_parity
 from lineside.export.vectors import VECTORS_FILE, make_vectors
 from lineside.graph.run import Graph
 from lineside.normalise.front import GATE_BITS, GATE_WORDS, QUALITY_NAMES
@@ -31,8 +31,8 @@ from lineside.train.card import card
 from lineside.train.evaluate import evaluate
 from lineside.train.images import FrameReader, References
 from lineside.train.method import FittedHead, Floats, Method
-from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.progress import Journal, Progress, SilentProgress
+from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.record import ScoredImage, TrainingRecord
 from lineside.transfer.augment import Augmenter
 
@@ -195,7 +195,9 @@ def _proven(
     journal.stage("parity", len(cases))
     proofs = prove_parity(graph, head.reference, contract.threshold_ng, contract.threshold_review, cases, journal.step)
     worst = max(proof.difference_rel for proof in proofs)
-    journal.note(f"Parity: {len(proofs)} frames, no verdict flipped, scores differ by at most {worst:.0e} of themselves.")
+    journal.note(
+        f"Parity: {len(proofs)} frames, no verdict flipped, scores differ by at most {worst:.0e} of themselves."
+    )
     return proofs
 
 
@@ -234,5 +236,3 @@ def _record(
         decisions=tuple(journal.decisions),
         stage_seconds=journal.seconds(),
     )
-
-

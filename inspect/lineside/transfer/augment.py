@@ -40,14 +40,8 @@ class Augmenter:
     """
 
     def __init__(self, setting: Setting, seed: int) -> None:
-        steps: Sequence[Mapping[str, Mapping[str, Any]]]
-        if setting == "default":
-            steps = DEFAULT
-        elif setting == "none":
-            steps = ()
-        else:
-            assert not isinstance(setting, str)
-            steps = setting
+        named = {"default": DEFAULT, "none": ()}
+        steps = named[setting] if isinstance(setting, str) else setting
         self._seed = seed
         self._compose = _compose(steps) if steps else None
 
@@ -88,10 +82,19 @@ def _compose(steps: Sequence[Mapping[str, Mapping[str, Any]]]) -> Any:
             if not isinstance(kind, type) or not issubclass(kind, albumentations.BasicTransform):
                 raise UsageError(f"transfer.augment: albumentations {albumentations.__version__} has no {name!r}.")
             given = {key: tuple(v) if isinstance(v, list) else v for key, v in arguments.items()}
-            if isinstance(given.get("border_mode"), str):
-                given["border_mode"] = _BORDER_MODES[given["border_mode"]]
+            border = given.get("border_mode")
+            if isinstance(border, str):
+                given["border_mode"] = _border_mode(name, border)
             transforms.append(_build(kind, name, given))
     return albumentations.Compose(transforms)
+
+
+def _border_mode(name: str, border: str) -> int:
+    if border not in _BORDER_MODES:
+        raise UsageError(
+            f"transfer.augment: {name}: border_mode: expected one of {', '.join(_BORDER_MODES)}, found {border!r}."
+        )
+    return _BORDER_MODES[border]
 
 
 def _build(kind: Any, name: str, arguments: Mapping[str, Any]) -> Any:

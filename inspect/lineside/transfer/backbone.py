@@ -70,7 +70,9 @@ def load_backbone(name: str, taps: Sequence[int], licences: Sequence[str], base:
         return _timm(rest, rest, taps, licences, source=f"timm hub: {rest}", pretrained=True)
     if kind == "local-dir" and rest:
         folder = (base / rest).resolve()
-        return _timm(f"local-dir:{folder}", rest, taps, licences, source=f"local folder {Path(rest).name}", folder=folder)
+        return _timm(
+            f"local-dir:{folder}", rest, taps, licences, source=f"local folder {Path(rest).name}", folder=folder
+        )
     raise UsageError(
         f"transfer.backbone: expected lite0, timm:<model> or local-dir:<folder>, found {name!r}. "
         "Use lite0 where in doubt: it is embedded."

@@ -171,7 +171,7 @@ def test_a_score_that_is_no_number_is_no_pass(
 ) -> None:
     """Not a number is above no threshold, so a broken model would pass everything; it is an error of that image."""
     result = dataclasses.replace(inspector.inspect(np.zeros((8, 8, 3), np.uint8)), score=math.nan, verdict=Verdict.OK)
-    monkeypatch.setattr("lineside.batch.judge.inspect_frame", lambda *_: result)
+    monkeypatch.setattr(Inspector, "inspect", lambda *_, **__: result)
     summary = inspect_images(inspector, [images / "good/0.png"], "out")
     assert summary.counts["unreadable"] == 1
     assert "nan, which is no finite number" in lines("out")[0]["error"]
@@ -182,10 +182,10 @@ def test_a_model_that_fails_on_an_image_is_its_error(
 ) -> None:
     """What ONNX Runtime raises on one image is written down for it, and the others go on."""
 
-    def fail_on_red(self: Inspector, frame: np.ndarray) -> Result:
+    def fail_on_red(self: Inspector, frame: np.ndarray, *, reduced: bool) -> Result:
         if frame[0, 0, 0] == BAD_RGB[0]:
             raise RuntimeError("Non-zero status code\nmore")
-        return judge(self, frame)
+        return judge(self, frame, reduced=reduced)
 
     judge = Inspector.inspect
     monkeypatch.setattr(Inspector, "inspect", fail_on_red)

@@ -1,10 +1,12 @@
 """Pictures for the report: the raw image beside its overlay, small enough to embed.
 
 The overlay is drawn anew at the size shown, from one more look at the image: an overlay file shrunk to a thumbnail
-loses its contour, and OK images near the threshold have none. What is seen there changes no result.
+loses its contour, and OK images near the threshold have none. Where a map stays below the threshold altogether, as on
+an escape, a ring marks its highest place: two equal pictures would not say what the model looked at. What is seen here
+changes no result.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +14,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lineside.batch.judge import inspect_frame, read_frame
-from lineside.batch.overlay import encode_jpeg, overlay
+from lineside.batch.judge import read_frame
+from lineside.batch.overlay import encode_jpeg, mark_peak, overlay
 from lineside.batch.row import Row
+from lineside.contract import FrameSpec
 from lineside.errors import LinesideError
 from lineside.runtime import Inspector
+
+Look = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+"""A model's eye: frame uint8 [H, W, C] to anomaly map [h, w]; called from several threads."""
 
 THUMBNAIL_PX = 320
 _QUALITY = 82
@@ -45,21 +51,49 @@ def take_pictures(rows: Iterable[Row], inspector: Inspector, threshold: float, w
     workers : int
         Threads.
     """
-    paths: Sequence[str] = list(dict.fromkeys(row.path for row in rows))
+    paths = {row.path: Path(row.path) for row in rows}
+
+    def look(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return inspector.inspect(frame, reduced=True).anomaly_map
+
+    return pictures_of(paths, inspector.contract.frame, look, threshold, workers)
+
+
+def pictures_of(
+    paths: Mapping[str, Path], spec: FrameSpec, look: Look, threshold: float, workers: int
+) -> dict[str, Picture]:
+    """Return the pictures of images, under the names given; each image is read once.
+
+    Parameters
+    ----------
+    paths : mapping of str to Path
+        Name -> file.
+    spec : FrameSpec
+        What frames the model takes.
+    look : callable
+        The model.
+    threshold : float
+        Where the overlays' colour sets in.
+    workers : int
+        Threads.
+    """
     with ThreadPoolExecutor(workers) as pool:
-        pictures = pool.map(lambda path: _picture(Path(path), inspector, threshold), paths)
+        pictures = pool.map(lambda path: _picture(path, spec, look, threshold), paths.values())
         return dict(zip(paths, pictures, strict=True))
 
 
-def _picture(path: Path, inspector: Inspector, threshold: float) -> Picture:
+def _picture(path: Path, spec: FrameSpec, look: Look, threshold: float) -> Picture:
     try:
-        frame = read_frame(path, inspector.contract.frame)
-        anomaly_map = inspect_frame(inspector, frame).anomaly_map
+        frame = read_frame(path, spec)
+        anomaly_map = look(frame)
     except LinesideError:
         there = "can no longer be read" if path.exists() else "is no longer where it was inspected"
         return Picture(b"", b"", f"The image {there}.")
     small = _shrunk(frame)
-    return Picture(encode_jpeg(small, _QUALITY), encode_jpeg(overlay(small, anomaly_map, threshold), _QUALITY))
+    heat = overlay(small, anomaly_map, threshold)
+    if anomaly_map.max() <= threshold:
+        heat = mark_peak(heat, anomaly_map)
+    return Picture(encode_jpeg(small, _QUALITY), encode_jpeg(heat, _QUALITY))
 
 
 def _shrunk(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from lineside.batch.labels import truth_of
 from lineside.batch.overlay import encode_jpeg, overlay, overlay_name
 from lineside.batch.plan import OVERLAY_FOLDER
 from lineside.batch.row import Row, failed_row
-from lineside.contract import Contract, FrameSpec, Verdict
+from lineside.contract import FrameSpec, Verdict
 from lineside.errors import LinesideError
 from lineside.runtime import Inspector, Result
 
@@ -54,9 +54,7 @@ class Judge:
             result = _inspected(self.inspector, frame)
         except LinesideError as error:
             message = error.message.removeprefix(f"{path}: ")
-            return failed_row(
-                path.as_posix(), message, recipe_id=recipe_id(self.inspector.contract), label=label, opc=identity
-            )
+            return failed_row(path.as_posix(), message, recipe_id=self.inspector.recipe_id, label=label, opc=identity)
         return self._row(path, result, label, identity, read_ms, self._overlay(path, frame, result))
 
     def _overlay(self, path: Path, frame: npt.NDArray[np.uint8], result: Result) -> str | None:
@@ -105,24 +103,9 @@ def read_frame(path: Path, spec: FrameSpec) -> npt.NDArray[np.uint8]:
     return read_image(path, channels=spec.channels, bit_depth=spec.bit_depth)
 
 
-def inspect_frame(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:
-    """Judge a frame of `read_frame`, whose samples are reduced to uint8 already, whatever the contract's bit depth."""
-    bit_depth = inspector.contract.frame.bit_depth
-    if bit_depth == 8:
-        return inspector.inspect(frame)
-    top = 2**bit_depth - 1
-    samples = ((frame.astype(np.uint32) * top + 127) // 255).astype(np.uint16)  # exact inverse of the contract's rule
-    return inspector.inspect(samples)
-
-
-def recipe_id(contract: Contract) -> str:
-    """Return `internalRecipeId`, as the runtime writes it into its results."""
-    return f"{contract.part}@{contract.recipe_sha256[:12]}"
-
-
 def _inspected(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:
     try:
-        result = inspect_frame(inspector, frame)
+        result = inspector.inspect(frame, reduced=True)
     except LinesideError:
         raise
     except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root

@@ -16,6 +16,7 @@ Rgb = npt.NDArray[np.uint8]
 ALPHA_AT_THRESHOLD, ALPHA_FULL = 0.30, 0.65
 JPEG_QUALITY = 88
 _LUT_START = 100  # of 256: the darker part of inferno would read as a shadow on the part, not as heat
+_RING_SHARE = 0.055  # radius of the ring, of the longer side: around a spot, not over it
 _NAME_BYTES = 200  # file systems allow 255; a temporary name and the suffix must fit too
 
 
@@ -50,6 +51,35 @@ def overlay(frame: Rgb, anomaly_map: npt.NDArray[np.float32], threshold: float) 
         cv2.drawContours(picture, outline, -1, (0, 0, 0), 3 * line)
         cv2.drawContours(picture, outline, -1, (255, 255, 255), line)
     return picture
+
+
+def mark_peak(picture: Rgb, anomaly_map: npt.NDArray[np.float32]) -> Rgb:
+    """Ring the highest place of a map on its picture; a flat map, as of a frame without a call, has none.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8 [H, W, 3]
+        RGB; not changed.
+    anomaly_map : ndarray of float32 [h, w]
+        Over the whole picture.
+
+    Returns
+    -------
+    ndarray of uint8 [H, W, 3], RGB
+    """
+    import cv2
+
+    heat = np.nan_to_num(anomaly_map)
+    if heat.max() <= heat.min():
+        return picture
+    row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+    height, width = picture.shape[:2]
+    centre_xy = (int((column + 0.5) * width / heat.shape[1]), int((row + 0.5) * height / heat.shape[0]))
+    radius, line = max(3, round(max(height, width) * _RING_SHARE)), max(1, round(max(height, width) / 500))
+    ringed = picture.copy()
+    cv2.circle(ringed, centre_xy, radius, (0, 0, 0), 3 * line, cv2.LINE_AA)
+    cv2.circle(ringed, centre_xy, radius, (255, 255, 255), line, cv2.LINE_AA)
+    return ringed
 
 
 def scale_span(threshold: float) -> float:

@@ -4,7 +4,7 @@ The rule is the conformal quantile: of n scores the k-th smallest, k = ceil((n +
 were held out of everything that is deployed, a new good part is called NG with probability at most 1 - k / (n + 1)
 (Vovk et al., 2005, proposition 2.2; Lei et al., 2018, theorem 2.2), averaged over calibration sets; for one
 calibration set the overkill follows Beta(n + 1 - k, k) (Vovk, 2012). Where the scores come from cross-fitting, the
-deployed model is none of those that gave them and the theorem does not cover it: the threshold is then called empirical.
+deployed model is none of those that gave them and the theorem does not cover it: the threshold is called empirical.
 """
 
 import math

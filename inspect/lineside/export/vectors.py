@@ -78,7 +78,7 @@ def _judge(graph: Graph, contract: Contract, candidate: Candidate) -> _Judged:
 
 
 def _swap_vector(graph: Graph, contract: Contract, good: Sequence[Candidate]) -> Candidate | None:
-    """Find a frame whose verdict turns with its channels: a good one as it is, or tinted where the part is colourless."""
+    """Find a frame whose verdict turns with its channels: a good one, tinted where the part itself is colourless."""
     if contract.frame.channels != 3:
         return None
     best: tuple[float, Candidate] | None = None

@@ -73,7 +73,21 @@ def export_module(
         )
     if program is None:
         raise ParityError("torch's exporter returned no graph.")
-    return clean(inline_local_functions(program.model_proto))
+    model = clean(inline_local_functions(program.model_proto))
+    _check_dynamic(model, dynamic)
+    return model
+
+
+def _check_dynamic(model: "onnx.ModelProto", dynamic: Mapping[str, Mapping[int, str]]) -> None:
+    """Refuse a graph whose sizes were fixed: where it cannot follow a module, torch's exporter does so silently."""
+    for item in model.graph.input:
+        for axis, name in dynamic.get(item.name, {}).items():
+            size = item.type.tensor_type.shape.dim[axis]
+            if not size.dim_param:
+                raise ParityError(
+                    f"The exported graph takes {item.name} with {name} = {size.dim_value} alone: this model cannot be "
+                    "exported for any number of frames. Choose another method."
+                )
 
 
 def clean(model: "onnx.ModelProto") -> "onnx.ModelProto":

@@ -1,1 +1,1 @@
-"""From the raw frame to the working tensor: torch modules that are fitted on good frames and exported with the graph."""
+"""From the raw frame to the working tensor: torch modules fitted on good frames and exported with the graph."""

@@ -1,7 +1,8 @@
-"""Image beside overlay, one card per row, and the colour scale that belongs to all of them."""
+"""Image beside overlay, one card per image, and the colour scale that belongs to all of them."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from lineside.batch.gallery import Picture
@@ -10,22 +11,47 @@ from lineside.batch.row import Row
 from lineside.batch.table import number
 from lineside.report.markup import Markup, element
 
+HOW_TO_READ = (
+    "Left the image, right what the model saw in it: a contour and colour where its map lies above the threshold, a ring "
+    "around the highest place where it nowhere does. The verdict follows the score of the whole image, so that an OK "
+    "image close to the threshold may show a small contour."
+)
 
-def gallery(rows: Sequence[Row], pictures: Mapping[str, Picture], threshold: float) -> Markup:
-    """Return the cards, or a sentence where there is nothing to show.
+
+@dataclass(frozen=True)
+class Card:
+    """One image with what is known of it."""
+
+    path: str
+    verdict: str | None
+    score: float | None
+    picture: Picture | None
+    facts: tuple[str, ...] = ()
+    """What stands beside the score."""
+    overlay: str | None = None
+    """The overlay's file, relative to the page, where there is one."""
+
+
+def row_card(row: Row, picture: Picture | None) -> Card:
+    """Return the card of an inspected image."""
+    named = f"class {row.defect_class}" if row.defect_class else None
+    truth = f"truth: {row.label}" if row.label is not None else None
+    facts = tuple(fact for fact in (named, truth, *row.reasons) if fact)
+    return Card(row.path, row.verdict, row.score, picture, facts, row.overlay)
+
+
+def gallery(cards: Sequence[Card], threshold: float) -> Markup:
+    """Return the cards in their order, or a sentence where there is nothing to show.
 
     Parameters
     ----------
-    rows : sequence of Row
-        In the order to show them.
-    pictures : mapping
-        By path.
+    cards : sequence of Card
     threshold : float
         Scores are shown beside it.
     """
-    if not rows:
+    if not cards:
         return element("p", "None.")
-    return element("div", (_card(row, pictures.get(row.path), threshold) for row in rows), class_="gallery")
+    return element("div", (_figure(card, threshold) for card in cards), class_="gallery")
 
 
 def colour_scale(threshold: float) -> Markup:
@@ -43,37 +69,35 @@ def colour_scale(threshold: float) -> Markup:
     )
 
 
-def _card(row: Row, picture: Picture | None, threshold: float) -> Markup:
-    return element("figure", _images(row, picture), _caption(row, threshold))
+def _figure(card: Card, threshold: float) -> Markup:
+    return element("figure", _images(card), _caption(card, threshold))
 
 
-def _images(row: Row, picture: Picture | None) -> Markup:
+def _images(card: Card) -> Markup:
+    picture = card.picture
     if picture is None or picture.missing:
         return element("div", picture.missing if picture else "No picture was taken.", class_="missing")
-    words = f"verdict {row.verdict}, score {number(row.score)}"
+    words = f"verdict {card.verdict}, score {number(card.score)}"
     return element(
         "div",
-        element("img", src=_embedded(picture.raw), alt=f"{row.path}: the image", loading="lazy"),
-        element("img", src=_embedded(picture.overlay), alt=f"{row.path}: overlay, {words}", loading="lazy"),
+        element("img", src=_embedded(picture.raw), alt=f"{card.path}: the image", loading="lazy"),
+        element("img", src=_embedded(picture.overlay), alt=f"{card.path}: overlay, {words}", loading="lazy"),
         class_="pair",
     )
 
 
-def _caption(row: Row, threshold: float) -> Markup:
-    facts = [f"score {number(row.score)}"]
-    if row.score is not None and threshold > 0:
-        facts.append(f"{row.score / threshold:.2f} × threshold")
-    if row.defect_class:
-        facts.append(f"class {row.defect_class}")
-    if row.label is not None:
-        facts.append(f"truth: {row.label}")
-    facts += row.reasons
+def _caption(card: Card, threshold: float) -> Markup:
+    facts = [f"score {number(card.score)}"]
+    if card.score is not None and threshold > 0:
+        facts.append(f"{card.score / threshold:.2f} × threshold")
     return element(
         "figcaption",
-        element("span", row.verdict, class_=f"badge {row.verdict}"),
-        element("span", " · ".join(facts)),
-        element("span", row.path, class_="path"),
-        element("a", "overlay at full size", href=quote(row.overlay, errors="surrogatepass")) if row.overlay else None,
+        element("span", card.verdict, class_=f"badge {card.verdict}"),
+        element("span", " · ".join([*facts, *card.facts])),
+        element("span", card.path, class_="path"),
+        element("a", "overlay at full size", href=quote(card.overlay, errors="surrogatepass"))
+        if card.overlay
+        else None,
     )
 
 

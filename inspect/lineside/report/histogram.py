@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lineside.report.markup import Markup, element
 
 Scores = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int64]
 _N_BINS = 48
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 960.0, 280.0, 44.0, 12.0, 26.0, 40.0
 _LOG_FROM = 100  # highest bar from which heights are logarithmic: one image must still be seen
@@ -24,12 +25,20 @@ class Bins:
     """Counts between edges; a score on an edge counts to the left, as NG means above the threshold."""
 
     edges: npt.NDArray[np.float64]
-    up: npt.NDArray[np.int64]
-    down: npt.NDArray[np.int64]
+    up: Counts
+    down: Counts
     log_x: bool
 
 
-def histogram(up: Scores, down: Scores, threshold: float, *, names: tuple[str, str], unit: str) -> Markup:
+def histogram(
+    up: Scores,
+    down: Scores,
+    threshold: float,
+    *,
+    names: tuple[str, str],
+    unit: str,
+    pale: tuple[str, Scores] | None = None,
+) -> Markup:
     """Draw the scores.
 
     Parameters
@@ -42,23 +51,28 @@ def histogram(up: Scores, down: Scores, threshold: float, *, names: tuple[str, s
         What the two are, for the legend.
     unit : str
         What the horizontal axis shows.
+    pale : (str, ndarray of float32 [n]), optional
+        More of the kind of `up`, drawn pale on top of it: its name and scores.
 
     Returns
     -------
     Markup
         An SVG element with a text alternative; or a sentence where there is no score.
     """
-    if not len(up) and not len(down):
+    stacked = up if pale is None else np.concatenate([up, pale[1]])
+    if not len(stacked) and not len(down):
         return element("p", "No image got a call, so there is no score to show.", class_="note")
-    bins = bin_scores(up, down, threshold)
+    bins = bin_scores(stacked, down, threshold)
+    solid = bins.count(up)
     plot = _Plot(bins, threshold)
-    above = int((up > np.float32(threshold)).sum() + (down > np.float32(threshold)).sum())
-    title = f"Histogram of {len(up) + len(down)} scores; {above} above the threshold of {threshold:.4g}."
+    above = int((stacked > np.float32(threshold)).sum() + (down > np.float32(threshold)).sum())
+    title = f"Histogram of {len(stacked) + len(down)} scores; {above} above the threshold of {threshold:.4g}."
     return element(
         "svg",
         element("title", title),
         plot.y_axis(),
-        plot.bars(bins.up, "up", names[0]),
+        plot.bars(solid, "up", names[0]),
+        plot.bars(bins.up - solid, "up pale", pale[0], solid) if pale else None,
         plot.bars(-bins.down, "down", names[1]) if len(down) else None,
         plot.x_axis(unit),
         plot.limit(),
@@ -76,15 +90,14 @@ def bin_scores(up: Scores, down: Scores, threshold: float) -> Bins:
     log_x = low > 0 and limit > 0 and max(high, limit) / min(low, limit) > _WIDE
     scale = np.log if log_x else np.asarray
     edges = _edges(float(scale(low)), float(scale(high)), float(scale(limit)))
-    marks = np.searchsorted
-    counts = [
-        np.bincount(
-            np.clip(marks(edges, scale(part.astype(np.float64)), "left") - 1, 0, len(edges) - 2),
-            minlength=len(edges) - 1,
-        )
-        for part in (up, down)
-    ]
-    return Bins(np.exp(edges) if log_x else edges, counts[0], counts[1], bool(log_x))
+    drawn = np.exp(edges) if log_x else edges
+    up_counts, down_counts = (_count(edges, scale(part.astype(np.float64))) for part in (up, down))
+    return Bins(drawn, up_counts, down_counts, bool(log_x))
+
+
+def _count(edges: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    bars = np.searchsorted(edges, values, "left") - 1
+    return np.bincount(np.clip(bars, 0, len(edges) - 2), minlength=len(edges) - 1)
 
 
 def _edges(low: float, high: float, limit: float) -> npt.NDArray[np.float64]:
@@ -120,12 +133,13 @@ class _Plot:
         height = math.copysign(self._height(abs(n)), n)
         return _TOP + (self._top - height) / ((self._top - self._low) or 1.0) * (_HEIGHT - _TOP - _BOTTOM)
 
-    def bars(self, counts: npt.NDArray[np.int64], kind: str, name: str) -> list[Markup]:
+    def bars(self, counts: Counts, kind: str, name: str, base: Counts | None = None) -> list[Markup]:
         edges = self._bins.edges
+        start = np.zeros_like(counts) if base is None else base
         found = []
         for i in np.flatnonzero(counts):
             left, right = self.x(float(edges[i])), self.x(float(edges[i + 1]))
-            y0, y1 = sorted((self.y(0), self.y(float(counts[i]))))
+            y0, y1 = sorted((self.y(float(start[i])), self.y(float(start[i] + counts[i]))))
             side = "ng" if edges[i] >= np.float32(self._threshold) - 1e-9 * abs(self._threshold) else "ok"
             words = f"{abs(int(counts[i]))} {name}, score {edges[i]:.4g} to {edges[i + 1]:.4g}"
             found.append(

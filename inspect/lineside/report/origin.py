@@ -18,6 +18,11 @@ def definitions(facts: Iterable[tuple[str, object]]) -> Markup:
     return element("dl", ((element("dt", name), element("dd", value)) for name, value in facts))
 
 
+def code(text: str) -> Markup:
+    """Return text that is read letter by letter."""
+    return element("code", text)
+
+
 def threshold_section(limits: Limits) -> Markup:
     """Say what the threshold is, how it was found, and what it promises."""
     facts: list[tuple[str, object]] = [("NG above", number(limits.ng))]
@@ -54,9 +59,9 @@ def model_section(summary: Summary, contract: Contract) -> Markup:
     colour = "grey" if frame.channels == 1 else "red, green, blue"
     facts: list[tuple[str, object]] = [
         ("Model", summary.model),
-        ("Model SHA-256", _code(summary.model_sha256)),
-        ("Recipe SHA-256", _code(summary.recipe_sha256)),
-        ("Training data SHA-256", _code(contract.data_sha256)),
+        ("Model SHA-256", code(summary.model_sha256)),
+        ("Recipe SHA-256", code(summary.recipe_sha256)),
+        ("Training data SHA-256", code(contract.data_sha256)),
         ("Trained on", ", ".join(f"{n} {name}" for name, n in contract.image_counts.items()) or "not stated"),
         ("Frame", f"{colour}, {frame.bit_depth} bit; worked on at {width} × {height} px"),
         ("Contract version", contract.contract_version),
@@ -65,18 +70,19 @@ def model_section(summary: Summary, contract: Contract) -> Markup:
     return section(
         "Model",
         definitions(facts),
-        _components(contract.components),
-        _fitted(contract),
+        components_table(contract.components),
+        fitted_details(contract),
     )
 
 
-def _components(components: Iterable[Component]) -> Markup | None:
+def components_table(components: Iterable[Component]) -> Markup | None:
+    """Return the parts that somebody made, with source, licence and hash; None where there are none."""
     rows = [
         element(
             "tr",
             element("th", item.role, scope="row"),
             (element("td", value) for value in (item.name, item.licence, item.source)),
-            element("td", _code(item.sha256[:12])),
+            element("td", code(item.sha256[:12])),
         )
         for item in components
     ]
@@ -89,13 +95,10 @@ def _components(components: Iterable[Component]) -> Markup | None:
     return element("div", table, class_="scroll")
 
 
-def _fitted(contract: Contract) -> Markup | None:
+def fitted_details(contract: Contract) -> Markup | None:
+    """Return what was fitted on images, folded away; None where nothing was."""
     if not contract.fitted:
         return None
     items = (element("li", element("b", item.what), f": {item.crossfit}") for item in contract.fitted)
     words = "Fitted on images, and how the calibration scores were kept honest"
     return element("details", element("summary", words), element("ul", items))
-
-
-def _code(text: str) -> Markup:
-    return element("code", text)

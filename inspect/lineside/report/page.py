@@ -1,12 +1,7 @@
-"""report.html of an inspection: one page that answers what was found, how sure that is, and by what it was judged.
+"""report.html of an inspection: one page that answers what was found, how sure that is, and by what it was judged."""
 
-One file: pictures are embedded, style is inline, there is no script and nothing is fetched, so that it can be mailed,
-archived and opened in ten years.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +12,10 @@ from lineside.batch.row import Row
 from lineside.batch.summary import COUNTED, NO_CALL_SHOWN, WORST_SHOWN, WRONG_SHOWN, Shown, Summary
 from lineside.batch.table import area, interval_words, percent, plural, rate_words
 from lineside.contract import Contract
-from lineside.report.gallery import colour_scale, gallery
+from lineside.report.document import document, tile
+from lineside.report.gallery import HOW_TO_READ, colour_scale, gallery, row_card
 from lineside.report.histogram import histogram
-from lineside.report.markup import Markup, anchor, element, section
+from lineside.report.markup import Markup, element, section
 from lineside.report.origin import definitions, model_section, threshold_section
 
 
@@ -40,20 +36,13 @@ class ReportInput:
 
 def render_page(given: ReportInput) -> str:
     """Return the page as HTML text."""
-    title = f"Inspection of {given.summary.part}"
-    style = resources.files("lineside.report").joinpath("page.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Markup(style)),
+    summary = given.summary
+    introduction = (
+        element("p", _in_words(summary), class_="lead"),
+        element("p", f"{', '.join(summary.images)} · begun {summary.created}", class_="note"),
     )
-    sections = _sections(given)
-    parts = (_header(given, title), _navigation(sections), sections.values(), _footer(given.summary))
-    body = element("body", element("main", *parts))
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+    footer = f"lineside {summary.lineside_version} · {summary.job_id}"
+    return document(f"Inspection of {summary.part}", introduction, _sections(given), footer)
 
 
 def _sections(given: ReportInput) -> dict[str, Markup]:
@@ -76,20 +65,6 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
     return parts | {"Time": _timing(summary), "Model": model_section(summary, given.contract)}
 
 
-def _navigation(titles: Iterable[str]) -> Markup:
-    return element("nav", (element("a", title, href=f"#{anchor(title)}") for title in titles), aria_label="Sections")
-
-
-def _header(given: ReportInput, title: str) -> Markup:
-    summary = given.summary
-    return element(
-        "header",
-        element("h1", title),
-        element("p", _in_words(summary), class_="lead"),
-        element("p", f"{', '.join(summary.images)} · begun {summary.created}", class_="note"),
-    )
-
-
 def _in_words(summary: Summary) -> str:
     counts = summary.counts
     words = [f"{plural(summary.total, 'image')}: {counts['OK']:,} OK, {counts['NG']:,} NG"]
@@ -108,13 +83,8 @@ def _verdicts(summary: Summary) -> Markup:
     bar = [
         element("span", class_=f"part {name}", style=f"flex-grow:{n}", title=f"{n} {name}") for name, n in shares if n
     ]
-    tiles = [
-        element("div", element("b", f"{n:,}"), element("span", name), class_=f"tile {name}{'' if n else ' none'}")
-        for name, n in shares
-    ]
-    tiles.append(
-        element("div", element("b", percent(summary.first_pass_yield)), element("span", "yield"), class_="tile")
-    )
+    tiles = [tile(f"{n:,}", name, name if n else f"{name} none") for name, n in shares]
+    tiles.append(tile(percent(summary.first_pass_yield), "yield"))
     note = "Yield: OK, of all images that could be read; no call and review are no pass."
     return section(
         "Verdicts",
@@ -172,13 +142,13 @@ def _scores(given: ReportInput) -> Markup:
 
 
 def _worst(given: ReportInput) -> Markup:
-    words = f"Highest score first, up to {WORST_SHOWN}; left the image, right what the model saw in it."
+    words = f"Highest score first, up to {WORST_SHOWN}. {HOW_TO_READ}"
     return _pictured(given, "Worst first", given.shown.worst, words, colour_scale(given.summary.threshold.ng))
 
 
 def _pictured(given: ReportInput, title: str, rows: Sequence[Row], words: str, *more: Markup) -> Markup:
-    cards = gallery(rows, given.pictures, given.summary.threshold.ng)
-    return section(title, element("p", words, class_="note"), more, cards)
+    cards = [row_card(row, given.pictures.get(row.path)) for row in rows]
+    return section(title, element("p", words, class_="note"), more, gallery(cards, given.summary.threshold.ng))
 
 
 def _gate_words(contract: Contract) -> str:
@@ -205,7 +175,3 @@ def _timing(summary: Summary) -> Markup:
         facts.append(("Images per second", f"{summary.images_per_s:.1f}; reading, judging and overlays together"))
     facts.append(("Judged by the last call", f"{summary.judged_now} of {summary.total}, in {summary.elapsed_s:.1f} s"))
     return section("Time", definitions(facts))
-
-
-def _footer(summary: Summary) -> Markup:
-    return element("footer", f"lineside {summary.lineside_version} · {summary.job_id}")

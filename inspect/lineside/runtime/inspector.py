@@ -65,15 +65,17 @@ class Inspector:
         _check_signature(self._session, str(bundle.path))
         self._bgr = color == "bgr"
         self._thresholds = _overrides(threshold_ng, threshold_review)
-        self._recipe_id = f"{self.contract.part}@{self.contract.recipe_sha256[:12]}"
+        self.recipe_id = f"{self.contract.part}@{self.contract.recipe_sha256[:12]}"
 
-    def inspect(self, frame: npt.NDArray[np.generic]) -> Result:
+    def inspect(self, frame: npt.NDArray[np.generic], *, reduced: bool = False) -> Result:
         """Judge one frame.
 
         Parameters
         ----------
         frame : ndarray [H, W, C], or [H, W] where the contract has one channel
-            uint8, or uint16 where the contract's bit depth is above 8. It is not changed.
+            uint8; or uint16 where the contract's bit depth is above 8, reduced by the contract's rule. Not changed.
+        reduced : bool
+            The frame is uint8 by the contract's rule already, whatever the bit depth, as `lineside.capture` gives it.
 
         Raises
         ------
@@ -89,41 +91,42 @@ class Inspector:
                 f"A frame must be [H, W, {self.contract.frame.channels}], found an array of shape {frame.shape}. "
                 "For several frames at once use inspect_batch."
             )
-        return self.inspect_batch(frame[None])[0]
+        return self.inspect_batch(frame[None], reduced=reduced)[0]
 
-    def inspect_batch(self, frames: npt.NDArray[np.generic]) -> list[Result]:
+    def inspect_batch(self, frames: npt.NDArray[np.generic], *, reduced: bool = False) -> list[Result]:
         """Judge frames of one size together.
 
         Parameters
         ----------
         frames : ndarray [N, H, W, C]
             As in `inspect`, N ≥ 1.
+        reduced : bool
+            As in `inspect`.
 
         Returns
         -------
         list of Result
             In the order of the frames; `duration_ms` is the batch's time divided by N.
         """
-        outputs, seconds = self._run(frames)
+        outputs, seconds = self._run(self._checked(frames, reduced))
         height, width = frames.shape[1:3]
         duration_ms = 1000.0 * seconds / len(frames)
         now = datetime.now(UTC)
         return [self._result(outputs, i, (width, height), duration_ms, now) for i in range(len(frames))]
 
-    def raw_outputs(self, frames: npt.NDArray[np.generic]) -> Outputs:
-        """Return every raw output of the graph by name, for frames [N, H, W, C]."""
+    def raw_outputs(self, frames: npt.NDArray[np.uint8]) -> Outputs:
+        """Return every output of the graph by name, for frames as the graph takes them: uint8 [N, H, W, C], RGB."""
         return self._run(frames)[0]
 
-    def _run(self, frames: npt.NDArray[np.generic]) -> tuple[Outputs, float]:
-        feed = self._checked(frames)
+    def _run(self, frames: npt.NDArray[np.uint8]) -> tuple[Outputs, float]:
         start = time.perf_counter()
-        values = self._session.run(OUTPUTS, {INPUT_FRAME: feed, **self._thresholds})
+        values = self._session.run(OUTPUTS, {INPUT_FRAME: frames, **self._thresholds})
         seconds = time.perf_counter() - start
         for value in values:
             value.flags.writeable = False
         return dict(zip(OUTPUTS, values, strict=True)), seconds
 
-    def _checked(self, frames: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    def _checked(self, frames: npt.NDArray[np.generic], reduced: bool) -> npt.NDArray[np.uint8]:
         spec = self.contract.frame
         if not isinstance(frames, np.ndarray) or frames.ndim != 4 or 0 in frames.shape:
             shape = getattr(frames, "shape", type(frames).__name__)
@@ -133,7 +136,7 @@ class Inspector:
                 f"Frames have {frames.shape[3]} channels, this bundle was trained on {spec.channels} "
                 f"({'grey' if spec.channels == 1 else 'red, green, blue'})."
             )
-        samples = to_uint8(frames, spec.bit_depth)
+        samples = to_uint8(frames, 8 if reduced else spec.bit_depth)
         if self._bgr and spec.channels == 3:
             samples = samples[..., ::-1]
         return np.ascontiguousarray(samples)
@@ -158,7 +161,7 @@ class Inspector:
             duration_ms=duration_ms,
             frame_wh=frame_wh,
             created=created,
-            recipe_id=self._recipe_id,
+            recipe_id=self.recipe_id,
         )
 
 

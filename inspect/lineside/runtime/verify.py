@@ -104,14 +104,14 @@ def _checked_vector(inspector: Inspector, folder: Path, entry: dict[str, Any]) -
     """Run one vector; return the relative difference of its score."""
     where = folder / "vectors" / str(entry.get("name"))
     try:
-        frame = _array(folder / "vectors" / entry["frame"], np.dtype(np.uint8), entry["frame_shape_hwc"])
+        raw = _array(folder / "vectors" / entry["frame"], np.dtype(np.uint8), entry["frame_shape_hwc"])
         expected = {name: np.asarray(value) for name, value in entry["outputs"].items()}
         map_file = folder / "vectors" / entry["anomaly_map"]
         expected["anomaly_map"] = _array(map_file, np.dtype("<f4"), entry["anomaly_map_shape_hw"])
         expected_score = float(expected["score"])
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise BundleError(f"{where}: the vector cannot be read ({error!r}).") from None
-    outputs = inspector.raw_outputs(frame[None])
+    outputs = inspector.raw_outputs(raw[None].astype(np.uint8, copy=False))
     for name in OUTPUTS:
         _compare(name, outputs[name][0], expected.get(name), inspector.contract.score_tolerance_rel, str(where))
     return abs(float(outputs["score"][0]) - expected_score) / max(abs(expected_score), 1e-9)
@@ -129,8 +129,8 @@ def _compare(
         same = bool(np.all(np.abs(found.astype(np.float64) - wanted.astype(np.float64)) <= limit))
     if not same:
         raise BundleError(
-            f"{where}: output {name} is {_short(found)} on this machine, recorded was {_short(wanted)}. The model would "
-            "not judge here as it was evaluated: do not use it here; train on this machine, or install the "
+            f"{where}: output {name} is {_short(found)} on this machine, recorded was {_short(wanted)}. The model "
+            "would not judge here as it was evaluated: do not use it here; train on this machine, or install the "
             "onnxruntime version that the contract names."
         )
 

@@ -1,8 +1,9 @@
 """anomalib's models as a method: our front before them, our thresholds behind them, one graph."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +13,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineside.contract import Component, Fitted
+from lineside.errors import UsageError
 from lineside.graph.onnx_export import export_module
 from lineside.graph.run import Graph, parallel
 from lineside.graph.trunk import GOLDEN_LEVEL, Trunk, export_trunk
 from lineside.normalise.front import Front
 from lineside.normalise.golden import golden_level
-from lineside.recipe import LoadedRecipe
+from lineside.recipe import LoadedRecipe, Transfer
 from lineside.train.images import References
 from lineside.train.method import FittedHead, Floats, Pixels
 from lineside.train.progress import Journal
 from lineside.train.setup import frame_levels, front_settings
-from lineside.transfer.backbone import load_backbone, write_local_dir
+from lineside.transfer.backbone import Triple, load_backbone, write_local_dir
 from lineside.transfer.bridge import BridgedModel, BridgeSpec, fit_anomalib
-from lineside.transfer.bridge_catalog import LICENCE, resolve_model
+from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
 from lineside.transfer.head import HEAD_OUTPUTS
 
 THUMBNAIL = 4
+UNKNOWN_LICENCE = "unknown"
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+"""What anomalib's own pre-processor normalises with (torchvision's ImageNet statistics)."""
+UNIT_MEAN: Triple = (0.0, 0.0, 0.0)
+UNIT_STD: Triple = (1.0, 1.0, 1.0)
 
 
 class BridgedHead(nn.Module):
@@ -42,8 +50,13 @@ class BridgedHead(nn.Module):
         """Return score [N], anomaly_map [N, h, w], embedding [N, 48]."""
         score, anomaly_map = self.model(working)
         width, height = self.map_wh
-        full = F.adaptive_avg_pool2d(anomaly_map[:, None], (height, width))[:, 0]
-        return score, full, F.adaptive_avg_pool2d(working, THUMBNAIL).flatten(1)
+        grid = anomaly_map[:, None]
+        factors = (grid.shape[2] // height, grid.shape[3] // width)
+        if (factors[0] * height, factors[1] * width) == tuple(grid.shape[2:]):
+            full = F.avg_pool2d(grid, factors)
+        else:
+            full = F.interpolate(grid, size=(height, width), mode="bilinear", align_corners=False)
+        return score, full[:, 0], F.adaptive_avg_pool2d(working, THUMBNAIL).flatten(1)
 
 
 class BridgedMethod:
@@ -53,18 +66,19 @@ class BridgedMethod:
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe, transfer = loaded.recipe, loaded.recipe.transfer
-        self._known = resolve_model(transfer.method.removeprefix("anomalib."))
+        self._known = resolve_model(transfer.method)
+        _refuse_unlicensed(transfer)
         journal.stage("backbone")
-        backbone = load_backbone(transfer.backbone, transfer.taps, transfer.licences, Path(loaded.folder))
-        front = Front(front_settings(recipe, references.reader.channels, backbone.mean, backbone.std))
+        mean, std, components = _input_of(self._known, loaded)
+        front = Front(front_settings(recipe, references.reader.channels, mean, std))
         journal.stage("export of front")
         self.trunk: Trunk = export_trunk(front, None, ())
         width, height = recipe.normalise.working_wh
         self.map_wh = (width // 4, height // 4)
         self.embedding = f"working image reduced to {THUMBNAIL}×{THUMBNAIL} cells of red, green, blue"
-        method = Component("method", transfer.method, f"PyPI: {transfer.method.split('.')[0]}", LICENCE, "")
-        self.components: tuple[Component, ...] = (*backbone.components, method)
-        again = "fitted on none of the parts that the threshold comes from"
+        self.components: tuple[Component, ...] = components
+        self.neutral_outputs: Mapping[str, str] = {}
+        again = "fitted on none of the parts that it scores for the threshold"
         self.fitted: tuple[Fitted, ...] = (Fitted("golden mean level", again), Fitted(transfer.method, again))
         self._loaded, self._references, self._journal = loaded, references, journal
         journal.stage("light", len(references.samples))
@@ -79,6 +93,8 @@ class BridgedMethod:
         with tempfile.TemporaryDirectory(prefix="lineside-") as folder:
             rows = self._references.rows(positions, with_copies=True)
             model = fit_anomalib(self._spec(Path(folder)), working[rows])
+        if not model.has_map:
+            self.neutral_outputs = {"anomaly_map": "0: the model gives no map"}
         head = BridgedHead(model, self.map_wh)
         exported = export_module(head, {"working": torch.from_numpy(working[:2])}, HEAD_OUTPUTS, {"working": {0: "N"}})
         constants: dict[str, npt.NDArray[np.generic]] = {GOLDEN_LEVEL: np.array([level], np.float32)}
@@ -100,8 +116,10 @@ class BridgedMethod:
             seed=self._loaded.recipe.seed,
         )
 
-    def _backbone_folder(self, folder: Path) -> Path:
+    def _backbone_folder(self, folder: Path) -> Path | None:
         name = self._loaded.recipe.transfer.backbone
+        if not self._known.takes_backbone:
+            return None
         if name.startswith("local-dir:"):
             return self._loaded.resolve(name.removeprefix("local-dir:"))
         return write_local_dir(name, folder / "backbone")
@@ -125,3 +143,37 @@ class BridgedMethod:
             stacked = self.trunk.stack(frames, level, ("working",), self._journal.step)
             self._working[level] = stacked["working"].astype(np.float32, copy=False)
         return self._working[level]
+
+
+def _input_of(known: KnownModel, loaded: LoadedRecipe) -> tuple[Triple, Triple, tuple[Component, ...]]:
+    """Return mean and standard deviation of what the model takes, and what it is made of."""
+    transfer = loaded.recipe.transfer
+    method = Component("method", transfer.method, f"PyPI: anomalib {version('anomalib')}", LICENCE, "")
+    if known.takes_backbone:
+        backbone = load_backbone(transfer.backbone, transfer.taps, transfer.licences, Path(loaded.folder))
+        return backbone.mean, backbone.std, (*backbone.components, method)
+    mean, std = (UNIT_MEAN, UNIT_STD) if known.unit_input else (IMAGENET_MEAN, IMAGENET_STD)
+    if transfer.weights:
+        weights = Component("weights", Path(transfer.weights).name, "transfer.weights", UNKNOWN_LICENCE, "")
+        return mean, std, (weights, method)
+    return mean, std, (method,)
+
+
+def _refuse_unlicensed(transfer: Transfer) -> None:
+    """Refuse a network whose licence nobody stated, unless the recipe allows that.
+
+    Raises
+    ------
+    UsageError
+    """
+    if "backbone" in transfer.options:
+        raise UsageError(
+            "transfer.options.backbone: name it in transfer.backbone instead: its licence is checked there."
+        )
+    if LICENCE not in transfer.licences:
+        raise UsageError(f"transfer.method: anomalib's licence {LICENCE!r} is not one that transfer.licences allows.")
+    if transfer.weights and UNKNOWN_LICENCE not in transfer.licences:
+        raise UsageError(
+            "transfer.weights: the licence of these weights is not known here. If you may use them, "
+            f"add {UNKNOWN_LICENCE} to transfer.licences."
+        )

@@ -44,6 +44,8 @@ class Method(Protocol):
     """What the embedding output is, for the contract."""
     components: tuple[Component, ...]
     fitted: tuple[Fitted, ...]
+    neutral_outputs: Mapping[str, str]
+    """Outputs that the head does not compute, known once it was fitted."""
     prefers_holdout: bool
     """Whether fitting again and again is too slow for folds."""
 

@@ -1,6 +1,6 @@
 """lineside's own method: a pretrained trunk and a memory of good patches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class NativeMethod:
         self.embedding = f"mean of the frame's {self.shape.dimensions}-dimensional patch embeddings"
         self.components = (*backbone.components, _own_component())
         self.fitted: tuple[Fitted, ...] = _fitted()
+        self.neutral_outputs: Mapping[str, str] = {}
         self._seed = recipe.seed
         self._references = references
         self._journal = journal
@@ -111,11 +112,16 @@ def _fitted() -> tuple[Fitted, ...]:
     )
 
 
+def plural_copies(count: int) -> str:
+    """Return "1 augmented copy" or "2 augmented copies"."""
+    return f"{count} augmented {'copy' if count == 1 else 'copies'}"
+
+
 def _described(backbone: Backbone, shape: HeadShape, references: References) -> str:
     strides = "/".join(str(s) for s in backbone.strides)
     copies = references.rows_per_frame - 1
     return (
         f"Backbone {backbone.components[0].name}, strides {strides}; {shape.dimensions} dimensions a patch, "
         f"{shape.grid_hw[1]}×{shape.grid_hw[0]} patches a frame, memory of up to {shape.memory} patches from "
-        f"{len(references.samples)} good frames" + (f" and {copies} augmented copies of each." if copies else ".")
+        f"{len(references.samples)} good frames" + (f" and {plural_copies(copies)} of each." if copies else ".")
     )

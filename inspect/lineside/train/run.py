@@ -167,7 +167,7 @@ def _contract(
         gate_bits=GATE_BITS,
         gate_words=GATE_WORDS,
         quality_names=QUALITY_NAMES,
-        neutral_outputs=NEUTRAL_OUTPUTS,
+        neutral_outputs={**NEUTRAL_OUTPUTS, **method.neutral_outputs},
         embedding=method.embedding,
         score_tolerance_rel=SCORE_TOLERANCE_REL,
         components=method.components,

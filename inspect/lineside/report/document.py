@@ -1,0 +1,44 @@
+"""The frame that all pages share: one HTML file with its style inline, no script, and nothing fetched.
+
+So it can be mailed, archived and opened in ten years.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+
+from lineside.report.markup import Markup, anchor, element
+
+
+def document(title: str, introduction: Iterable[Markup], sections: Mapping[str, Markup], footer: str) -> str:
+    """Return a page as HTML text.
+
+    Parameters
+    ----------
+    title : str
+    introduction : iterable of Markup
+        Below the title.
+    sections : mapping of str to Markup
+        By title, in their order; the navigation is made from the titles.
+    footer : str
+    """
+    style = resources.files("lineside.report").joinpath("page.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Markup(style)),
+    )
+    header = element("header", element("h1", title), introduction)
+    main = element("main", header, _navigation(sections), sections.values(), element("footer", footer))
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', main), lang='en')}\n"
+
+
+def tile(value: object, name: str, kind: str = "") -> Markup:
+    """Return a number in large type with its name; `kind` gives it its colour."""
+    return element("div", element("b", value), element("span", name), class_=f"tile {kind}".rstrip())
+
+
+def _navigation(titles: Iterable[str]) -> Markup:
+    return element("nav", (element("a", title, href=f"#{anchor(title)}") for title in titles), aria_label="Sections")

@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from lineside.synth import DEFECTS, Pose, render
+from flat_parts import paint_parts
+from lineside.runtime import Inspector
+from lineside.synth import Pose, render
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,7 +28,7 @@ def write_part(folder: Path, goods: int = 14, test_goods: int = 4, test_defects:
         write("train", "good", i, seed=i)
     for i in range(test_goods):
         write("test", "good", i, seed=1000 + i)
-    for kind in DEFECTS["caps"][:2]:
+    for kind in ("missing_print", "stain"):
         for i in range(test_defects):
             write("test", kind, i, 2000 + i, kind)
     settings = "part: small\nimages: images\nnormalise: {size: 128}\ntransfer: {memory: 128, augment_copies: 1}\n"
@@ -52,6 +54,27 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = write_part(tmp_path_factory.mktemp("small"))
     train(load_recipe(folder), folder / "model")
     return Trained(folder, folder / "images", folder / "model")
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle that no test changes: score = mean red - mean blue, NG above 20."""
+    from tiny import write_tiny_bundle
+
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def inspector(bundle: Path) -> Inspector:
+    """The tiny bundle, loaded."""
+    return Inspector(bundle)
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three good and two scratched parts below the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return paint_parts(Path("imgs"))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint, paint_parts
+from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.plan import plan_images
 from lineside.batch.row import Row
@@ -23,26 +23,6 @@ from lineside.contract import Verdict
 from lineside.errors import ImageError
 from lineside.runtime import Inspector, Result
 from tiny import write_tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny bundle: score = mean red - mean blue, NG above 20."""
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def inspector(bundle: Path) -> Inspector:
-    """The tiny bundle, loaded."""
-    return Inspector(bundle)
-
-
-@pytest.fixture
-def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three good and two scratched parts below the working folder."""
-    monkeypatch.chdir(tmp_path)
-    return paint_parts(Path("imgs"))
-
 
 # ---- planning
 

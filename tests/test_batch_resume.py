@@ -7,32 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flat_parts import GOOD_RGB, lines, paint, paint_parts
+from flat_parts import GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.files import write_atomic
 from lineside.errors import ImageError, StorageError, UsageError
 from lineside.runtime import Inspector
 from tiny import write_tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny bundle: score = mean red - mean blue, NG above 20."""
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def inspector(bundle: Path) -> Inspector:
-    """The tiny bundle, loaded."""
-    return Inspector(bundle)
-
-
-@pytest.fixture
-def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three good and two scratched parts below the working folder."""
-    monkeypatch.chdir(tmp_path)
-    return paint_parts(Path("imgs"))
-
 
 # ---- resuming and the folder
 

@@ -11,34 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint, paint_parts
+from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images, open_inspector, verdict_table
 from lineside.batch.interval import clopper_pearson
 from lineside.batch.labels import auroc, truth_of
 from lineside.cli import inspect as command_module
 from lineside.errors import LinesideError
 from lineside.runtime import Inspector
-from tiny import write_tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny bundle: score = mean red - mean blue, NG above 20."""
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def inspector(bundle: Path) -> Inspector:
-    """The tiny bundle, loaded."""
-    return Inspector(bundle)
-
-
-@pytest.fixture
-def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three good and two scratched parts below the working folder."""
-    monkeypatch.chdir(tmp_path)
-    return paint_parts(Path("imgs"))
-
 
 # ---- truth
 

@@ -38,7 +38,7 @@ def test_too_few_parts_give_the_strictest_they_support_and_say_so() -> None:
 def test_cross_fitted_scores_are_called_empirical() -> None:
     """Only scores by the deployed model itself carry a guarantee."""
     assert limit([1.0, 2.0, 3.0], 0.3, held_out=False).kind == "empirical"
-    assert "no guarantee" in limit([1.0, 2.0, 3.0], 0.3, held_out=False).statement
+    assert "No guarantee" in limit([1.0, 2.0, 3.0], 0.3, held_out=False).statement
     assert limit([1.0, 2.0, 3.0], 0.3).kind == "guaranteed"
 
 

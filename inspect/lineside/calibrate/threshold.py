@@ -92,12 +92,12 @@ def _statement(
         claim = (
             f"From {unit} that the model was not fitted on: a new good part is called NG with probability at most "
             f"{100 * supported:.1f} %, averaged over such calibrations; for this one the overkill lies in "
-            f"{low} to {high} with {CONFIDENCE:.0%} confidence."
+            f"{low} to {high} with {100 * CONFIDENCE:g} % confidence."
         )
     else:
         claim = (
-            f"Empirical, no guarantee: from {unit}, {crossfit}, the expected overkill is {100 * supported:.1f} %, and "
-            f"{low} to {high} at {CONFIDENCE:.0%} if cross-fitted scores were the deployed model's own."
+            f"No guarantee: from {unit}, {crossfit}, the expected overkill is {100 * supported:.1f} %, and "
+            f"{low} to {high} at {100 * CONFIDENCE:g} % if cross-fitted scores were the deployed model's own."
         )
     short = ""
     if supported > wish + 1e-9:

@@ -1,5 +1,6 @@
 """`lineside demo`: trains the recipe of the sample part, inspects its test images, prints the verdicts."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,5 +21,6 @@ def command(
         raise UsageError(f"{recipe}: no recipe there. Run the demo in a checkout of lineside, or name a recipe folder.")
     loaded = load_recipe(recipe)
     bundle = models / loaded.recipe.part
+    images = Path(os.path.relpath(loaded.images_dir / "test"))  # as a user would name it from here
     train.command(recipe, out=bundle)
-    inspect.command(bundle, [loaded.images_dir / "test"], out=inspections / loaded.recipe.part, labels=True, fresh=True)
+    inspect.command(bundle, [images], out=inspections / loaded.recipe.part, labels=True, fresh=True)

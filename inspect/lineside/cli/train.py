@@ -1,10 +1,13 @@
 """`lineside train`: from a recipe folder to a bundle."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_PACKAGES = ("torch", "timm", "onnx", "onnxscript", "albumentations", "scipy")  # import names; anomalib only if named
 
 
 def command(
@@ -13,10 +16,12 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
     """Fit, export, prove parity and write the bundle."""
-    from lineside.cli.train_view import TrainingView, print_result
     from lineside.recipe import load_recipe
 
     loaded = load_recipe(recipe)
+    _check_installed()
+    from lineside.cli.train_view import TrainingView, print_result
+
     target = out or Path("models") / loaded.recipe.part
     with TrainingView() as view:
         from lineside.report.training import pages
@@ -29,3 +34,12 @@ def command(
         )
     else:
         print_result(record)
+
+
+def _check_installed() -> None:
+    """Name the extra before anything is imported: a base installation inspects, and cannot train."""
+    from lineside.errors import MissingExtraError
+
+    for package in _PACKAGES:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "train")

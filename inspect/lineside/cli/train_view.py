@@ -1,13 +1,14 @@
 """What a training run looks like on the console: one bar a stage, then what was made."""
 
 import time
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from lineside.train.record import TrainingRecord
+if TYPE_CHECKING:
+    from lineside.train.record import TrainingRecord
 
 
 class TrainingView:
@@ -56,7 +57,7 @@ class TrainingView:
             self._progress.update(self._task, total=total, completed=total)
 
 
-def print_result(record: TrainingRecord) -> None:
+def print_result(record: "TrainingRecord") -> None:
     """Print what a training run did, how long it took and what it made, to stdout."""
     console = Console(highlight=False, soft_wrap=True)
     seconds = sum(duration for _, duration in record.stage_seconds)

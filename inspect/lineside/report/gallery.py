@@ -12,9 +12,9 @@ from lineside.batch.table import number
 from lineside.report.markup import Markup, element
 
 HOW_TO_READ = (
-    "Left the image, right what the model saw in it: a contour and colour where its map lies above the threshold, a ring "
-    "around the highest place where it nowhere does. The verdict follows the score of the whole image, so that an OK "
-    "image close to the threshold may show a small contour."
+    "Left the image, right what the model saw in it: colour inside a contour where its map lies above the threshold; "
+    "a ring around the highest place where next to none of it does. The verdict follows the score of the whole image, "
+    "so that an OK image close to the threshold may show a small contour."
 )
 
 

@@ -26,6 +26,8 @@ class Bins:
 
     edges: npt.NDArray[np.float64]
     up: Counts
+    pale: Counts
+    """Stacked on `up`."""
     down: Counts
     log_x: bool
 
@@ -59,20 +61,20 @@ def histogram(
     Markup
         An SVG element with a text alternative; or a sentence where there is no score.
     """
-    stacked = up if pale is None else np.concatenate([up, pale[1]])
-    if not len(stacked) and not len(down):
+    more, more_scores = pale or ("", up[:0])
+    scores = np.concatenate([up, more_scores, down])
+    if not len(scores):
         return element("p", "No image got a call, so there is no score to show.", class_="note")
-    bins = bin_scores(stacked, down, threshold)
-    solid = bins.count(up)
+    bins = bin_scores(up, down, threshold, more_scores)
     plot = _Plot(bins, threshold)
-    above = int((stacked > np.float32(threshold)).sum() + (down > np.float32(threshold)).sum())
-    title = f"Histogram of {len(stacked) + len(down)} scores; {above} above the threshold of {threshold:.4g}."
+    above = int((scores > np.float32(threshold)).sum())
+    title = f"Histogram of {len(scores)} scores; {above} above the threshold of {threshold:.4g}."
     return element(
         "svg",
         element("title", title),
         plot.y_axis(),
-        plot.bars(solid, "up", names[0]),
-        plot.bars(bins.up - solid, "up pale", pale[0], solid) if pale else None,
+        plot.bars(bins.up, "up", names[0]),
+        plot.bars(bins.pale, "up pale", more, bins.up),
         plot.bars(-bins.down, "down", names[1]) if len(down) else None,
         plot.x_axis(unit),
         plot.limit(),
@@ -82,20 +84,20 @@ def histogram(
     )
 
 
-def bin_scores(up: Scores, down: Scores, threshold: float) -> Bins:
+def bin_scores(up: Scores, down: Scores, threshold: float, pale: Scores | None = None) -> Bins:
     """Count scores between edges of which one is the threshold, where that lies near the scores at all."""
-    scores = np.concatenate([up, down]).astype(np.float64)
+    parts = [part.astype(np.float64) for part in (up, up[:0] if pale is None else pale, down)]
+    scores = np.concatenate(parts)
     limit = float(np.float32(threshold))
     low, high = float(scores.min()), float(scores.max())
     log_x = low > 0 and limit > 0 and max(high, limit) / min(low, limit) > _WIDE
     scale = np.log if log_x else np.asarray
     edges = _edges(float(scale(low)), float(scale(high)), float(scale(limit)))
-    drawn = np.exp(edges) if log_x else edges
-    up_counts, down_counts = (_count(edges, scale(part.astype(np.float64))) for part in (up, down))
-    return Bins(drawn, up_counts, down_counts, bool(log_x))
+    up_counts, pale_counts, down_counts = (_count(edges, scale(part)) for part in parts)
+    return Bins(np.exp(edges) if log_x else edges, up_counts, pale_counts, down_counts, bool(log_x))
 
 
-def _count(edges: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _count(edges: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Counts:
     bars = np.searchsorted(edges, values, "left") - 1
     return np.bincount(np.clip(bars, 0, len(edges) - 2), minlength=len(edges) - 1)
 
@@ -117,8 +119,9 @@ class _Plot:
     def __init__(self, bins: Bins, threshold: float) -> None:
         self._bins = bins
         self._threshold = threshold
-        self._log_y = max(bins.up.max(), bins.down.max()) > _LOG_FROM
-        self._top, self._low = self._height(bins.up.max()), -self._height(bins.down.max())
+        self._counts = int((bins.up + bins.pale).max()), int(bins.down.max())  # highest upward, downward
+        self._log_y = max(self._counts) > _LOG_FROM
+        self._top, self._low = self._height(self._counts[0]), -self._height(self._counts[1])
 
     def _height(self, n: float) -> float:
         return math.log10(1.0 + n) if self._log_y else float(n)
@@ -156,7 +159,7 @@ class _Plot:
         return found
 
     def y_axis(self) -> list[Markup]:
-        top, low = int(self._bins.up.max()), int(self._bins.down.max())
+        top, low = self._counts
         ticks = _log_ticks(max(top, low)) if self._log_y else _linear_ticks(max(top, low))
         values = [n for n in ticks if n <= top] + [-n for n in ticks if 0 < n <= low]
         lines = [

@@ -111,14 +111,15 @@ def _truth(labels: LabelSummary) -> Markup:
 
 
 def _class_table(labels: LabelSummary) -> Markup:
-    names = ("Folder", "Images", *COUNTED, "Wrong", "95 % interval", "AUROC")
+    seen = [name for name in COUNTED if any(item.counts.get(name) for item in labels.classes)]
+    names = ("Folder", "Images", *seen, "Wrong", "95 % interval", "AUROC")
     head = element("tr", (element("th", name, scope="col") for name in names))
     rows = [
         element(
             "tr",
             element("th", item.name, scope="row"),
             element("td", sum(item.counts.values())),
-            (element("td", item.counts.get(name, 0) or "·") for name in COUNTED),
+            (element("td", item.counts.get(name, 0) or "·") for name in seen),
             element("td", f"{'overkill' if item.is_good else 'escapes'} {percent(item.wrong.share)}"),
             element("td", interval_words(item.wrong)),
             element("td", "" if item.is_good else area(item.auroc)),

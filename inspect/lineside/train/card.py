@@ -14,6 +14,15 @@ def card(record: TrainingRecord) -> str:
     return "\n".join(_lines(record)) + "\n"
 
 
+def limits(record: TrainingRecord) -> Iterator[str]:
+    """Say what was not tested, one sentence each; for card and report alike."""
+    yield "Light and pose beyond those of the training images were not tested."
+    yield "Only exposure is evened out and gated in this version; angle, shift, focus and shading are not."
+    yield "A frame that shows something else than the part gets a verdict, most likely NG."
+    if not record.swap_vector and record.contract.frame.channels == 3:
+        yield "No vector of this bundle changes its verdict when red and blue are swapped: the part is colourless."
+
+
 def _lines(record: TrainingRecord) -> Iterator[str]:
     contract = record.contract
     yield f"# {contract.part}: model card"
@@ -64,11 +73,8 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
     yield ""
     yield "## Limits"
     yield ""
-    yield "- Light and pose beyond those of the training images were not tested."
-    yield "- Only exposure is evened out and gated in this version; angle, shift, focus and shading are not."
-    yield "- A frame that shows something else than the part gets a verdict, most likely NG."
-    if not record.swap_vector and contract.frame.channels == 3:
-        yield "- No vector of this bundle changes its verdict when red and blue are swapped: the part is colourless."
+    for limit_words in limits(record):
+        yield f"- {limit_words}"
     yield ""
     yield "## How it was trained"
     yield ""

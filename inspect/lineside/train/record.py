@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineside.contract import Contract
@@ -55,6 +55,8 @@ class TrainingRecord:
     """Whether the bundle's vectors tell swapped channels."""
     decisions: tuple[str, ...]
     stage_seconds: tuple[tuple[str, float], ...]
+    model: bytes = field(repr=False)
+    """model.onnx itself, for pictures of what it sees."""
 
     def to_json(self) -> str:
         """Return ``training.json``: decisions, times and evaluation."""

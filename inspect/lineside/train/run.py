@@ -235,4 +235,5 @@ def _record(
         swap_vector=b'"tells_swapped_channels": true' in vectors[VECTORS_FILE],
         decisions=tuple(journal.decisions),
         stage_seconds=journal.seconds(),
+        model=model,
     )

@@ -1,0 +1,183 @@
+"""report.html of a bundle: what the model is, how it did, what it saw, and what nobody tested.
+
+The page belongs to the bundle, and a bundle is reproducible: nothing in it tells a time, a duration or a folder of the
+machine. The pictures are taken with the very graph that goes into the bundle. `lineside.train` is imported for types
+only, or where its torch is loaded already: this room is torch-free.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.batch.gallery import Look, Picture, pictures_of
+from lineside.batch.labels import GOOD
+from lineside.batch.summary import Limits
+from lineside.contract import INPUT_FRAME, Contract
+from lineside.report.document import document
+from lineside.report.gallery import HOW_TO_READ, Card, colour_scale, gallery
+from lineside.report.histogram import histogram
+from lineside.report.markup import Markup, element, section
+from lineside.report.origin import threshold_section
+from lineside.report.training_sections import evaluation, in_words, made_of, parity, preprocessing, training, untested
+
+if TYPE_CHECKING:
+    from lineside.train.record import ScoredImage, TrainingRecord
+
+REPORT_FILE = "report.html"
+SHOWN = 12
+"""Images in each gallery."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Which images the page shows, in their order."""
+
+    escapes: "tuple[ScoredImage, ...]"
+    overkill: "tuple[ScoredImage, ...]"
+    no_call: "tuple[ScoredImage, ...]"
+    calibration: "tuple[ScoredImage, ...]"
+
+    def __iter__(self) -> "Iterator[ScoredImage]":
+        """Every image once for each place where it stands."""
+        yield from (*self.escapes, *self.overkill, *self.no_call, *self.calibration)
+
+
+def pages(record: "TrainingRecord") -> dict[str, bytes]:
+    """Make the pages of a bundle.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        Of the run; its images are read again for their pictures, and one that is gone by now is said to be.
+
+    Returns
+    -------
+    dict of str to bytes
+        ``report.html``, UTF-8: the same bytes for the same recipe and images.
+    """
+    contract = record.contract
+    shown = _shown(record)
+    paths = {image.name: image.path for image in shown}
+    workers = os.cpu_count() or 1
+    pictures = pictures_of(paths, contract.frame, _eye(record.model), contract.threshold_ng.value, workers)
+    introduction = (element("p", in_words(record), class_="lead"),)
+    footer = f"lineside {contract.software.get('lineside', '')} · model {record.model_sha256[:12]}"
+    page = document(f"Model of {contract.part}", introduction, _sections(record, shown, pictures), footer)
+    return {REPORT_FILE: page.encode("utf-8", "backslashreplace")}
+
+
+def _eye(model: bytes) -> Look:
+    from lineside.graph.run import Graph
+
+    graph = Graph(model)
+
+    def look(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        outputs = graph({INPUT_FRAME: frame[None]}, ["anomaly_map"])
+        return cast("npt.NDArray[np.float32]", outputs["anomaly_map"][0])  # [h, w]
+
+    return look
+
+
+def _shown(record: "TrainingRecord") -> _Shown:
+    tested = record.tested
+    return _Shown(
+        escapes=_lowest(image for image in tested if image.label != GOOD and image.verdict == "OK"),
+        overkill=_highest(image for image in tested if image.label == GOOD and image.verdict == "NG"),
+        no_call=_highest(image for image in tested if image.verdict == "NO_CALL"),
+        calibration=_highest(record.calibration),
+    )
+
+
+def _lowest(images: "Iterable[ScoredImage]") -> "tuple[ScoredImage, ...]":
+    return tuple(sorted(images, key=lambda image: (image.score, image.name))[:SHOWN])
+
+
+def _highest(images: "Iterable[ScoredImage]") -> "tuple[ScoredImage, ...]":
+    return tuple(sorted(images, key=lambda image: (-image.score, image.name))[:SHOWN])
+
+
+def _sections(record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Picture]) -> dict[str, Markup]:
+    """The sections by title: how it did first, what it was made of last."""
+    contract = record.contract
+    own, review = contract.threshold_ng, contract.threshold_review.value
+    return {
+        "Evaluation": evaluation(record),
+        "Threshold": threshold_section(Limits(own.value, review, overridden=False, contract=own)),
+        "Scores": _scores(record),
+        **_galleries(record, shown, pictures),
+        "Not tested": untested(record),
+        "Parity": parity(record),
+        "Preprocessing": preprocessing(contract),
+        "Training": training(record),
+        "Model": made_of(record),
+    }
+
+
+def _scores(record: "TrainingRecord") -> Markup:
+    called = [image for image in record.tested if image.verdict != "NO_CALL"]
+    calibration = _floats(record.calibration)
+    goods = _floats(image for image in called if image.label == GOOD)
+    defective = _floats(image for image in called if image.label != GOOD)
+    drawing = histogram(
+        calibration,
+        defective,
+        record.contract.threshold_ng.value,
+        names=("good for calibration", "defective"),
+        unit="score, larger is worse",
+        pale=("good in test", goods),
+    )
+    words = (
+        f"Upward: good images; solid the {len(calibration)} of the calibration, each scored by a model that was "
+        f"fitted without it, pale on top of them the {len(goods)} of the test. Downward: the {len(defective)} "
+        "defective images, of test and training alike, for nothing was fitted on them. Red lies above the threshold. "
+        "Images without a call are left out."
+    )
+    return section("Scores", element("div", drawing, class_="scroll"), element("p", words, class_="note"))
+
+
+def _floats(images: "Iterable[ScoredImage]") -> npt.NDArray[np.float32]:
+    return np.array([image.score for image in images], np.float32)
+
+
+def _galleries(record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Picture]) -> dict[str, Markup]:
+    defective = sum(image.label != GOOD for image in record.tested)
+    goods = len(record.tested) - defective
+    escaped = sum(image.label != GOOD and image.verdict == "OK" for image in record.tested)
+    called_ng = sum(image.label == GOOD and image.verdict == "NG" for image in record.tested)
+    escapes = f"Defective images called OK, {escaped} of {defective} in test and training (nothing was fitted on them)"
+    worst = (
+        f"The highest of the {len(record.calibration)} scores that the threshold was taken from. The score is that of "
+        "a model fitted without this part; the map is the bundle's own, which may have learned the part and then sees "
+        "less in it."
+    )
+    named = {
+        "Escapes": (shown.escapes, f"{escapes}; lowest score first."),
+        "Overkill": (shown.overkill, f"Good test images called NG, {called_ng} of {goods}; highest score first."),
+        "No call": (shown.no_call, f"The picture is not fit for a verdict. {_gate_words(record.contract)}"),
+        "Worst good images": (shown.calibration, worst),
+    }
+    limit = record.contract.threshold_ng.value
+    found: dict[str, Markup] = {}
+    for title, (images, words) in named.items():
+        if title == "No call" and not images:
+            continue
+        legend = () if found else (element("p", HOW_TO_READ, class_="note"), colour_scale(limit))
+        cut = f" The first {SHOWN}." if len(images) == SHOWN else ""
+        note = element("p", words + cut, class_="note")
+        found[title] = section(title, note, legend, gallery(_cards(images, pictures), limit))
+    return found
+
+
+def _cards(images: "Sequence[ScoredImage]", pictures: Mapping[str, Picture]) -> list[Card]:
+    return [
+        Card(image.name, image.verdict, image.score, pictures.get(image.name), (f"truth: {image.label}",))
+        for image in images
+    ]
+
+
+def _gate_words(contract: Contract) -> str:
+    return "; ".join(f"{name}: {words}" for name, words in zip(contract.gate_bits, contract.gate_words, strict=True))

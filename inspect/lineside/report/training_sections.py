@@ -1,0 +1,161 @@
+"""The tables of a bundle's report: evaluation, parity, preprocessing, training, what it is made of, what is unknown."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lineside.batch.labels import Rate, rate
+from lineside.batch.table import area, interval_words, percent, plural, rate_words
+from lineside.contract import Contract
+from lineside.report.document import tile
+from lineside.report.markup import Markup, element, section
+from lineside.report.origin import code, components_table, definitions, fitted_details
+
+if TYPE_CHECKING:
+    from lineside.train.record import Evaluation, TrainingRecord
+
+NO_TEST_IMAGES = "There were no test images: nothing is known of escapes, nor of overkill beyond the calibration."
+
+
+def in_words(record: "TrainingRecord") -> str:
+    """Say in two sentences what the model is and how it did."""
+    contract, result = record.contract, record.evaluation
+    colour = "grey" if contract.frame.channels == 1 else "colour"
+    goods = contract.image_counts.get("train/good", len(record.calibration))
+    what = (
+        f"A model that tells good parts of “{contract.part}” from anomalous ones in {colour} frames, made from "
+        f"{plural(goods, 'good image')}."
+    )
+    if not result.good and not result.defective:
+        return f"{what} {NO_TEST_IMAGES}"
+    found = []
+    if result.good:
+        found.append(f"{result.overkill} of {plural(result.good, 'good image')} NG (overkill)")
+    if result.defective:
+        found.append(f"{result.escapes} of {plural(result.defective, 'defective image')} OK (escapes)")
+    rank = "" if result.auroc is None else f"; its image AUROC is {area(result.auroc)}"
+    return f"{what} On the test images it called {' and '.join(found)}{rank}."
+
+
+def evaluation(record: "TrainingRecord") -> Markup:
+    """Return overkill, escapes and AUROC on the test images; or the sentence that there were none."""
+    result = record.evaluation
+    if not result.good and not result.defective:
+        return section("Evaluation", element("p", NO_TEST_IMAGES, class_="warning"))
+    overkill, escapes = rate(result.overkill, result.good), rate(result.escapes, result.defective)
+    tiles = (
+        tile(area(result.auroc), "image AUROC"),
+        tile(_of(overkill), "overkill", "NG" if overkill.k else "OK"),
+        tile(_of(escapes), "escapes", "NG" if escapes.k else "OK"),
+        tile(result.no_call, "without a call", "NO_CALL" if result.no_call else "none"),
+    )
+    note = (
+        "The test images: nothing was fitted or calibrated on them. The truth is what their folders are called; "
+        "intervals are exact (Clopper-Pearson)."
+    )
+    facts = [
+        ("Overkill", rate_words(overkill, "good images called NG")),
+        ("Escapes", rate_words(escapes, "defective images called OK")),
+        ("Image AUROC", area(result.auroc) if result.auroc is not None else "needs good and defective images"),
+    ]
+    if result.no_call:
+        facts.append(("Without a call", f"{result.no_call}, counted among the images and as no error"))
+    return section(
+        "Evaluation",
+        element("div", tiles, class_="tiles"),
+        element("p", note, class_="note"),
+        definitions(facts),
+        element("div", _class_table(result), class_="scroll"),
+    )
+
+
+def _of(counted: Rate) -> str:
+    return f"{counted.k} of {counted.n}" if counted.n else "–"
+
+
+def _class_table(result: "Evaluation") -> Markup:
+    names = ("Defect class", "Images", "Called OK", "Escapes", "95 % interval")
+    rows = []
+    for label, escaped, images in result.escapes_by_class:
+        counted = rate(escaped, images)
+        rows.append((label, images, escaped or "·", percent(counted.share), interval_words(counted)))
+    return _table(names, rows)
+
+
+def parity(record: "TrainingRecord") -> Markup:
+    """Say on how many frames the deployed graph was proven to be the evaluated one."""
+    words = (
+        f"The model.onnx of this bundle was run on {plural(record.parity_frames, 'frame')} and compared with a slow "
+        f"reference of its head: no verdict differed, scores by at most {record.parity_worst_rel:.0e} of themselves. "
+        "parity.csv has every frame; vectors/ holds frames with their expected outputs for a port to another language."
+    )
+    return section("Parity", element("p", words))
+
+
+def preprocessing(contract: Contract) -> Markup:
+    """Return what the graph does to a frame before the model looks at it."""
+    frame, (width, height), (map_width, map_height) = contract.frame, contract.working_wh, contract.map_wh
+    colour = "grey, 1 channel" if frame.channels == 1 else "3 channels: red, green, blue"
+    refused = [f"{name}: {words}" for name, words in zip(contract.gate_bits, contract.gate_words, strict=True)]
+    facts = [
+        ("Frame", f"uint8, {colour}, of any size"),
+        (f"Camera samples of {frame.bit_depth} bit", frame.depth_rule),
+        ("Working size", f"{width} × {height} px, reduced inside the graph"),
+        ("No call when", "; ".join(refused) or "never"),
+        ("Measured in every frame", ", ".join(contract.quality_names) or "nothing"),
+        ("Anomaly map", f"{map_width} × {map_height} over the whole frame"),
+        ("Embedding", contract.embedding),
+        *((f"Neutral in this model: {name}", words) for name, words in contract.neutral_outputs.items()),
+    ]
+    note = "All of it is part of model.onnx. The settings behind it, limits included, stand in recipe.lock.yaml."
+    return section("Preprocessing", definitions(facts), element("p", note, class_="note"))
+
+
+def training(record: "TrainingRecord") -> Markup:
+    """Return what was decided in training, and from how many images."""
+    return section(
+        "Training",
+        element("ul", (element("li", decision) for decision in record.decisions)),
+        element("div", _image_table(record.contract), class_="scroll"),
+        fitted_details(record.contract),
+        element("p", "How long each stage took stands in training.json.", class_="note"),
+    )
+
+
+def _image_table(contract: Contract) -> Markup:
+    counted: dict[str, dict[str, int]] = {}
+    for name, n in contract.image_counts.items():
+        split, _, label = name.partition("/")
+        counted.setdefault(label, {})[split] = n
+    rows = ((label, of.get("train") or "·", of.get("test") or "·") for label, of in counted.items())
+    return _table(("Images", "train", "test"), rows)
+
+
+def made_of(record: "TrainingRecord") -> Markup:
+    """Return hashes, components with their licences, and software versions."""
+    contract = record.contract
+    facts = [
+        ("model.onnx SHA-256", code(record.model_sha256)),
+        ("Size", f"{record.model_bytes / 1e6:.1f} MB"),
+        ("Recipe SHA-256", code(contract.recipe_sha256)),
+        ("Images SHA-256", code(contract.data_sha256)),
+        ("Contract version", contract.contract_version),
+        ("Made with", ", ".join(f"{name} {version}" for name, version in contract.software.items())),
+    ]
+    return section("Model", definitions(facts), components_table(contract.components))
+
+
+def untested(record: "TrainingRecord") -> Markup:
+    """Return what nobody tested; the words are the card's."""
+    from lineside.train.card import limits  # its package loads torch, which a training run has loaded already
+
+    words = list(limits(record))
+    return section("Not tested", element("ul", (element("li", sentence) for sentence in words)))
+
+
+def _table(names: Iterable[str], rows: Iterable[tuple[object, ...]]) -> Markup:
+    head = element("tr", (element("th", name, scope="col") for name in names))
+    body = (
+        element("tr", element("th", first, scope="row"), (element("td", value) for value in others))
+        for first, *others in rows
+    )
+    return element("table", element("thead", head), element("tbody", body))

@@ -1,0 +1,145 @@
+"""The three jobs on whole parts: train, inspect, embed. Slow; every line of it is a promise of the README."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from conftest import ROOT, Trained, write_part
+from lineside.capture.decode import read_image
+from lineside.contract import Verdict
+from lineside.recipe import load_recipe
+from lineside.runtime import Inspector, verify_bundle
+from lineside.train import TrainingRecord, train
+
+pytestmark = pytest.mark.slow
+
+
+def lineside(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-c", "from lineside.cli.main import run; run()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def flips(bundle: Path, images: Path) -> tuple[int, int]:
+    """Return (images, verdicts that differ between training's record, the Inspector and plain onnxruntime)."""
+    inspector = Inspector(bundle)
+    plain = ort.InferenceSession(str(bundle / "model.onnx"), providers=["CPUExecutionProvider"])
+    with (bundle / "parity.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] != "disturbed"]
+    differ = 0
+    for row in rows:
+        frame = read_image(images / row["name"], channels=inspector.contract.frame.channels)
+        (verdict,) = plain.run(["verdict"], {"frame": frame[None]})
+        said = {row["verdict"], inspector.inspect(frame).verdict.name, Verdict(int(verdict[0])).name}
+        differ += len(said) > 1
+    return len(rows), differ
+
+
+def trained(tmp_path: Path, images: Path, method: str = "lineside", options: str = "{}") -> TrainingRecord:
+    """Train on a folder of images with a recipe written here."""
+    text = f"part: whole\nimages: {images.as_posix()}\ntransfer: {{method: {method}, options: {options}}}\n"
+    (tmp_path / "recipe.yaml").write_text(text)
+    return train(load_recipe(tmp_path), tmp_path / "model")
+
+
+@pytest.mark.parametrize(("part", "least_auroc"), [("caps", 0.92), ("weave", 0.97)])
+def test_the_sample_parts_reach_their_auroc_without_a_flip(tmp_path: Path, part: str, least_auroc: float) -> None:
+    """The committed recipes, as they are: AUROC, zero flips on every image, a bundle that verifies."""
+    record = train(load_recipe(ROOT / "recipes" / part), tmp_path / part)
+    assert record.evaluation.auroc is not None
+    assert record.evaluation.auroc >= least_auroc
+    images, differ = flips(tmp_path / part, ROOT / "sample_data" / part)
+    assert images == sum(record.contract.image_counts.values())
+    assert differ == 0
+    assert verify_bundle(tmp_path / part).tells_swapped_channels
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("anomalib.Padim", "{n_features: 40}"), ("anomalib.Patchcore", "{coreset_sampling_ratio: 0.01}")],
+)
+def test_anomalib_models_become_the_same_kind_of_bundle(tmp_path: Path, method: str, options: str) -> None:
+    """One file, any batch, three frame sizes, zero flips, a hold-out threshold that carries its guarantee."""
+    record = trained(tmp_path, ROOT / "sample_data" / "weave", method, options)
+    assert record.contract.threshold_ng.kind == "guaranteed"
+    assert record.contract.threshold_ng.n == 10
+    assert {c.name for c in record.contract.components} >= {"EfficientNet-Lite0", method}
+    assert flips(tmp_path / "model", ROOT / "sample_data" / "weave") == (191, 0)
+    inspector = Inspector(tmp_path / "model")
+    for batch in (1, 2, 7):
+        for size_hw in ((256, 256), (200, 300), (97, 64)):
+            frames = np.random.default_rng(0).integers(0, 256, (batch, *size_hw, 3), dtype=np.uint8)
+            out = inspector.raw_outputs(frames)
+            assert out["anomaly_map"].shape == (batch, 64, 64)
+            assert np.isfinite(out["score"]).all()
+    assert verify_bundle(tmp_path / "model").vectors >= 2
+
+
+def test_real_parts_have_no_flips(tmp_path: Path, real_data: Path) -> None:
+    """Ball-screw drives, 1130×460 px: every image gets one verdict, whoever asks."""
+    record = trained(tmp_path, real_data / "bsd")
+    assert flips(tmp_path / "model", real_data / "bsd") == (273, 0)
+    assert record.evaluation.auroc is not None
+    assert record.evaluation.auroc > 0.85
+
+
+def test_a_grey_deep_camera_goes_all_the_way(tmp_path: Path) -> None:
+    """12-bit grey PNGs in the plain layout: trained, verified, inspected from files and from arrays alike."""
+    rng = np.random.default_rng(0)
+    for label, count in (("good", 14), ("hole", 4)):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(count):
+            grey = 1500 + 200 * np.sin(np.arange(96) / 3)[None, :] + rng.normal(0, 20, (80, 96))
+            if label == "hole":
+                grey[30:45, 40:55] = 200
+            cv2.imwrite(str(tmp_path / "images" / label / f"{i}.png"), grey.clip(0, 4095).astype(np.uint16))
+    (tmp_path / "recipe.yaml").write_text(
+        "part: deep\nimages: images\ncapture: {bit_depth: 12}\nnormalise: {size: 96}\ntransfer: {memory: 64}\n"
+    )
+    record = train(load_recipe(tmp_path), tmp_path / "model")
+    assert (record.contract.frame.channels, record.contract.frame.bit_depth) == (1, 12)
+    assert verify_bundle(tmp_path / "model").vectors >= 1
+    done = lineside("inspect", "model", "images", "--labels", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    row = next(row for row in rows if row["path"].endswith("hole/0.png"))
+    samples = cv2.imread(str(tmp_path / "images" / "hole" / "0.png"), cv2.IMREAD_UNCHANGED)
+    assert Inspector(tmp_path / "model").inspect(samples).score == pytest.approx(row["score"], rel=1e-6)
+
+
+def test_the_demo_trains_inspects_and_says_what_came_out(tmp_path: Path) -> None:
+    """One command: a bundle, results with overlays and a report, a table with overkill, escapes and AUROC."""
+    write_part(tmp_path / "small", goods=10, test_goods=2, test_defects=2)
+    done = lineside("demo", "small", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("AUROC", "overkill", "escape", "report.html"):
+        assert word.lower() in done.stdout.lower(), done.stdout
+    assert (tmp_path / "models" / "small" / "report.html").is_file()
+    assert (tmp_path / "inspections" / "small" / "report.html").is_file()
+    again = lineside("demo", "small", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+def test_commands_fail_in_one_line_with_their_exit_code(small: Trained, tmp_path: Path) -> None:
+    """A wrong recipe is 2, a spoilt bundle is 1, an occupied target is 4; no traceback anywhere."""
+    (tmp_path / "recipe.yaml").write_text("part: x\nimages: nowhere\n")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("mine")
+    (tmp_path / "spoilt").mkdir()
+    cases = [
+        (("train", tmp_path), 2, "nowhere"),
+        (("verify", tmp_path / "spoilt"), 1, "SHA256SUMS"),
+        (("train", small.recipe, "--out", tmp_path / "taken"), 4, "no bundle"),
+        (("demo", tmp_path / "missing"), 2, "no recipe there"),
+    ]
+    for arguments, code, words in cases:
+        done = lineside(*arguments, cwd=tmp_path)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+        assert words in done.stderr.replace("\n", " ")

@@ -1,0 +1,226 @@
+"""The report of a training run: the same bytes each time, the numbers, the pictures, and what it admits not to know."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lineside.batch.gallery import pictures_of
+from lineside.batch.interval import clopper_pearson
+from lineside.batch.overlay import mark_peak
+from lineside.contract import Component, Verdict
+from lineside.report.histogram import bin_scores, histogram
+from lineside.report.training import SHOWN, pages
+from lineside.train.record import Evaluation, ScoredImage, TrainingRecord
+from test_report import Page, paint, section
+from tiny import tiny_contract, tiny_model
+
+NOBODY = Evaluation(good=0, defective=0, overkill=0, escapes=0, no_call=0, auroc=None, escapes_by_class=())
+
+
+def scored(folder: Path, name: str, red: int, verdict: Verdict | None = None) -> ScoredImage:
+    """Paint an image with a score of red - 90, judged at 20."""
+    score = float(red - 90)
+    verdict = Verdict(int(score > 20)) if verdict is None else verdict
+    return ScoredImage(name, paint(folder / name, red), Path(name).parent.name, score, verdict.name)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> TrainingRecord:
+    """A run on the tiny graph: one escape in test, one in training, one overkill, three images to calibrate on."""
+    part = Component("backbone", "some-net", "pypi:some-net==1", "Apache-2.0", "ab" * 32)
+    counts = {"train/good": 3, "train/scratch": 1, "test/good": 2, "test/scratch": 3}
+    contract = dataclasses.replace(tiny_contract(), components=(part,), image_counts=counts)
+    tested = [("train/scratch/t.png", 98), ("test/good/0.png", 95), ("test/good/1.png", 130)]
+    tested += [("test/scratch/near.png", 109), ("test/scratch/clear.png", 160), ("test/scratch/big.png", 200)]
+    model = tiny_model(contract)
+    return TrainingRecord(
+        contract=contract,
+        out=tmp_path / "out",
+        model_sha256="c" * 64,
+        model_bytes=len(model),
+        calibration=tuple(scored(tmp_path, f"train/good/{i}.png", red) for i, red in enumerate((96, 104, 100))),
+        tested=tuple(scored(tmp_path, name, red) for name, red in tested),
+        evaluation=Evaluation(
+            good=2, defective=3, overkill=1, escapes=1, no_call=0, auroc=0.8333, escapes_by_class=(("scratch", 1, 3),)
+        ),
+        parity_frames=12,
+        parity_worst_rel=3e-7,
+        swap_vector=False,
+        decisions=("Memory of 128 patches.",),
+        stage_seconds=(("fit", 1.25),),
+        model=model,
+    )
+
+
+def page_of(record: TrainingRecord) -> Page:
+    """Make the page and read it."""
+    return Page(pages(record)["report.html"].decode())
+
+
+def test_the_page_is_the_same_each_time(record: TrainingRecord, tmp_path: Path) -> None:
+    """A bundle is reproducible: another run's times and another folder do not change a byte."""
+    later = dataclasses.replace(record, stage_seconds=(("fit", 99.5),), out=tmp_path / "elsewhere")
+    assert pages(record) == pages(later)
+    assert list(pages(record)) == ["report.html"]
+    assert str(tmp_path) not in pages(record)["report.html"].decode()
+
+
+def test_the_page_needs_nothing_but_itself(record: TrainingRecord) -> None:
+    """No script, no frame, no stylesheet, no picture from outside, and every link stays on the page."""
+    page = page_of(record)
+    assert not {"script", "link", "iframe", "object", "base", "form"} & {name for name, _ in page.elements}
+    assert page.all("img")
+    assert all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in page.all("img"))
+    ids = {f"#{attributes['id']}" for attributes in page.all("section")}
+    assert {str(link["href"]) for link in page.all("a")} == ids
+
+
+def test_the_page_says_how_the_model_did(record: TrainingRecord) -> None:
+    """Overkill and escapes with n and exact interval, AUROC, and the classes one by one."""
+    text = page_of(record).text
+    assert "made from 3 good images." in text
+    assert "1 of 2 good images NG (overkill) and 1 of 3 defective images OK (escapes)" in text
+    for k, n, words in ((1, 2, "good images called NG"), (1, 3, "defective images called OK")):
+        low, high = clopper_pearson(k, n)
+        assert f"({k} of {n} {words}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %)" in text
+    assert "0.8333" in text
+    assert "scratch3133.3 %0.8 to 90.6 %" in text
+
+
+def test_the_page_says_what_the_model_is_made_of(record: TrainingRecord) -> None:
+    """Threshold with its statement, parity, preprocessing, decisions, counts, licences, hashes, versions."""
+    text = page_of(record).text
+    contract = record.contract
+    for words in ("A test's threshold: it promises nothing.", "fixed by the test", "empirical", "0.0 % to 20.0 %"):
+        assert words in text
+    for words in ("12 frames", "3e-07", "8 × 8 px", "the frame is too dark or too bright", "Memory of 128 patches."):
+        assert words in text
+    for words in ("some-net", "Apache-2.0", "abababababab", "lineside test", "good32", "scratch13"):
+        assert words in text
+    for digest in (record.model_sha256, contract.recipe_sha256, contract.data_sha256):
+        assert digest in text
+
+
+def test_what_was_not_tested_is_what_the_card_says(record: TrainingRecord) -> None:
+    """Card and page share their words."""
+    from lineside.train.card import card, limits
+
+    text = page_of(record).text
+    words = list(limits(record))
+    assert len(words) == 4
+    assert all(sentence in text and f"- {sentence}" in card(record) for sentence in words)
+
+
+def test_without_test_images_the_page_says_so(record: TrainingRecord) -> None:
+    """Nothing is known of escapes then, and no rate is invented."""
+    text = page_of(dataclasses.replace(record, evaluation=NOBODY, tested=())).text
+    assert text.count("There were no test images") == 2
+    assert "AUROC" not in text
+    assert "Upward: good images; solid the 3 of the calibration" in text
+
+
+def test_one_kind_of_test_image_is_enough_for_its_rate(record: TrainingRecord) -> None:
+    """With good test images alone overkill is told, and escapes are said to be unknown."""
+    goods = Evaluation(good=2, defective=0, overkill=1, escapes=0, no_call=0, auroc=None, escapes_by_class=())
+    text = page_of(dataclasses.replace(record, evaluation=goods)).text
+    assert "On the test images it called 1 of 2 good images NG (overkill)." in text
+    assert "no image to tell (defective images called OK)" in text
+
+
+def test_the_galleries_are_in_order(record: TrainingRecord) -> None:
+    """Escapes from the lowest score up, of test and training; calibration images from the highest score down."""
+    page = page_of(record)
+    escapes = section(page, "Defective images called OK, 2 of 4", "Good test images called NG")
+    assert 0 < escapes.index("train/scratch/t.png") < escapes.index("test/scratch/near.png")
+    assert "clear.png" not in escapes
+    assert "test/good/1.png" in section(page, "Good test images called NG, 1 of 2", "that the threshold was taken from")
+    worst = section(page, "that the threshold was taken from", "Not tested")
+    places = [worst.index(f"train/good/{i}.png") for i in (1, 2, 0)]
+    assert places == sorted(places)
+    assert len(page.all("img")) == 2 * (2 + 1 + 3)
+
+
+def test_a_gallery_has_an_end(record: TrainingRecord, tmp_path: Path) -> None:
+    """However many calibration images there are, the page stays small; it says that there are more."""
+    many = tuple(scored(tmp_path, f"train/good/{i:03d}.png", 95) for i in range(SHOWN + 5))
+    page = page_of(dataclasses.replace(record, calibration=many, tested=()))
+    assert len(page.all("img")) == 2 * SHOWN
+    assert f"The first {SHOWN}." in page.text
+
+
+def test_images_without_a_call_stand_apart(record: TrainingRecord, tmp_path: Path) -> None:
+    """A refused frame is neither overkill nor escape, and its reason is spelt out; without any there is no section."""
+    assert "not fit for a verdict" not in page_of(record).text
+    refused = scored(tmp_path, "test/good/dark.png", 91, Verdict.NO_CALL)
+    text = page_of(dataclasses.replace(record, tested=(*record.tested, refused))).text
+    assert "dark.png" in text[text.index("not fit for a verdict") :]
+    assert "pale on top of them the 2 of the test" in text
+
+
+def test_an_image_that_is_gone_is_said_so(record: TrainingRecord) -> None:
+    """A page that lacks a picture is better than a training run that fails at its end."""
+    record.calibration[0].path.unlink()
+    page = page_of(record)
+    assert "The image is no longer where it was inspected." in page.text
+    assert len(page.all("img")) == 2 * (2 + 1 + 2)
+
+
+def test_no_name_becomes_markup(record: TrainingRecord, tmp_path: Path) -> None:
+    """Files, classes, parts and decisions named like HTML are text, in every place where the page shows them."""
+    evil = "<script>alert(1)<img src=x onerror=1>"
+    image = dataclasses.replace(scored(tmp_path, "odd/0.png", 95), name=evil, label=evil)
+    contract = dataclasses.replace(record.contract, part=evil, image_counts={f"train/{evil}": 1})
+    evaluation = dataclasses.replace(record.evaluation, escapes_by_class=((evil, 1, 3),))
+    page = page_of(
+        dataclasses.replace(record, contract=contract, evaluation=evaluation, tested=(image,), decisions=(evil,))
+    )
+    assert "script" not in {name for name, _ in page.elements}
+    assert all(str(picture["src"]).startswith("data:") for picture in page.all("img"))
+    assert page.text.count(evil) >= 5
+
+
+def test_the_report_room_is_torch_free() -> None:
+    """Importing the page's module loads no torch."""
+    code = "import sys, lineside.report.training; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_pale_scores_stand_on_the_solid_ones() -> None:
+    """Both are counted once, in the same bins, and the axis has room for their sum."""
+    solid, pale = np.full(7, 1.0, np.float32), np.array([1.0, 1.0, 3.0], np.float32)
+    bins = bin_scores(solid, solid[:0], 2.0, pale)
+    assert (bins.up.sum(), bins.pale.sum(), bins.down.sum()) == (7, 3, 0)
+    assert (bins.up + bins.pale).max() == 9
+    drawn = Page(histogram(solid, solid[:0], 2.0, names=("a", "b"), unit="score", pale=("c", pale)))
+    bars = [bar for bar in drawn.all("rect") if str(bar["class"]).endswith("ok")]
+    first, second = ((float(str(bar["y"])), float(str(bar["height"]))) for bar in bars)
+    assert second[0] + second[1] == pytest.approx(first[0], abs=0.15)  # one decimal each
+    assert min(first[0], second[0]) >= 0
+    assert "Histogram of 10 scores; 1 above the threshold of 2." in drawn.text
+
+
+def test_a_map_below_the_threshold_gets_a_ring_and_a_hot_one_none(record: TrainingRecord, tmp_path: Path) -> None:
+    """An overlay without colour still says where the model saw most; a coloured one is left alone."""
+    path = tmp_path / "frame.png"
+    cv2.imwrite(str(path), np.full((64, 64, 3), 128, np.uint8))
+    heat = np.zeros((8, 8), np.float32)
+    heat[2, 6] = 5.0  # centre of that cell: x 52, y 20
+
+    def overlay_at(threshold: float, map_: np.ndarray) -> np.ndarray:
+        spec = record.contract.frame
+        picture = pictures_of({"a": path}, spec, lambda _: map_, threshold, workers=1)["a"]
+        return cv2.imdecode(np.frombuffer(picture.overlay, np.uint8), cv2.IMREAD_GRAYSCALE)
+
+    changed = np.argwhere(np.abs(overlay_at(9.0, heat).astype(int) - 128) > 40)
+    assert np.abs(changed.mean(axis=0) - (20, 52)).max() < 1.0
+    assert (np.abs(overlay_at(9.0, np.zeros_like(heat)).astype(int) - 128) < 10).all()
+    everywhere = np.full((8, 8), 30, np.float32)
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    assert (mark_peak(grey, everywhere) == grey).all()
+    assert (mark_peak(grey, heat) != grey).any()
+    assert (grey == 128).all()

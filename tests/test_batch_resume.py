@@ -68,7 +68,6 @@ def test_an_altered_results_file_is_refused(images: Path, inspector: Inspector, 
     [
         (InspectOptions(labels=True), "labels: False, now True"),
         (InspectOptions(overlays="all"), "overlays: ng, now all"),
-        (InspectOptions(threshold_ng=30.0), r"threshold_ng: 20\.0, now 30\.0"),
     ],
 )
 def test_other_options_do_not_mix(images: Path, inspector: Inspector, options: InspectOptions, words: str) -> None:
@@ -76,6 +75,13 @@ def test_other_options_do_not_mix(images: Path, inspector: Inspector, options: I
     inspect_images(inspector, [images], "out")
     with pytest.raises(UsageError, match=rf"{words}.*--fresh"):
         inspect_images(inspector, [images], "out", options)
+
+
+def test_another_threshold_does_not_mix(images: Path, inspector: Inspector) -> None:
+    """Verdicts under two thresholds do not stand in one file."""
+    inspect_images(inspector, [images], "out")
+    with pytest.raises(UsageError, match=r"threshold_ng: 20\.0, now 30\.0"):
+        inspect_images(Inspector(inspector.path, threshold_ng=30.0), [images], "out")
 
 
 def test_another_model_does_not_mix(images: Path, inspector: Inspector, tmp_path: Path) -> None:

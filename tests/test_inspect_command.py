@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
-from lineside.batch import InspectOptions, inspect_images, open_inspector, verdict_table
+from lineside.batch import InspectOptions, inspect_images, verdict_table
 from lineside.batch.interval import clopper_pearson
 from lineside.batch.labels import auroc, truth_of
 from lineside.cli import inspect as command_module
@@ -104,7 +104,7 @@ def test_nothing_counted_means_nothing_known() -> None:
 @pytest.mark.parametrize(("threshold", "counts"), [(5.0, (0, 5)), (20.0, (3, 2)), (109.0, (3, 2)), (200.0, (5, 0))])
 def test_another_threshold_decides(images: Path, bundle: Path, threshold: float, counts: tuple[int, int]) -> None:
     """An override decides every verdict, leaves nothing between NG and REVIEW, and is said in the summary."""
-    summary = inspect_images(open_inspector(bundle, threshold), [images], "out", InspectOptions(threshold_ng=threshold))
+    summary = inspect_images(Inspector(bundle, threshold_ng=threshold), [images], "out")
     assert (summary.counts["OK"], summary.counts["NG"], summary.counts["REVIEW"]) == (*counts, 0)
     assert summary.threshold.overridden
     assert summary.threshold.ng == threshold

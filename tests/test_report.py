@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineside.batch import InspectOptions, inspect_images, open_inspector
+from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.overlay import encode_jpeg, overlay, overlay_name
 from lineside.batch.row import Row
 from lineside.batch.summary import Top
@@ -198,7 +198,7 @@ def test_no_call_has_its_own_place(inspector: Inspector) -> None:
 
 def test_an_override_voids_what_the_contract_states(inspector: Inspector) -> None:
     """Under another threshold the page withdraws the statement and shows both numbers."""
-    page = page_of(open_inspector("model", 50.0), InspectOptions(threshold_ng=50.0))
+    page = page_of(Inspector("model", threshold_ng=50.0), InspectOptions())
     assert "any guarantee included, does not hold" in page.text
     assert "A test's threshold: it promises nothing." not in page.text
     assert "NG above50" in page.text

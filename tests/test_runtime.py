@@ -83,7 +83,7 @@ def test_blue_first_frames_are_turned(bundle: Path, inspector: Inspector) -> Non
 
 def test_an_unknown_order_is_refused(bundle: Path) -> None:
     """Only rgb and bgr exist."""
-    with pytest.raises(FrameError, match="'rgb' or 'bgr', found 'gbr'"):
+    with pytest.raises(UsageError, match="'rgb' or 'bgr', found 'gbr'"):
         Inspector(bundle, color="gbr")  # type: ignore[arg-type]
 
 
@@ -141,7 +141,7 @@ def test_threads_share_an_inspector(inspector: Inspector) -> None:
     [(5.0, None, Verdict.NG), (15.0, 5.0, Verdict.REVIEW), (15.0, 15.0, Verdict.OK), (30.0, None, Verdict.OK)],
 )
 def test_thresholds_can_be_overridden(bundle: Path, ng: float, review: float | None, verdict: Verdict) -> None:
-    """A score of 10 is judged by the thresholds that are given; one that is not given stays the bundle's (20)."""
+    """A score of 10 is judged by the thresholds that are given; one that is not given follows it."""
     inspector = Inspector(bundle, threshold_ng=ng, threshold_review=review)
     assert inspector.inspect(frame_of(100, 50, 90)).verdict is verdict
 
@@ -150,7 +150,7 @@ def test_thresholds_can_be_overridden(bundle: Path, ng: float, review: float | N
 @pytest.mark.parametrize("name", ["threshold_ng", "threshold_review"])
 def test_a_threshold_must_be_a_number(bundle: Path, name: str, value: float) -> None:
     """Not a number would call everything OK."""
-    with pytest.raises(FrameError, match=f"{name} must be a finite number"):
+    with pytest.raises(UsageError, match=f"{name} must be a finite number"):
         Inspector(bundle, **{name: value})  # type: ignore[arg-type]
 
 

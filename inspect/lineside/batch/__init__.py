@@ -5,8 +5,8 @@
 >>> summary = inspect_images(Inspector("models/caps"), ["sample_data/caps/test"], "inspections/caps")
 """
 
-from lineside.batch.run import InspectOptions, inspect_images, open_inspector
+from lineside.batch.run import InspectOptions, inspect_images
 from lineside.batch.summary import Summary
 from lineside.batch.table import verdict_table
 
-__all__ = ["InspectOptions", "Summary", "inspect_images", "open_inspector", "verdict_table"]
+__all__ = ["InspectOptions", "Summary", "inspect_images", "verdict_table"]

@@ -5,7 +5,6 @@ writes, in input order, from a window of bounded length. Processes were rejected
 """
 
 import json
-import math
 import os
 import time
 from collections import deque
@@ -40,8 +39,6 @@ class InspectOptions:
     """Take folder names as truth."""
     workers: int | None = None
     """Threads; None: one per processor."""
-    threshold_ng: float | None = None
-    """The threshold that the inspector was opened with, where it is not the bundle's own (`open_inspector`)."""
     fresh: bool = False
     """Remove the results that are there and start over."""
 
@@ -57,28 +54,14 @@ class Progress:
     """The latest; None at the start."""
 
 
-def open_inspector(model: str | Path, threshold_ng: float | None = None) -> Inspector:
-    """Load a bundle, with another threshold where one is given; name it in `InspectOptions` too."""
-    inspector = Inspector(model)
-    if threshold_ng is None:
-        return inspector
-    limits = limits_of(inspector.contract, threshold_ng)
-    return Inspector(model, threshold_ng=limits.ng, threshold_review=limits.review)
-
-
-def limits_of(contract: Contract, threshold_ng: float | None) -> Limits:
-    """Return the thresholds of a run.
-
-    A bundle without a band for review (both thresholds alike) has none under another threshold either; where it has
-    one, the threshold for review stays, but never above the new one.
-    """
-    ng, review = contract.threshold_ng.value, contract.threshold_review.value
-    if threshold_ng is None:
-        return Limits(ng, review, overridden=False, contract=contract.threshold_ng)
-    if not math.isfinite(threshold_ng):
-        raise UsageError(f"Expected a finite number as threshold, found {threshold_ng}.")
-    new_review = threshold_ng if review >= ng else min(review, threshold_ng)
-    return Limits(threshold_ng, new_review, overridden=True, contract=contract.threshold_ng)
+def limits_of(inspector: Inspector) -> Limits:
+    """Return the thresholds of a run."""
+    return Limits(
+        inspector.threshold_ng,
+        inspector.threshold_review,
+        overridden=inspector.overridden,
+        contract=inspector.contract.threshold_ng,
+    )
 
 
 def inspect_images(
@@ -96,7 +79,7 @@ def inspect_images(
     Parameters
     ----------
     inspector : Inspector
-        The model; see `open_inspector` for another threshold.
+        The model, with the thresholds that it was opened with.
     sources : sequence of str or Path
         Files, and folders to be walked recursively.
     out : str or Path
@@ -122,7 +105,7 @@ def inspect_images(
     workers = options.workers or os.cpu_count() or 1
     check_sources(named)
     census = take_census(named, folder)
-    limits = limits_of(inspector.contract, options.threshold_ng)
+    limits = limits_of(inspector)
     with open_store(folder, _header(inspector, named, options, limits), fresh=options.fresh) as store:
         judge = Judge(inspector, folder, store.header.job_id, options.overlays, options.labels, limits.ng)
         start = time.perf_counter()

@@ -44,13 +44,14 @@ def command(
     """
     from rich.console import Console
 
-    from lineside.batch import InspectOptions, inspect_images, open_inspector, verdict_table
+    from lineside.batch import InspectOptions, inspect_images, verdict_table
     from lineside.batch.bar import progress_bar
     from lineside.batch.plan import check_sources
+    from lineside.runtime import Inspector
 
     check_sources(images)
-    inspector = open_inspector(model, threshold)
-    options = InspectOptions(overlays.value, labels, workers, threshold, fresh)
+    inspector = Inspector(model, threshold_ng=threshold)
+    options = InspectOptions(overlays.value, labels, workers, fresh)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:
         summary = inspect_images(inspector, images, folder, options, progress)

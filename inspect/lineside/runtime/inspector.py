@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, OUTPUTS, Contract, Verdict, to_uint8
-from lineside.errors import BundleError, FrameError
+from lineside.contract import INPUT_FRAME, INPUT_THRESHOLDS, NO_DEFECT_CLASS, OUTPUTS, Contract, Verdict, to_uint8
+from lineside.errors import BundleError, FrameError, UsageError
 from lineside.runtime.bundle import load_bundle, metadata_contract
 from lineside.runtime.result import Result
 from lineside.session import open_session, ort
@@ -29,7 +29,9 @@ class Inspector:
     threads : int
         ONNX Runtime's threads inside one frame. One, and several workers, is faster than several.
     threshold_ng, threshold_review : float, optional
-        Override the bundle's thresholds. What the contract says of their guarantee then no longer holds.
+        Override the bundle's thresholds. What the contract says of their guarantee then no longer holds. Where only
+        `threshold_ng` is given, a bundle without a band for review gets none, and one with a band keeps it up to the
+        new threshold.
     sha256, unverified
         See `lineside.runtime.load_bundle`.
 
@@ -53,7 +55,7 @@ class Inspector:
         unverified: bool = False,
     ) -> None:
         if color not in ("rgb", "bgr"):
-            raise FrameError(f"color must be 'rgb' or 'bgr', found {color!r}.")
+            raise UsageError(f"color must be 'rgb' or 'bgr', found {color!r}.")
         bundle = load_bundle(model, sha256=sha256, unverified=unverified)
         self.path = bundle.path
         self.model_sha256 = bundle.model_sha256
@@ -64,7 +66,9 @@ class Inspector:
         self.contract: Contract = embedded
         _check_signature(self._session, str(bundle.path))
         self._bgr = color == "bgr"
-        self._thresholds = _overrides(threshold_ng, threshold_review)
+        self.threshold_ng, self.threshold_review = _thresholds(self.contract, threshold_ng, threshold_review)
+        self.overridden = threshold_ng is not None or threshold_review is not None
+        self._feed = self._overrides() if self.overridden else {}
         self.recipe_id = f"{self.contract.part}@{self.contract.recipe_sha256[:12]}"
 
     def inspect(self, frame: npt.NDArray[np.generic], *, reduced: bool = False) -> Result:
@@ -120,11 +124,15 @@ class Inspector:
 
     def _run(self, frames: npt.NDArray[np.uint8]) -> tuple[Outputs, float]:
         start = time.perf_counter()
-        values = self._session.run(OUTPUTS, {INPUT_FRAME: frames, **self._thresholds})
+        values = self._session.run(OUTPUTS, {INPUT_FRAME: frames, **self._feed})
         seconds = time.perf_counter() - start
         for value in values:
             value.flags.writeable = False
         return dict(zip(OUTPUTS, values, strict=True)), seconds
+
+    def _overrides(self) -> dict[str, npt.NDArray[np.float32]]:
+        values = zip(INPUT_THRESHOLDS, (self.threshold_ng, self.threshold_review), strict=True)
+        return {name: np.array([value], np.float32) for name, value in values}
 
     def _checked(self, frames: npt.NDArray[np.generic], reduced: bool) -> npt.NDArray[np.uint8]:
         spec = self.contract.frame
@@ -173,12 +181,17 @@ def _check_signature(session: ort.InferenceSession, where: str) -> None:
         raise BundleError(f"{where}: the graph lacks {', '.join(missing)}; it does not follow the contract.")
 
 
-def _overrides(ng: float | None, review: float | None) -> dict[str, npt.NDArray[np.float32]]:
-    given = {"threshold_ng": ng, "threshold_review": review}
-    for name, value in given.items():
+def _thresholds(contract: Contract, ng: float | None, review: float | None) -> tuple[float, float]:
+    """Return the thresholds in force: those given, and what follows for the other."""
+    for name, value in (("threshold_ng", ng), ("threshold_review", review)):
         if value is not None and not np.isfinite(value):
-            raise FrameError(f"{name} must be a finite number, found {value}.")
-    return {name: np.array([value], np.float32) for name, value in given.items() if value is not None}
+            raise UsageError(f"{name} must be a finite number, found {value}.")
+    own_ng, own_review = contract.threshold_ng.value, contract.threshold_review.value
+    if ng is None:
+        return own_ng, own_review if review is None else review
+    if review is None:
+        review = ng if own_review >= own_ng else min(own_review, ng)
+    return ng, review
 
 
 def _class_name(index: int, names: tuple[str, ...]) -> str | None:

@@ -38,8 +38,8 @@ Features = Mapping[int, Floats]
 
 HEAD_OUTPUTS = ("score", "anomaly_map", "embedding")
 TOP_SHARE = 0.01
-"""Share of a frame's patches whose mean distance is its score. Measured in the same trial, with the largest patch alone,
-5 and 20 of 1,024: ball-screw drives 0.905, 0.917, 0.923; caps 0.974, 0.967, 0.954. One hundredth stands between."""
+"""Share of a frame's patches whose mean distance is its score. Measured in the same trial, with the largest alone, 5
+and 20 of 1,024: ball-screw drives 0.905, 0.917, 0.923; caps 0.974, 0.967, 0.954. One hundredth stands between."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineside.contract import BIT_DEPTHS, Verdict, to_uint8
-from lineside.runtime import FrameError, Inspector
+from lineside.runtime import FrameError, Inspector, UsageError
 from tiny import write_tiny_bundle
 
 

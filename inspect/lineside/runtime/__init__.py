@@ -6,7 +6,7 @@
 """
 
 from lineside.contract import Contract, Verdict
-from lineside.errors import BundleError, FrameError, LinesideError, StorageError
+from lineside.errors import BundleError, FrameError, LinesideError, StorageError, UsageError
 from lineside.runtime.bundle import Bundle, load_bundle
 from lineside.runtime.inspector import Inspector
 from lineside.runtime.result import Result
@@ -21,6 +21,7 @@ __all__ = [
     "LinesideError",
     "Result",
     "StorageError",
+    "UsageError",
     "Verdict",
     "Verification",
     "load_bundle",

@@ -68,12 +68,11 @@ def test_a_remembered_frame_scores_nothing_and_a_strange_one_much() -> None:
 
 
 def test_the_map_is_in_the_unit_of_the_score() -> None:
-    """The score is the mean of the largest patch distances, so it lies below the map's largest value and near it."""
+    """The score is the mean of the largest patch distances, so the map, which is smoothed a little, peaks near it."""
     head = shape()
     out = run(Graph(export_head(head)), head, fit_head(head, features(4, 0), 0), features(3, 3))
     peaks = out["anomaly_map"].reshape(3, -1).max(axis=1)
-    assert np.all(out["score"] <= peaks * 1.0001)
-    assert np.all(out["score"] >= 0.5 * peaks)
+    assert peaks.tolist() == pytest.approx(out["score"].tolist(), rel=0.15)
 
 
 def test_taps_count_alike_whatever_their_unit() -> None:

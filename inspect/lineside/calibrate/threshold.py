@@ -1,9 +1,9 @@
 """From honest scores of good parts to a threshold, and to a sentence that claims no more than they allow.
 
-The rule is the conformal quantile: of n scores the k-th smallest, k = ceil((n + 1)(1 - overkill)). Where the scores
-were held out of everything that is deployed, a new good part is called NG with probability at most 1 - k / (n + 1)
-(Vovk et al., 2005, proposition 2.2; Lei et al., 2018, theorem 2.2), averaged over calibration sets; for one
-calibration set the overkill follows Beta(n + 1 - k, k) (Vovk, 2012). Where the scores come from cross-fitting, the
+The rule is the conformal quantile: of n scores (just above) the k-th smallest, k = ceil((n + 1)(1 - overkill)). Where
+the scores were held out of everything that is deployed, a new good part is called NG with probability at most
+1 - k / (n + 1) (Vovk et al., 2005, proposition 2.2; Lei et al., 2018, theorem 2.2), averaged over calibration sets; for
+one calibration set the overkill follows Beta(n + 1 - k, k) (Vovk, 2012). Where the scores come from cross-fitting, the
 deployed model is none of those that gave them and the theorem does not cover it: the threshold is called empirical.
 """
 
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from lineside.contract import Threshold
 
 CONFIDENCE = 0.95
+MARGIN_REL = 1e-3
+"""The tolerance on scores between machines (contract: `score_tolerance_rel`)."""
 ASSUMPTION = "It holds for parts like these: same part family, camera and light."
 
 
@@ -51,8 +53,8 @@ def overkill_threshold(
     tail = (1.0 - CONFIDENCE) / 2.0
     interval = (float(beta.ppf(tail, n + 1 - k, k)), float(beta.ppf(1.0 - tail, n + 1 - k, k)))
     return Threshold(
-        value=float(np.float32(np.sort(parts)[k - 1])),
-        rule=f"score {k} of {n} in ascending order ({crossfit})",
+        value=_just_above(np.sort(parts), k),
+        rule=f"just above score {k} of {n} in ascending order ({crossfit})",
         kind="guaranteed" if held_out else "empirical",
         wish_overkill=overkill,
         supported_overkill=supported,
@@ -67,6 +69,20 @@ def overkill_threshold(
 def parts_needed(overkill: float) -> int:
     """Return the number of good parts that a wished overkill needs: the smallest n with 1 / (n + 1) ≤ overkill."""
     return math.ceil(1.0 / overkill - 1e-9) - 1
+
+
+def _just_above(ascending: npt.NDArray[np.float32], k: int) -> float:
+    """Return a float32 above the k-th score: by a thousandth of it, and at most half-way to the next larger score.
+
+    The rule's bound holds for every threshold from the k-th score up. Exactly on it, rounding on another machine would
+    turn the verdict of the very part that it was taken from.
+    """
+    score = float(ascending[k - 1])
+    larger = ascending[ascending > ascending[k - 1]]
+    step = MARGIN_REL * abs(score)
+    if len(larger):
+        step = min(step, 0.5 * (float(larger[0]) - score))
+    return float(max(np.float32(score + step), np.nextafter(ascending[k - 1], np.float32(np.inf))))
 
 
 def _worst_of_each(scores: npt.NDArray[np.float32], groups: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -53,3 +53,10 @@ def test_a_wrong_step_is_refused(step: dict[str, dict[str, object]], words: str)
     """An unknown transform, an unknown argument (of which albumentations only warns), a wrong value."""
     with pytest.raises(UsageError, match=words):
         Augmenter([step], 0)
+
+
+@pytest.mark.parametrize("step", [{"Normalize": {}}, {"ToFloat": {}}, {"RandomCrop": {"height": 500, "width": 500}}])
+def test_a_step_that_makes_no_frame_is_refused(step: dict[str, dict[str, object]]) -> None:
+    """What turns uint8 frames into something else, or fails on them, is named before a graph sees it."""
+    with pytest.raises(UsageError, match=r"transfer\.augment"):
+        Augmenter([step], 0).copies(frame(), 0, 1)

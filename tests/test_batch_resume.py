@@ -1,5 +1,6 @@
 """A run's folder: what goes on, what is refused, and what is never touched."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flat_parts import GOOD_RGB, lines, paint
+from flat_parts import BAD_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.files import write_atomic
 from lineside.errors import ImageError, StorageError, UsageError
@@ -134,6 +135,29 @@ def test_a_folder_below_a_file_is_a_storage_error(images: Path, inspector: Inspe
     with pytest.raises(StorageError, match=r"0\.png.out") as caught:
         inspect_images(inspector, [images], images / "good/0.png/out")
     assert caught.value.exit_code == 4
+    assert "name another folder with --out" in caught.value.message
+    assert "goes on" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["run.json", "results.jsonl"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_only_a_run_that_has_begun_goes_on(
+    images: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch, name: str, begun: bool
+) -> None:
+    """Where no result is written yet the error promises none to go on with; where some are, it does."""
+    if begun:
+        inspect_images(inspector, [images / "good"], "out")
+        paint(images / "good/new.png", BAD_RGB)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(
+        "lineside.batch.files.os.replace" if name == "run.json" else "lineside.batch.store._write", full
+    )
+    with pytest.raises(StorageError, match="No space left on device") as caught:
+        inspect_images(inspector, [images / "good"], "out")
+    assert ("it goes on where it stopped" in caught.value.message) is begun
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -362,6 +362,46 @@ def test_a_failed_download_is_one_line_with_the_remedy(monkeypatch):
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("error", "package", "pip_line"),
+    [
+        (
+            ImportError("open_clip is required for VLM models. Install it with: 'uv pip install anomalib[vlm,clip]'"),
+            "open_clip",
+            "pip install open_clip_torch",
+        ),
+        (
+            ModuleNotFoundError("No module named 'nowhere.inner'", name="nowhere.inner"),
+            "nowhere",
+            "pip install nowhere",
+        ),
+        (ImportError("X requires 'numpy' and 'nowhere'. Install them."), "nowhere", "pip install nowhere"),
+    ],
+    ids=["a sentence", "a module", "the missing one of two"],
+)
+def test_a_missing_package_is_named_with_its_pip_line(error, package, pip_line, monkeypatch):
+    """A model whose optional package is not installed is no failed fit: the package and its pip line are named."""
+    from lineside.transfer import bridge_train
+
+    found = bridge_train.find_spec
+    monkeypatch.setattr(bridge_train, "find_spec", lambda name: None if name == "open_clip" else found(name))
+    told = bridge_train.explained(error, resolve_model("WinClip"))
+    assert isinstance(told, UsageError)
+    assert told.message == (
+        f"anomalib.WinClip needs the package {package}, which is not installed. Install it with: {pip_line}"
+    )
+
+
+def test_a_package_that_is_there_and_cannot_be_imported_is_not_called_missing():
+    """A broken installation keeps its own words."""
+    from lineside.transfer.bridge_train import explained
+
+    error = ImportError("libGL.so.1: cannot open shared object file", name="cv2")
+    told = explained(error, resolve_model("Padim"))
+    assert "cannot be imported (ImportError: libGL.so.1" in told.message
+    assert "pip install" not in told.message
+
+
 @pytest.mark.slow
 def test_a_folder_without_weights_is_refused(tmp_path):
     """A backbone folder must hold both of timm's files."""

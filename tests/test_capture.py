@@ -55,6 +55,16 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     assert [path.name for path in walk_images(tmp_path)] == ["x.png"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes with a file name, and links need a privilege")
+def test_pipes_are_no_images_and_dangling_links_are(tmp_path: Path) -> None:
+    """A pipe, named directly or by a link, would be read for ever; a link to nothing is an image that is missing."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "real.png").touch()
+    for name, target in (("dangling", "nowhere"), ("linked", "real.png"), ("loop", "loop.png"), ("piped", "pipe.png")):
+        (tmp_path / f"{name}.png").symlink_to(target)
+    assert [path.name for path in walk_images(tmp_path)] == ["dangling.png", "linked.png", "loop.png", "real.png"]
+
+
 def test_a_missing_folder_is_an_image_error(tmp_path: Path) -> None:
     """Walking what is not there says so."""
     with pytest.raises(ImageError, match="the folder cannot be read"):

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,12 @@ import typer
 from typer.testing import CliRunner, Result
 
 import images
+from lineside.calibrate.crossfit import holdout
 from lineside.capture.check import check_recipe
 from lineside.capture.findings import CheckReport
 from lineside.cli import check
 from lineside.errors import ImageError, RecipeError
+from lineside.evidence import holdout_parts, holdout_total
 from lineside.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -185,13 +189,13 @@ def test_a_mask_name_on_both_sides_is_named(sound: Path) -> None:
         ),
         (
             "calibrate: {crossfit: holdout}",
-            "4 good parts (the 20% that are held out of 20) can support an overkill of 20.0% at best, and 5.0% is "
-            "asked for: that needs 95. Add good images, or set calibrate.overkill: 0.2",
+            "4 good parts (held out of 20) can support an overkill of 20.0% at best, and 5.0% is asked for: that "
+            "needs 93. Add good images, or set calibrate.overkill: 0.2",
         ),
         (
             "transfer: {method: anomalib.Padim}",
-            "4 good parts (the 20% that are held out of 20) can support an overkill of 20.0% at best, and 5.0% is "
-            "asked for: that needs 95. Add good images, or set calibrate.overkill: 0.2",
+            "4 good parts (held out of 20) can support an overkill of 20.0% at best, and 5.0% is asked for: that "
+            "needs 93. Add good images, or set calibrate.overkill: 0.2",
         ),
     ],
 )
@@ -211,17 +215,95 @@ def test_nineteen_parts_are_enough_for_one_in_twenty(tmp_path: Path) -> None:
 
 
 def test_parts_are_counted_not_images(tmp_path: Path) -> None:
-    """Twenty views of four parts are four parts, too few for five folds."""
+    """Twenty views of four parts are four parts; training then uses four folds, which is no error."""
     for i in range(20):
         images.write(tmp_path / f"images/train/good/p{i % 4}_{i}.png", images.picture(i))
     images.write_recipe(tmp_path, "capture: {group: '^(p[0-9])'}\n")
     found = report(tmp_path)
     assert found.groups == 4
     assert found.problems[0].text == (
-        "4 good parts to train on, but calibrate.folds is 5: each fold needs a part. Add good images, or set "
-        "calibrate.folds: 4"
+        "4 good parts to train on: calibration uses 4 folds instead of the 5 of calibrate.folds, since each needs a "
+        "part"
     )
+    assert (found.problems[0].severity, found.exit_code) == ("warning", 0)
+
+
+def test_one_good_part_is_too_few_to_train(tmp_path: Path) -> None:
+    """Training refuses a single part, so the check does, and names no wish that could be met."""
+    images.write_folder(tmp_path / "images", {"train/good": 1})
+    found = report(images.write_recipe(tmp_path))
+    assert [p.text for p in found.problems] == [
+        "1 good part to train on, and at least 2 are needed. Add good images, or mend capture.group if it takes "
+        "different parts for one"
+    ]
     assert found.exit_code == 2
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8, 92, 93, 94])
+def test_the_check_counts_the_held_out_parts_as_training_does(parts: int) -> None:
+    """The check's number of held-out parts, and of the parts needed for some, is that of the split itself."""
+    held = len(holdout([f"p{i}" for i in range(parts)], seed=0).score)
+    assert holdout_parts(parts) == held
+    assert holdout_parts(holdout_total(held)) == held
+    assert holdout_total(held) <= parts
+    assert holdout_total(held) == 2 or holdout_parts(holdout_total(held) - 1) < held
+
+
+def test_what_the_check_proposes_is_a_recipe_without_warning(tmp_path: Path) -> None:
+    """With three parts one is held out; the overkill that is proposed is allowed, and supported."""
+    images.write_folder(tmp_path / "images", {"train/good": 3})
+    found = report(images.write_recipe(tmp_path, "calibrate: {crossfit: holdout}"))
+    assert found.problems[0].text.startswith("1 good part (held out of 3) can support an overkill of 50.0% at best")
+    proposed = found.problems[0].text.rsplit(" ", 1)[1]
+    images.write_recipe(tmp_path, f"calibrate: {{crossfit: holdout, overkill: {proposed}}}")
+    assert problems(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("anomalib.Patchcor", "anomalib has no model 'Patchcor'. The nearest is anomalib.Patchcore."),
+        ("anomalib.VlmAd", "anomalib.VlmAd cannot be used: it asks a language model for a text"),
+    ],
+)
+def test_a_method_that_cannot_be_trained_is_refused(sound: Path, method: str, reason: str) -> None:
+    """A misspelt or refused model is no recipe that is ready to train: the error names file, line and key."""
+    images.write_recipe(sound, f"transfer:\n  method: {method}\n")
+    with pytest.raises(RecipeError) as caught:
+        run(sound)
+    assert str(caught.value).startswith(f"{sound / 'recipe.yaml'}:4: transfer.method: {reason}")
+
+
+def test_the_check_loads_no_training_package(sound: Path) -> None:
+    """A recipe with an anomalib model is checked without torch."""
+    images.write_recipe(sound, "transfer: {method: anomalib.Padim}")
+    code = (
+        "import sys\nfrom lineside.cli import check\nimport typer\n"
+        f"try:\n    check.command({str(sound)!r})\nexcept typer.Exit:\n    pass\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'anomalib', 'timm', 'albumentations')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_output_among_the_images_is_named(sound: Path) -> None:
+    """What lineside wrote among the images is left out, and the check says where it lies."""
+    shutil.copytree(sound / "images/test/dent", sound / "images/train/good/results/overlays")
+    (sound / "images/train/good/results/run.json").write_text("{}")
+    text = "folders that lineside wrote lie among the images, and are left out; better write them elsewhere with --out"
+    assert problems(sound) == [("warning", text, ("train/good/results/overlays",))]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux alone")
+def test_odd_names_beside_the_images_are_shown_escaped(sound: Path) -> None:
+    """An empty folder and a mask for nothing whose names are not UTF-8 are warnings that can be printed."""
+    (sound / "images/test" / os.fsdecode(b"r\xff")).mkdir()
+    mask = images.write(sound / "images/ground_truth/dent/t.png", np.full((48, 64), 255, np.uint8))
+    mask.rename(mask.with_name(os.fsdecode(b"m\xff.png")))
+    result = run(sound)
+    assert result.exit_code == 0
+    assert "  test/r\\xff\n" in result.stdout
+    files = [each["files"] for each in json.loads(run(sound, "--json").stdout)["problems"]]
+    assert files == [["test/r\\xff"], ["ground_truth/dent/m\\xff.png"]]
 
 
 def test_several_sizes_are_listed(sound: Path) -> None:
@@ -268,6 +350,7 @@ def test_files_of_another_bit_depth_are_named(tmp_path: Path) -> None:
     found = report(images.write_recipe(tmp_path, "capture: {bit_depth: 12}\n"))
     assert found.problems[0].text == "20 of 20 images cannot be used"
     assert "set capture.bit_depth: 8" in found.problems[0].files[0]
+    assert (len(found.problems), found.exit_code) == (1, 3)
     assert found.likeness is None
 
 

@@ -1,5 +1,7 @@
 """The list of a recipe's images: layouts, splits by part, masks, hashes, and what is refused."""
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import images
+from lineside.batch.plan import OVERLAY_FOLDER, RUN_FILE
+from lineside.capture.survey import survey_images
 from lineside.dataset import Dataset, data_sha256, load_dataset, lock_document
 from lineside.errors import ImageError, LinesideError, RecipeError
 from lineside.recipe import LoadedRecipe, load_recipe
+from lineside.runtime.bundle import CONTRACT_FILE, MODEL_FILE
 
 MVTEC = {"train/good": 4, "train/scratch": 2, "test/good": 3, "test/scratch": 3, "test/dent": 1}
 MASK = np.full((48, 64), 255, np.uint8)
@@ -272,3 +277,63 @@ def test_an_image_that_vanishes_is_named(tmp_path: Path) -> None:
     dataset.samples[0].path.unlink()
     with pytest.raises(LinesideError, match=r"000\.png: no such file"):
         data_sha256(dataset)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux alone")
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_names_that_are_no_text_are_refused(tmp_path: Path, top: str) -> None:
+    """Names that no lock file and no hash can hold are refused in both layouts, all of them, escaped."""
+    recipe = touched(tmp_path, [f"{top}good/a.png"])
+    for name in (b"b\xff.png", b"c\xe4.png"):
+        (tmp_path / "images" / top / "good" / os.fsdecode(name)).touch()
+    for read in (lambda: load_dataset(recipe), lambda: survey_images(recipe.images_dir)):
+        with pytest.raises(ImageError) as caught:
+            read()
+        assert str(caught.value) == (
+            f"{tmp_path / 'images'}: expected file and folder names in UTF-8, found {top}good/b\\xff.png, "
+            f"{top}good/c\\xe4.png. Rename them."
+        )
+
+
+OWN_OUTPUT: dict[str, tuple[list[str], str]] = {
+    "a bundle below good": (
+        [f"good/m/{MODEL_FILE}", f"good/m/{CONTRACT_FILE}", "good/m/vectors/000.png"],
+        "good/m",
+    ),
+    "a bundle as a class": ([f"m/{MODEL_FILE}", f"m/{CONTRACT_FILE}", "m/vectors/000.png"], "m"),
+    "a bundle called good": ([f"OK/{MODEL_FILE}", f"OK/{CONTRACT_FILE}", "OK/vectors/000.png"], "OK"),
+    "an inspection called good": ([f"OK/{RUN_FILE}", f"OK/{OVERLAY_FOLDER}/good/0.jpg"], f"OK/{OVERLAY_FOLDER}"),
+    "an inspection below good": (
+        [f"good/r/{RUN_FILE}", f"good/r/{OVERLAY_FOLDER}/0.jpg"],
+        f"good/r/{OVERLAY_FOLDER}",
+    ),
+    "an inspection of good into good": (
+        [f"good/{RUN_FILE}", f"good/{OVERLAY_FOLDER}/a.jpg"],
+        f"good/{OVERLAY_FOLDER}",
+    ),
+    "an inspection into the images": ([RUN_FILE, f"{OVERLAY_FOLDER}/good/a.jpg"], OVERLAY_FOLDER),
+}
+
+
+@pytest.mark.parametrize("top", ["", "train/"])
+@pytest.mark.parametrize(("names", "left_out"), OWN_OUTPUT.values(), ids=OWN_OUTPUT.keys())
+def test_what_lineside_wrote_is_no_image_of_a_part(tmp_path: Path, top: str, names: list[str], left_out: str) -> None:
+    """Vectors of a bundle and overlays of an inspection that lie among the images are left out, and noted."""
+    recipe = touched(tmp_path, [f"{top}good/a.png", f"{top}dent/b.png", *(top + name for name in names)])
+    dataset = load_dataset(recipe)
+    assert [s.name for s in dataset.samples] == [f"{top}dent/b.png", f"{top}good/a.png"]
+    assert dataset.left_out == (top + left_out,)
+
+
+def test_a_run_file_of_another_program_hides_no_image(tmp_path: Path) -> None:
+    """A run.json beside images is no reason to leave them out."""
+    dataset = load_dataset(touched(tmp_path, ["good/a.png", f"good/{RUN_FILE}", "good/monday/b.png"]))
+    assert [s.name for s in dataset.samples] == ["good/a.png", "good/monday/b.png"]
+    assert dataset.left_out == ()
+
+
+def test_a_survey_counts_no_output(tmp_path: Path) -> None:
+    """The first recipe for a folder does not describe lineside's own output as images."""
+    images.write_folder(tmp_path, {"good": 2, f"good/r/{OVERLAY_FOLDER}": 3})
+    (tmp_path / "good/r" / RUN_FILE).touch()
+    assert survey_images(tmp_path).counts == {"good": 2}

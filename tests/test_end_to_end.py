@@ -137,6 +137,8 @@ def test_commands_fail_in_one_line_with_their_exit_code(small: Trained, tmp_path
         (("train", tmp_path), 2, "nowhere"),
         (("verify", tmp_path / "spoilt"), 1, "SHA256SUMS"),
         (("train", small.recipe, "--out", tmp_path / "taken"), 4, "no bundle"),
+        (("train", small.recipe, "--out", small.images / "out"), 2, "inside the images"),
+        (("train", small.recipe, "--out", "/"), 2, "a folder of its own"),
         (("demo", tmp_path / "missing"), 2, "no recipe there"),
     ]
     for arguments, code, words in cases:

@@ -17,6 +17,8 @@ from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.run import Graph
 from tiny import tiny_contract, tiny_model, write_tiny_bundle
 
+BUNDLE = {"model.onnx": b"one", "contract.json": b"{}"}
+
 
 def frame(red: int, blue: int = 100) -> np.ndarray:
     """Return an even frame; the tiny graph scores it red - blue."""
@@ -56,6 +58,23 @@ def test_one_flipped_verdict_refuses_the_export() -> None:
         prove(lambda image: true_score(image) + 1e-3, frame(150), frame(120))
 
 
+def test_a_score_of_nearly_nothing_is_measured_against_the_threshold() -> None:
+    """Rounding around a distance of 0 is no difference; a reference that is no number is one."""
+    records = prove(lambda image: true_score(image) + 0.01, frame(100))
+    assert records[0].verdict == "OK"  # type: ignore[attr-defined]
+    with pytest.raises(ParityError, match="nan"):
+        prove(lambda image: float("nan"), frame(100))
+
+
+def test_a_recorded_score_is_proven_too() -> None:
+    """What calibration recorded of the deployed head must be what the assembled graph says."""
+    contract = tiny_contract(20.0)
+    case = ParityCase("f", "calibration", "good", lambda: frame(110), recorded=10.5)
+    limits = (contract.threshold_ng, contract.threshold_review)
+    with pytest.raises(ParityError, match=r"calibration OK with 10\.5"):
+        prove_parity(Graph(tiny_model(contract)), true_score, *limits, [case], lambda: None)
+
+
 @pytest.mark.parametrize(
     ("score", "gate", "verdict"),
     [(1.0, 0, "OK"), (2.0, 0, "OK"), (2.1, 0, "REVIEW"), (3.0, 0, "REVIEW"), (3.1, 0, "NG"), (9.0, 1, "NO_CALL")],
@@ -85,8 +104,8 @@ def test_vectors_lie_off_the_threshold_and_tell_swapped_channels() -> None:
 def test_a_bundle_is_replaced_whole_and_the_old_one_kept(tmp_path: Path) -> None:
     """After the second writing, .previous holds the first, and no partial folder is left."""
     out = tmp_path / "models" / "cap"
-    write_bundle(out, {"model.onnx": b"one", "vectors/a.u8": b"x"})
-    write_bundle(out, {"model.onnx": b"two"})
+    write_bundle(out, {**BUNDLE, "vectors/a.u8": b"x"})
+    write_bundle(out, {**BUNDLE, "model.onnx": b"two"})
     assert (out / "model.onnx").read_bytes() == b"two"
     assert not (out / "vectors").exists()
     assert (tmp_path / "models" / "cap.previous" / "vectors" / "a.u8").read_bytes() == b"x"
@@ -96,7 +115,7 @@ def test_a_bundle_is_replaced_whole_and_the_old_one_kept(tmp_path: Path) -> None
 def test_a_failed_write_leaves_the_old_bundle_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up half-way costs nothing."""
     out = tmp_path / "cap"
-    write_bundle(out, {"model.onnx": b"one"})
+    write_bundle(out, BUNDLE)
     original = Path.write_bytes
 
     def full(self: Path, content: bytes) -> int:
@@ -106,7 +125,7 @@ def test_a_failed_write_leaves_the_old_bundle_and_nothing_else(tmp_path: Path, m
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match="No space left"):
-        write_bundle(out, {"model.onnx": b"two", "z.bin": b""})
+        write_bundle(out, {**BUNDLE, "z.bin": b""})
     assert (out / "model.onnx").read_bytes() == b"one"
     assert {p.name for p in tmp_path.iterdir()} <= {"cap", ".cap.lock"}
 
@@ -120,6 +139,25 @@ def test_a_folder_that_is_no_bundle_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "papers" / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("place", ["cap", "cap.previous"])
+def test_a_folder_with_sums_of_its_own_is_no_bundle(tmp_path: Path, place: str) -> None:
+    """Neither the target nor what stands at .previous is touched unless its sums name a model and a contract."""
+    other = tmp_path / place
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    (other / "SHA256SUMS").write_text(f"{'0' * 64}  thesis.txt\n")
+    with pytest.raises(StorageError, match="no bundle"):
+        write_bundle(tmp_path / "cap", BUNDLE)
+    assert (other / "thesis.txt").read_text() == "years of work"
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
+    """A half-written folder of an earlier run is removed by the next."""
+    (tmp_path / ".cap.abc.part").mkdir()
+    write_bundle(tmp_path / "cap", BUNDLE)
+    assert not (tmp_path / ".cap.abc.part").exists()
+
+
 def test_two_runs_do_not_write_one_bundle(tmp_path: Path) -> None:
     """The second run is told so."""
     with FileLock(tmp_path / ".cap.lock"), pytest.raises(StorageError, match="another run"):
@@ -129,7 +167,7 @@ def test_two_runs_do_not_write_one_bundle(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX")
 def test_a_bundle_is_readable_for_others(tmp_path: Path) -> None:
     """The line's service account reads what an engineer trained."""
-    write_bundle(tmp_path / "cap", {"model.onnx": b"one"})
+    write_bundle(tmp_path / "cap", BUNDLE)
     assert (tmp_path / "cap").stat().st_mode & 0o055 == 0o055
 
 

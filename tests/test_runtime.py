@@ -146,12 +146,33 @@ def test_thresholds_can_be_overridden(bundle: Path, ng: float, review: float | N
     assert inspector.inspect(frame_of(100, 50, 90)).verdict is verdict
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, "0.5", True, [0.5], 1e39, pytest.param(10**400, id="huge")]
+)
 @pytest.mark.parametrize("name", ["threshold_ng", "threshold_review"])
-def test_a_threshold_must_be_a_number(bundle: Path, name: str, value: float) -> None:
-    """Not a number would call everything OK."""
+def test_a_threshold_must_be_a_number(bundle: Path, name: str, value: object) -> None:
+    """Not a number, or one that float32 takes for infinite, would call everything OK."""
     with pytest.raises(UsageError, match=f"{name} must be a finite number"):
         Inspector(bundle, **{name: value})  # type: ignore[arg-type]
+
+
+def test_a_threshold_may_be_numpys(bundle: Path) -> None:
+    """Whole numbers and those of numpy are numbers."""
+    for value in (5, np.float32(5), np.int64(5)):
+        assert Inspector(bundle, threshold_ng=value).threshold_ng == 5
+
+
+@pytest.mark.parametrize("threads", ["a", 0, -1, 1.0, 2.5, None, True, 10**12])
+def test_threads_must_be_a_whole_number_from_one_on(bundle: Path, threads: object) -> None:
+    """Anything else is refused in words, before ONNX Runtime sees it."""
+    with pytest.raises(UsageError, match=r"threads must be a whole number from 1 to \d+, found"):
+        Inspector(bundle, threads=threads)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("threads", [1, 2, np.int64(2)])
+def test_threads_do_not_change_the_score(bundle: Path, threads: int) -> None:
+    """Several threads, counted by numpy or not, give the score of one."""
+    assert Inspector(bundle, threads=threads).inspect(frame_of(120, 50, 90)).score == 30.0
 
 
 # ---- 16 bit

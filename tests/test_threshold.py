@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from lineside.calibrate.crossfit import grouped_folds, holdout
-from lineside.calibrate.threshold import overkill_threshold, parts_needed
+from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract import Threshold
 from lineside.errors import UsageError
+from lineside.evidence import parts_needed
 
 
 def limit(scores: list[float], overkill: float, groups: list[str] | None = None, held_out: bool = True) -> Threshold:
@@ -35,6 +36,13 @@ def test_too_few_parts_give_the_strictest_they_support_and_say_so() -> None:
     assert found.supported_overkill == pytest.approx(1 / 21)
     assert "99 good parts" in found.statement
     assert "4.8 %" in found.statement
+
+
+def test_a_wish_of_nearly_everything_still_has_a_rank() -> None:
+    """The smallest score at least, and numbers that are numbers."""
+    found = limit([1.0, 2.0, 3.0], 0.9999999999)
+    assert found.rule.startswith("just above score 1 of 3")
+    assert all(np.isfinite(end) for end in found.interval)
 
 
 def test_cross_fitted_scores_are_called_empirical() -> None:

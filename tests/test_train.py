@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import jsonschema
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 
 import lineside
-from conftest import Trained
+from conftest import Trained, write_part
 from lineside.capture.decode import read_image
 from lineside.contract import INPUT_FRAME, METADATA_KEY, OUTPUTS, Contract, Verdict
 from lineside.errors import BundleError, LinesideError, ParityError, StorageError, UsageError
@@ -229,7 +230,30 @@ def test_a_graph_that_differs_from_its_reference_is_not_exported(
     monkeypatch.setattr(run, "assemble", wrong)
     with pytest.raises(ParityError, match="Nothing was exported"):
         train(load_recipe(small.recipe), tmp_path / "never")
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} <= {".never.lock"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings", ["calibrate: {crossfit: holdout}", "transfer: {memory: 16384, augment: none}"], ids=["holdout", "all"]
+)
+def test_other_settings_export_as_well(small: Trained, tmp_path: Path, settings: str) -> None:
+    """A hold-out, whose threshold is a score of the deployed head; a memory that holds every training patch."""
+    text = f"part: small\nimages: {small.images.as_posix()}\nnormalise: {{size: 128}}\n{settings}\n"
+    (tmp_path / "recipe.yaml").write_text(text)
+    record = train(load_recipe(tmp_path), tmp_path / "model")
+    assert record.contract.threshold_ng.kind == ("guaranteed" if "holdout" in settings else "empirical")
+    assert verify_bundle(tmp_path / "model").vectors >= 1
+
+
+@pytest.mark.slow
+def test_good_frames_beyond_the_exposure_limits_have_no_say(tmp_path: Path) -> None:
+    """A black good frame gets no call on the line, so the threshold is taken without it, and the record says so."""
+    folder = write_part(tmp_path / "dark", goods=8, test_goods=1, test_defects=1)
+    cv2.imwrite(str(folder / "images" / "train" / "good" / "900.png"), np.zeros((128, 128, 3), np.uint8))
+    record = train(load_recipe(folder), tmp_path / "model")
+    assert record.contract.threshold_ng.n == 8
+    assert any("1 of 9 good frames are beyond the exposure limits" in decision for decision in record.decisions)
 
 
 def test_a_target_in_use_stops_before_any_work(small: Trained, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from lineside.errors import ImageError
-from lineside.image_files import IMAGE_SUFFIXES, read_content, walk_images
+from lineside.image_files import IMAGE_SUFFIXES, is_own_output, is_text, read_content, shown, walk_images
 from lineside.recipe import LoadedRecipe, portable
 
 GOOD_NAMES = ("good", "ok", "OK", "normal")
@@ -26,6 +26,7 @@ LAYOUTS = (
     f"folder per defect class; {', '.join(GOOD_NAMES)} all mean good."
 )
 Split = Literal["train", "test"]
+_NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Dataset:
     root: Path
     layout: Literal["mvtec", "plain"]
     samples: tuple[Sample, ...]
+    left_out: tuple[str, ...] = ()
+    """Folders among the images that lineside itself wrote (bundles, overlays), relative to `root`."""
 
     def select(self, split: Split, good: bool | None = None) -> tuple[Sample, ...]:
         """Return one side of the split: all of it, the good images, or the defects."""
@@ -83,15 +86,17 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     Raises
     ------
     ImageError
-        When the folder has neither layout, or no good images to train on.
+        When the folder has neither layout, no good images to train on, or file names that are no text.
     RecipeError
         When `capture.group` puts images of one part on both sides of the split that the folders make.
     """
     root = loaded.images_dir
     layout = find_layout(root)
     read = _mvtec if layout == "mvtec" else _plain
-    samples = tuple(sorted(read(root, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
-    dataset = Dataset(root, layout, samples)
+    tree = _Tree(root, [])
+    samples = tuple(sorted(read(tree, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
+    dataset = Dataset(root, layout, samples, tuple(sorted(shown(path) for path in tree.left_out)))
+    refuse_odd_names(root, (sample.name for sample in samples))
     if not dataset.select("train", good=True):
         found = (
             ", ".join(f"{count} in {name}" for name, count in dataset.counts().items())
@@ -110,12 +115,13 @@ def find_layout(root: Path) -> Literal["mvtec", "plain"]:
     ImageError
         When it has neither; the message says what was found.
     """
-    folders = _folders(root)
+    folders = [name for name in _folders(root) if not is_own_output(root / name)]
     if "train" in folders:
         return "mvtec"
     if any(name in GOOD_NAMES for name in folders):
         return "plain"
-    seen = f"the folders {', '.join(folders[:8])}{' …' if len(folders) > 8 else ''}" if folders else "no folders"
+    named = ", ".join(map(shown, folders[:8])) + (" …" if len(folders) > 8 else "")
+    seen = f"the folders {named}" if folders else "no folders"
     loose = sum(1 for path in walk_images(root) if path.parent == root) if not folders else 0
     raise ImageError(f"no known layout: found {seen}{f' and {loose} images' if loose else ''}. {LAYOUTS}", path=root)
 
@@ -131,29 +137,64 @@ def label_of(folder: str) -> str:
     return "good" if folder in GOOD_NAMES else folder
 
 
-def _mvtec(root: Path, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
+def refuse_odd_names(root: Path, names: Iterable[str]) -> None:
+    """Refuse file names that cannot be written into the lock file, the report or a hash.
+
+    Raises
+    ------
+    ImageError
+        With the names, escaped.
+    """
+    odd = sorted(shown(name) for name in names if not is_text(name))
+    if odd:
+        more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
+        raise ImageError(
+            f"expected file and folder names in UTF-8, found {', '.join(odd[:_NAMED])}{more}. Rename them.", path=root
+        )
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """The folders that are walked; what lineside itself wrote among them is noted, not walked."""
+
+    root: Path
+    left_out: list[str]
+
+    def walk(self, top: Path) -> Iterator[tuple[str, Path]]:
+        """Yield the images of the class folders below `top`, each with its folder's name."""
+        for folder in _folders(top):
+            if top / folder != self.root / MASK_FOLDER and not self._skip(top / folder):
+                for path in walk_images(top / folder, self._skip):
+                    yield folder, path
+
+    def _skip(self, folder: Path) -> bool:
+        own = is_own_output(folder)
+        if own:
+            self.left_out.append(folder.relative_to(self.root).as_posix())
+        return own
+
+
+def _mvtec(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
     """Take the split from the folders. A mask that fits an image on both sides belongs to the one under test/."""
+    root = tree.root
     taken: set[Path] = set()
     sides: tuple[Split, Split] = ("test", "train")
     for split in sides:
-        for folder in _folders(root / split):
-            for path in walk_images(root / split / folder):
-                mask = _mask(root, folder, path.relative_to(root / split / folder))
-                mask = None if mask in taken else mask
-                taken.update({mask} if mask and split == "test" else ())
-                name = path.relative_to(root).as_posix()
-                yield Sample(path, name, split, label_of(folder), mask, group_of(path, name))
+        for folder, path in tree.walk(root / split):
+            mask = _mask(root, folder, path.relative_to(root / split / folder))
+            mask = None if mask in taken else mask
+            taken.update({mask} if mask and split == "test" else ())
+            name = path.relative_to(root).as_posix()
+            yield Sample(path, name, split, label_of(folder), mask, group_of(path, name))
 
 
-def _plain(root: Path, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
+def _plain(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
     """Draw the split: about three quarters of the good parts to train, and half of those of each defect class."""
     found: list[tuple[Path, str, str, Path | None, str]] = []
-    for folder in _folders(root):
-        if folder != MASK_FOLDER:
-            for path in walk_images(root / folder):
-                name = path.relative_to(root).as_posix()
-                mask = _mask(root, folder, path.relative_to(root / folder))
-                found.append((path, name, label_of(folder), mask, group_of(path, name)))
+    for folder, path in tree.walk(tree.root):
+        name = path.relative_to(tree.root).as_posix()
+        mask = _mask(tree.root, folder, path.relative_to(tree.root / folder))
+        found.append((path, name, label_of(folder), mask, group_of(path, name)))
     train = _training_groups([(label, group) for _, _, label, _, group in found], seed)
     for path, name, label, mask, group in found:
         yield Sample(path, name, "train" if group in train else "test", label, mask, group)
@@ -169,10 +210,14 @@ def _training_groups(labelled: Iterable[tuple[str, str]], seed: int) -> set[str]
     for label in sorted(parts, key=lambda name: (name != "good", name)):
         n = len(parts[label])
         wanted = max(1, n - max(1, int(n / 4 + 0.5))) if label == "good" else n // 2
-        free = sorted(parts[label] - drawn, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
+        free = sorted(parts[label] - drawn, key=lambda group: _drawing_order(seed, group))
         train.update(free[: max(0, wanted - len(parts[label] & train))])
         drawn |= parts[label]
     return train
+
+
+def _drawing_order(seed: int, group: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{group}".encode(errors="surrogatepass")).digest()  # odd names are refused later
 
 
 def _mask(root: Path, folder: str, relative: Path) -> Path | None:

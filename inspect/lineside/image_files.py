@@ -5,38 +5,44 @@ Folders are walked lazily, in the same order on every machine, with one director
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from lineside.errors import ImageError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """Compared in lower case."""
+_BUNDLE_FILES = ("model.onnx", "contract.json")
+_OVERLAYS, _RUN_FILE = "overlays", "run.json"  # of an inspection's results
 
 
-def walk_images(root: Path) -> Iterator[Path]:
+def walk_images(root: Path, skip: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """Yield the image files below a folder, recursively.
 
     Parameters
     ----------
     root : Path
         The folder. A hidden one (leading dot) may be given; inside it, hidden files and folders are passed over.
+    skip : callable, optional
+        Told each folder below `root` before it is entered; where it returns True the folder is passed over.
 
     Yields
     ------
     Path
         Files with one of `IMAGE_SUFFIXES`, each directory's files by name and then its folders by name, compared by
-        code point. A link to a folder that was already entered on the way down is not followed.
+        code point. A link to a folder that was already entered on the way down is not followed. A link that leads
+        nowhere is yielded, since an image is missing there; a pipe, a socket or a device is not, whatever its name.
 
     Raises
     ------
     ImageError
         When a folder cannot be read.
     """
-    yield from _walk(root, (os.path.realpath(root),))
+    yield from _walk(root, (os.path.realpath(root),), skip)
 
 
-def _walk(folder: Path, entered: tuple[str, ...]) -> Iterator[Path]:
+def _walk(folder: Path, entered: tuple[str, ...], skip: Callable[[Path], bool] | None) -> Iterator[Path]:
     files: list[str] = []
     folders: list[str] = []
     try:
@@ -44,9 +50,10 @@ def _walk(folder: Path, entered: tuple[str, ...]) -> Iterator[Path]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                kind = _kind(entry)
+                if kind == "folder":
                     folders.append(entry.name)
-                elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                elif kind == "file" and entry.name.lower().endswith(IMAGE_SUFFIXES):
                     files.append(entry.name)
     except OSError as error:
         raise ImageError(f"the folder cannot be read ({error.strerror}).", path=folder) from None
@@ -55,8 +62,45 @@ def _walk(folder: Path, entered: tuple[str, ...]) -> Iterator[Path]:
     del files
     for name in sorted(folders):
         real = os.path.realpath(folder / name)
-        if real not in entered:
-            yield from _walk(folder / name, (*entered, real))
+        if real not in entered and not (skip and skip(folder / name)):
+            yield from _walk(folder / name, (*entered, real), skip)
+
+
+def _kind(entry: "os.DirEntry[str]") -> Literal["folder", "file", "other"]:
+    """Tell what an entry is or leads to; reading what is neither folder nor file (a pipe, a device) may never end."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        entry.stat()
+    except OSError:  # a link that leads nowhere: reading it will say so
+        return "file"
+    return "other"
+
+
+def is_own_output(folder: Path) -> bool:
+    """Whether lineside wrote the images in a folder: it is a bundle, or holds the overlays of an inspection.
+
+    Only the overlays, not all that lies beside a run.json: an inspection may be written among the images it judged.
+    """
+    if folder.name == _OVERLAYS and (folder.parent / _RUN_FILE).is_file():
+        return True
+    return all((folder / name).is_file() for name in _BUNDLE_FILES)
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name can be written into a text file; on Linux a name may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(name: str) -> str:
+    """Return a file's name as it can be printed: what is not UTF-8 is escaped, as in ``b\\xff.png``."""
+    return name if is_text(name) else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def read_content(path: Path) -> bytes:

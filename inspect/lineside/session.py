@@ -7,13 +7,18 @@ already says otherwise. Every module of lineside takes ONNX Runtime from here fo
 
 import os
 
-from lineside.errors import BundleError
+import numpy as np
+
+from lineside.errors import BundleError, UsageError
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
 __all__ = ["open_session", "ort"]
+
+MAX_THREADS = 1024
+"""More than a machine has cores: a slip of the hand, which ONNX Runtime would answer by starting them all."""
 
 
 def open_session(model: bytes, where: str, threads: int = 1) -> ort.InferenceSession:
@@ -26,15 +31,20 @@ def open_session(model: bytes, where: str, threads: int = 1) -> ort.InferenceSes
     where : str
         Where it came from, for the error message.
     threads : int
-        Threads inside one operator.
+        Threads inside one operator, 1 to `MAX_THREADS`.
 
     Raises
     ------
     BundleError
         When ONNX Runtime cannot load the bytes.
+    UsageError
+        When `threads` is none of these. ONNX Runtime takes 0 for one per core, which nobody asks for by it.
     """
+    given: object = threads
+    if not isinstance(given, int | np.integer) or isinstance(given, bool) or not 1 <= given <= MAX_THREADS:
+        raise UsageError(f"threads must be a whole number from 1 to {MAX_THREADS}, found {threads!r}.")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = int(threads)
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3

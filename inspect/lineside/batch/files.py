@@ -13,32 +13,37 @@ from typing import BinaryIO
 from lineside.errors import StorageError
 
 _GO_ON = "Make room or give write permission, then run the same command again: it goes on where it stopped."
+_NOT_BEGUN = "Make room, give write permission, or name another folder with --out."
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError into a StorageError that names `path` and the remedy."""
+def storage_errors(path: Path, *, begun: bool = True) -> Iterator[None]:
+    """Turn an OSError into a StorageError that names `path` and the remedy.
+
+    `begun` says whether there are results that the same command would go on with.
+    """
     try:
         yield
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error}). {_GO_ON}") from error
+        remedy = _GO_ON if begun else _NOT_BEGUN
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error}). {remedy}") from error
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` to a temporary file beside `path`, then move it there.
+def write_atomic(path: Path, content: bytes, *, begun: bool = True) -> None:
+    """Write `content` to a temporary file beside `path`, then move it there; `begun` as in `storage_errors`.
 
     Raises
     ------
     StorageError
         When writing or moving fails; nothing then stands under the temporary name, and what stood at `path` still does.
     """
-    write_atomic_with(path, lambda file: _write_all(file, content))
+    write_atomic_with(path, lambda file: _write_all(file, content), begun=begun)
 
 
-def write_atomic_with(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomic_with(path: Path, write: Callable[[BinaryIO], None], *, begun: bool = True) -> None:
     """Write through `write` to a temporary file beside `path`, then move it there; see `write_atomic`."""
     partial = path.with_name(f".{path.name}.partial")
-    with storage_errors(path):
+    with storage_errors(path, begun=begun):
         try:
             with partial.open("wb") as file:
                 write(file)

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from lineside.batch.interval import clopper_pearson
+from lineside.calibrate.metrics import auroc
 from lineside.contract import Verdict
 
 GOOD = "good"
@@ -72,20 +70,6 @@ def truth_of(path: Path) -> str:
 def rate(k: int, n: int) -> Rate:
     """Return k of n with its interval."""
     return Rate(k, n, k / n if n else None, clopper_pearson(k, n))
-
-
-def auroc(good: Sequence[float], defect: Sequence[float]) -> float | None:
-    """Return the share of (good, defect) pairs in which the defect scores higher, ties counted half.
-
-    Mann and Whitney (Annals of Mathematical Statistics 18, 1947); equal to the area under the ROC curve.
-    """
-    if not len(good) or not len(defect):
-        return None
-    goods: npt.NDArray[np.float64] = np.sort(np.asarray(good, np.float64))
-    defects = np.asarray(defect, np.float64)
-    below = np.searchsorted(goods, defects, side="left").sum(dtype=np.int64)
-    not_above = np.searchsorted(goods, defects, side="right").sum(dtype=np.int64)
-    return float((below + not_above) / (2 * len(goods) * len(defects)))
 
 
 def summarise_labels(counts: Mapping[str, Mapping[str, int]], scores: Mapping[str, Sequence[float]]) -> LabelSummary:

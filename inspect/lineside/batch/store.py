@@ -68,7 +68,7 @@ class RunStore:
         self.folder = folder
         self.header = header
         self._path = folder / RESULTS_FILE
-        with storage_errors(self._path):
+        with storage_errors(self._path, begun=_has_results(folder)):
             self._path.touch()
             hashes, self._size = _scan(self._path)
             self._file = self._path.open("r+b", buffering=0)
@@ -92,7 +92,7 @@ class RunStore:
             When it cannot be written whole; what was written of it is taken back.
         """
         line = row.to_line()
-        with storage_errors(self._path):
+        with storage_errors(self._path, begun=self._size > 0):
             try:
                 _write(self._file.fileno(), line)
             except OSError:
@@ -135,7 +135,7 @@ def open_store(folder: Path, header: RunHeader, *, fresh: bool) -> Iterator[RunS
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: expected a folder for the results, found a file. Name another one with --out.")
-    with storage_errors(folder):
+    with storage_errors(folder, begun=False):
         folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         found = _read_header(folder)
@@ -144,7 +144,7 @@ def open_store(folder: Path, header: RunHeader, *, fresh: bool) -> Iterator[RunS
             _remove_results(folder)
             found = None
         if found is None:
-            write_atomic(folder / RUN_FILE, (json.dumps(asdict(header), indent=2) + "\n").encode())
+            write_atomic(folder / RUN_FILE, (json.dumps(asdict(header), indent=2) + "\n").encode(), begun=False)
         else:
             _check_same(folder, found, header)
         store = RunStore(folder, found or header)
@@ -160,7 +160,7 @@ def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / LOCK_FILE)
-    with storage_errors(folder / LOCK_FILE):
+    with storage_errors(folder / LOCK_FILE, begun=_has_results(folder)):
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -172,6 +172,14 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether a run of this folder has come so far that the same command goes on with it."""
+    try:
+        return (folder / RESULTS_FILE).stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _check_ours(folder: Path, found: RunHeader | None) -> None:
@@ -196,10 +204,10 @@ def _check_same(folder: Path, found: RunHeader, header: RunHeader) -> None:
 def _remove_results(folder: Path) -> None:
     """Derived files first, then the results, then the overlays; run.json is replaced afterwards."""
     for name in (REPORT_FILE, SUMMARY_FILE, CSV_FILE, RESULTS_FILE):
-        with storage_errors(folder / name):
+        with storage_errors(folder / name, begun=False):
             (folder / name).unlink(missing_ok=True)
     if (folder / OVERLAY_FOLDER).is_dir():
-        with storage_errors(folder / OVERLAY_FOLDER):
+        with storage_errors(folder / OVERLAY_FOLDER, begun=False):
             shutil.rmtree(folder / OVERLAY_FOLDER)
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lineside.errors import UsageError
-
-HOLDOUT_SHARE = 0.2
+from lineside.evidence import holdout_parts
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def grouped_folds(groups: Sequence[str], count: int, seed: int) -> tuple[Fold, .
 def holdout(groups: Sequence[str], seed: int) -> Fold:
     """Keep a fifth of the parts, at least one, for scoring alone."""
     names = _shuffled(groups, seed)
-    return _fold(groups, set(names[: max(1, round(HOLDOUT_SHARE * len(names)))]))
+    return _fold(groups, set(names[: holdout_parts(len(names))]))
 
 
 def _shuffled(groups: Sequence[str], seed: int) -> list[str]:

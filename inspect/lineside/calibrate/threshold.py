@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Threshold
+from lineside.evidence import parts_needed
 
 CONFIDENCE = 0.95
 MARGIN_REL = 1e-3
@@ -48,7 +49,7 @@ def overkill_threshold(
 
     parts = _worst_of_each(scores, groups)
     n = len(parts)
-    k = min(math.ceil((n + 1) * (1.0 - overkill) - 1e-9), n)
+    k = max(1, min(math.ceil((n + 1) * (1.0 - overkill) - 1e-9), n))
     supported = 1.0 - k / (n + 1)
     tail = (1.0 - CONFIDENCE) / 2.0
     interval = (float(beta.ppf(tail, n + 1 - k, k)), float(beta.ppf(1.0 - tail, n + 1 - k, k)))
@@ -64,11 +65,6 @@ def overkill_threshold(
         interval=interval,
         statement=_statement(n, len(scores), overkill, supported, interval, crossfit, held_out),
     )
-
-
-def parts_needed(overkill: float) -> int:
-    """Return the number of good parts that a wished overkill needs: the smallest n with 1 / (n + 1) ≤ overkill."""
-    return math.ceil(1.0 / overkill - 1e-9) - 1
 
 
 def _just_above(ascending: npt.NDArray[np.float32], k: int) -> float:
@@ -102,7 +98,9 @@ def _statement(
     crossfit: str,
     held_out: bool,
 ) -> str:
-    unit = f"{n} good parts" if frames == n else f"{n} good parts ({frames} frames, the worst of each counts)"
+    unit = f"{n} good part{'s' if n != 1 else ''}"
+    if frames != n:
+        unit += f" ({frames} frames, the worst of each counts)"
     low, high = (f"{100 * end:.1f} %" for end in interval)
     if held_out:
         claim = (
@@ -119,6 +117,6 @@ def _statement(
     if supported > wish + 1e-9:
         short = (
             f" The wish was {100 * wish:g} %, which needs {parts_needed(wish)} good parts; "
-            f"{n} support {100 * supported:.1f} %, the strictest used here."
+            f"{n} support{'s' if n == 1 else ''} {100 * supported:.1f} %, the strictest used here."
         )
     return f"{claim}{short} {ASSUMPTION}"

@@ -20,11 +20,10 @@ from lineside.capture.header import read_header
 from lineside.capture.masks import mask_problems
 from lineside.dataset import Dataset, Sample, load_dataset
 from lineside.errors import ImageError
-from lineside.image_files import read_content
+from lineside.evidence import holdout_parts, holdout_total, parts_needed, supported_overkill
+from lineside.image_files import is_own_output, read_content, shown
 from lineside.recipe import LoadedRecipe, Recipe
 
-HOLDOUT_SHARE = 0.2
-"""Share of the good parts that `calibrate.crossfit: holdout` keeps out."""
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
@@ -53,7 +52,7 @@ def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> Chec
     Raises
     ------
     ImageError
-        When the folder has no known layout or no good images.
+        When the folder has no known layout, no good images, or file names that are no text.
     RecipeError
         When `capture.group` puts one part on both sides of the split.
     """
@@ -72,7 +71,8 @@ def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> Chec
     problems = [
         *_unreadable(seen.unreadable, len(dataset.samples)),
         *_empty_folders(dataset),
-        *_enough(recipe, groups),
+        *_own_output(dataset),
+        *_enough(recipe, groups, len({s.group for s in dataset.select("train", good=True)})),
         *_mixed(seen.probes, goods, recipe),
         *_copies(dataset, seen.probes),
         *_near(likeness),
@@ -145,39 +145,50 @@ def _empty_folders(dataset: Dataset) -> list[Problem]:
     tops = [dataset.root / "train", dataset.root / "test"] if dataset.layout == "mvtec" else [dataset.root]
     used = {s.path.relative_to(dataset.root).parts[: 2 if dataset.layout == "mvtec" else 1] for s in dataset.samples}
     empty = [
-        folder.relative_to(dataset.root).as_posix()
+        shown(folder.relative_to(dataset.root).as_posix())
         for top in tops
         if top.is_dir()
         for folder in sorted(top.iterdir())
         if folder.is_dir() and not folder.name.startswith(".") and folder.name != "ground_truth"
-        if folder.relative_to(dataset.root).parts not in used
+        if folder.relative_to(dataset.root).parts not in used and not is_own_output(folder)
     ]
     return [Problem("warning", "folders hold no images", tuple(empty))] if empty else []
 
 
-def _enough(recipe: Recipe, groups: int) -> list[Problem]:
-    """Compare the good parts with what the wish for overkill needs.
+def _own_output(dataset: Dataset) -> list[Problem]:
+    text = "folders that lineside wrote lie among the images, and are left out; better write them elsewhere with --out"
+    return [Problem("warning", text, dataset.left_out)] if dataset.left_out else []
 
-    A threshold from n scores promises 1 / (n + 1) at best: a new good part is the worst of n + 1 with that chance.
-    """
-    wish, method = recipe.calibrate.overkill, recipe.transfer.method
-    holdout = recipe.calibrate.crossfit == "holdout" or (recipe.calibrate.crossfit == "auto" and method != "lineside")
-    n = math.floor(groups * HOLDOUT_SHARE) if holdout else groups
-    share = 1 / wish
-    needed = math.ceil(share - 1e-9) - 1
-    problems = []
-    if not holdout and groups < recipe.calibrate.folds:
+
+def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
+    """Compare the readable good parts with what training and the wish for overkill need, counted as training counts."""
+    if groups < 2 <= listed:
+        return []  # that files cannot be used has been said
+    if groups < 2:
         text = (
-            f"{_parts(groups)} to train on, but calibrate.folds is {recipe.calibrate.folds}: each fold needs a part. "
-            f"Add good images{f', or set calibrate.folds: {groups}' if groups >= 2 else ''}"
+            f"{_parts(listed)} to train on, and at least 2 are needed. Add good images, or mend capture.group if it "
+            "takes different parts for one"
         )
-        problems.append(Problem("error", text, exit_code=2))
-    if n < needed:
-        kept = f" (the {HOLDOUT_SHARE:.0%} that are held out of {groups})" if holdout else ""
-        total = math.ceil(needed / HOLDOUT_SHARE) if holdout else needed
+        return [Problem("error", text, exit_code=2)]
+    calibrate = recipe.calibrate
+    by_itself = calibrate.crossfit == "auto" and recipe.transfer.method != "lineside"
+    holdout = calibrate.crossfit == "holdout" or by_itself
+    problems = []
+    if not holdout and groups < calibrate.folds:
         text = (
-            f"{_parts(n)}{kept} can support an overkill of {1 / (n + 1):.1%} at best, and {wish:.1%} is asked for: "
-            f"that needs {total}. Add good images, or set calibrate.overkill: {math.ceil(1000 / (n + 1)) / 1000:g}"
+            f"{_parts(groups)} to train on: calibration uses {groups} folds instead of the {calibrate.folds} of "
+            "calibrate.folds, since each needs a part"
+        )
+        problems.append(Problem("warning", text))
+    n = holdout_parts(groups) if holdout else groups
+    needed = parts_needed(calibrate.overkill)
+    if n < needed:
+        kept = f" (held out of {groups})" if holdout else ""
+        best = supported_overkill(n)
+        text = (
+            f"{_parts(n)}{kept} can support an overkill of {best:.1%} at best, and {calibrate.overkill:.1%} is asked "
+            f"for: that needs {holdout_total(needed) if holdout else needed}. Add good images, or set "
+            f"calibrate.overkill: {math.ceil(1000 * best - 1e-9) / 1000:g}"
         )
         problems.append(Problem("warning", text))
     return problems

@@ -7,7 +7,7 @@ from lineside.capture.decode import read_image
 from lineside.capture.findings import Probe, Problem
 from lineside.dataset import MASK_FOLDER, Dataset, Sample
 from lineside.errors import ImageError
-from lineside.image_files import walk_images
+from lineside.image_files import shown, walk_images
 
 
 def mask_problems(dataset: Dataset, probes: Mapping[str, Probe]) -> list[Problem]:
@@ -60,7 +60,7 @@ def _orphans(dataset: Dataset) -> list[str]:
     folder = dataset.root / MASK_FOLDER
     used = {s.mask for s in dataset.samples}
     return (
-        [p.relative_to(dataset.root).as_posix() for p in walk_images(folder) if p not in used]
+        [shown(p.relative_to(dataset.root).as_posix()) for p in walk_images(folder) if p not in used]
         if folder.is_dir()
         else []
     )

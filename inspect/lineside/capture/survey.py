@@ -15,9 +15,9 @@ from typing import Literal
 from lineside.capture.container import Header, HeaderError
 from lineside.capture.decode import largest_sample
 from lineside.capture.header import read_header
-from lineside.dataset import MASK_FOLDER, find_layout, label_of
+from lineside.dataset import MASK_FOLDER, find_layout, label_of, refuse_odd_names
 from lineside.errors import ImageError, StorageError, UsageError
-from lineside.image_files import read_content, walk_images
+from lineside.image_files import is_own_output, read_content, walk_images
 from lineside.recipe import RECIPE_FILE, load_recipe
 
 _SAMPLED = 10  # 16-bit files that are decoded
@@ -54,17 +54,22 @@ def survey_images(root: Path) -> Survey:
     Raises
     ------
     ImageError
-        When it has no known layout or no readable image in it.
+        When it has no known layout, no readable image in it, or file names that are no text.
     """
     layout = find_layout(root)
     headers: dict[Path, Header] = {}
     unreadable: list[str] = []
-    for path in walk_images(root):
-        if path.relative_to(root).parts[0] != MASK_FOLDER and _label(path, root, layout):
-            try:
-                headers[path] = read_header(read_content(path))
-            except (ImageError, HeaderError) as error:
-                unreadable.append(f"{path.relative_to(root).as_posix()}: {error}")
+    paths = [
+        path
+        for path in walk_images(root, is_own_output)
+        if path.relative_to(root).parts[0] != MASK_FOLDER and _label(path, root, layout)
+    ]
+    refuse_odd_names(root, (path.relative_to(root).as_posix() for path in paths))
+    for path in paths:
+        try:
+            headers[path] = read_header(read_content(path))
+        except (ImageError, HeaderError) as error:
+            unreadable.append(f"{path.relative_to(root).as_posix()}: {error}")
     if not headers:
         raise ImageError(f"no readable image in it; {len(unreadable)} cannot be used.", path=root)
     deep = [path for path, header in headers.items() if header.bits == 16]

@@ -23,8 +23,10 @@ def command(
     """Check a recipe and its images before any training. Exit code: 0 fine or warnings, 2 recipe, 3 images."""
     from lineside.capture.check import check_recipe
     from lineside.recipe import load_recipe
+    from lineside.transfer.bridge_catalog import check_method
 
     loaded = load_recipe(recipe)
+    check_method(loaded)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)

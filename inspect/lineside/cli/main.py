@@ -8,6 +8,9 @@ from rich.console import Console
 from lineside import __version__
 from lineside.errors import LinesideError, StorageError
 
+STOPPED = "stopped; an inspection goes on with the same command, a training leaves the old bundle as it was"
+_STOPPED_CODE = 130  # what shells and typer give a command that Ctrl-C ended: 128 + SIGINT
+
 app = typer.Typer(
     name="lineside",
     help="Defect inspection on a production line: a few good images in, one ONNX file out.",
@@ -40,16 +43,18 @@ def register(target: typer.Typer) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    register(app)
     try:
+        register(app)
         app()
     except LinesideError as error:
         fail(error)
     except OSError as error:
         fail(StorageError(f"{error.filename or 'input/output'}: {error.strerror or error}."))
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as ended:  # typer turns Ctrl-C in a command into the bare exit code
+        if isinstance(ended, SystemExit) and ended.code != _STOPPED_CODE:
+            raise
+        Console(stderr=True, soft_wrap=True, highlight=False).print(STOPPED)
+        sys.exit(_STOPPED_CODE)
 
 
 def fail(error: LinesideError) -> None:

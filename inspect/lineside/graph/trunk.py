@@ -58,17 +58,27 @@ class Trunk:
         return float(self.level_graph({"frame": frame[None]})["quality"][0, 0])
 
     def stack(
-        self, frames: Iterable[Frames], golden_level: float, outputs: Sequence[str], done: Callable[[], None]
+        self,
+        frames: Iterable[Frames],
+        count: int,
+        golden_level: float,
+        outputs: Sequence[str],
+        done: Callable[[], None],
     ) -> Arrays:
-        """Run many frames, each by itself, and stack every output: name -> [n, ...]; `done` is called for each."""
+        """Run `count` frames, each by itself, and stack every output: name -> [count, ...]; `done` follows each."""
+        stacked: Arrays = {}
 
         def one(frame: Frames) -> Arrays:
             row = self.run(frame, golden_level, outputs)
             done()
             return row
 
-        rows = list(parallel(one, frames))
-        return {name: np.concatenate([row[name] for row in rows]) for name in outputs}
+        for index, row in enumerate(parallel(one, frames)):
+            for name, values in row.items():
+                if index == 0:
+                    stacked[name] = np.empty((count, *values.shape[1:]), values.dtype)
+                stacked[name][index] = values[0]
+        return stacked
 
 
 def export_trunk(front: "Front", backbone: "torch.nn.Module | None", taps: Sequence[str]) -> Trunk:

@@ -10,12 +10,9 @@ import hmac
 from dataclasses import dataclass
 from pathlib import Path
 
-from lineside.contract import METADATA_KEY, Contract
+from lineside.contract import CONTRACT_FILE, METADATA_KEY, MODEL_FILE, SUMS_FILE, Contract
 from lineside.errors import BundleError, StorageError, UsageError
 
-MODEL_FILE = "model.onnx"
-CONTRACT_FILE = "contract.json"
-SUMS_FILE = "SHA256SUMS"
 _RETRAIN = "Copy the bundle again from where it was made, or train it again."
 
 

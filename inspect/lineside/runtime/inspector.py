@@ -27,7 +27,7 @@ class Inspector:
     color : {"rgb", "bgr"}
         Order of the channels in the frames that you give; OpenCV reads BGR. Of no effect on a grey camera's frames.
     threads : int
-        ONNX Runtime's threads inside one frame. One, and several workers, is faster than several.
+        ONNX Runtime's threads inside one frame, 1 or more. One, and several workers, is faster than several.
     threshold_ng, threshold_review : float, optional
         Override the bundle's thresholds. What the contract says of their guarantee then no longer holds. Where only
         `threshold_ng` is given, a bundle without a band for review gets none, and one with a band keeps it up to the
@@ -40,7 +40,7 @@ class Inspector:
     BundleError
         When the bundle was altered, is incomplete, or its graph does not follow the contract.
     UsageError
-        When there is no bundle at `model`.
+        When there is no bundle at `model`, or an argument is not what it must be.
     """
 
     def __init__(
@@ -184,14 +184,22 @@ def _check_signature(session: ort.InferenceSession, where: str) -> None:
 def _thresholds(contract: Contract, ng: float | None, review: float | None) -> tuple[float, float]:
     """Return the thresholds in force: those given, and what follows for the other."""
     for name, value in (("threshold_ng", ng), ("threshold_review", review)):
-        if value is not None and not np.isfinite(value):
-            raise UsageError(f"{name} must be a finite number, found {value}.")
+        if value is not None and not _is_finite_float32(value):
+            raise UsageError(f"{name} must be a finite number (float32), found {value!r}.")
     own_ng, own_review = contract.threshold_ng.value, contract.threshold_review.value
     if ng is None:
         return own_ng, own_review if review is None else review
     if review is None:
         review = ng if own_review >= own_ng else min(own_review, ng)
     return ng, review
+
+
+def _is_finite_float32(value: object) -> bool:
+    """Whether the graph would compare with this very number, not with an infinity made of it."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    largest = float(np.finfo(np.float32).max)
+    return bool(-largest <= value <= largest)
 
 
 def _class_name(index: int, names: tuple[str, ...]) -> str | None:

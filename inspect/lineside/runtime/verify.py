@@ -1,20 +1,28 @@
-"""Proving a bundle on the machine that will run it: every file as it was written, every vector as it was recorded."""
+"""Proving a bundle on the machine that will run it: every file as it was written, every vector as it was recorded.
+
+The vectors are checked in plain code, for the runtime has no pydantic. They are checked although their hash was right:
+a hash says only that sums and file were written together.
+"""
 
 import hashlib
 import json
+import math
+import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import CONTRACT_VERSION, OUTPUTS
+from lineside.contract import CONTRACT_VERSION, OUTPUTS, SUMS_FILE
 from lineside.errors import BundleError, StorageError, UsageError
-from lineside.runtime.bundle import SUMS_FILE, read_sums
-from lineside.runtime.inspector import Inspector
+from lineside.runtime.bundle import read_sums
+from lineside.runtime.inspector import Inspector, Outputs
 
-VECTORS_FILE = "vectors/vectors.json"
+VECTORS_FOLDER = "vectors"
+VECTORS_FILE = f"{VECTORS_FOLDER}/vectors.json"
 EXACT_OUTPUTS = ("verdict", "gate", "defect_class")
 MAP_TOLERANCE_REL = 1e-2
 """Of the map's largest value: single cells may differ more than the score, which is a mean of several."""
@@ -35,6 +43,17 @@ class Verification:
     """Whether a vector would have shown that red and blue were swapped."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Vector:
+    """One entry of vectors.json, checked and read."""
+
+    where: str
+    frame: npt.NDArray[np.uint8]
+    """[H, W, C]."""
+    outputs: Outputs
+    """What the graph must return for it, `anomaly_map` included."""
+
+
 def verify_bundle(path: str | Path) -> Verification:
     """Check every file of a bundle, its contract, and that its vectors give their outputs on this machine.
 
@@ -46,32 +65,35 @@ def verify_bundle(path: str | Path) -> Verification:
     Raises
     ------
     BundleError
-        At the first thing that is not as it was written: a file altered, missing or added, a contract that cannot be
-        read, an output that differs.
+        At the first thing that is not as it was written: a file altered, missing or added, a contract or a vector that
+        cannot be read, an output that differs.
     UsageError
         When `path` is no bundle folder.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
-    files = _checked_files(folder)
+    sums = read_sums(folder)
+    _check_files(folder, sums)
     inspector = Inspector(folder)
-    document = _vectors(folder)
-    worst = max((_checked_vector(inspector, folder, entry) for entry in document["vectors"]), default=0.0)
+    document = _document(folder)
+    channels = inspector.contract.frame.channels
+    worst = 0.0
+    for number, entry in enumerate(document["vectors"], 1):
+        worst = max(worst, _check_vector(inspector, _Reader(folder, sums, channels, number, entry).vector()))
     return Verification(
         path=folder,
         part=inspector.contract.part,
         contract_version=CONTRACT_VERSION,
         model_sha256=inspector.model_sha256,
-        files=files,
+        files=len(sums),
         vectors=len(document["vectors"]),
         worst_score_rel=worst,
-        tells_swapped_channels=bool(document["tells_swapped_channels"]),
+        tells_swapped_channels=document["tells_swapped_channels"],
     )
 
 
-def _checked_files(folder: Path) -> int:
-    sums = read_sums(folder)
+def _check_files(folder: Path, sums: Mapping[str, str]) -> None:
     for name, expected in sums.items():
         file = folder / name
         try:
@@ -87,41 +109,111 @@ def _checked_files(folder: Path) -> int:
     added = sorted(present - set(sums) - {SUMS_FILE})
     if added:
         raise BundleError(f"{folder / added[0]}: not listed in {SUMS_FILE}: it was added after the bundle was written.")
-    return len(sums)
 
 
-def _vectors(folder: Path) -> dict[str, Any]:
+def _document(folder: Path) -> dict[str, Any]:
+    file = folder / VECTORS_FILE
     try:
-        document = json.loads((folder / VECTORS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{folder / VECTORS_FILE}: cannot be read ({error}).") from None
-    if not isinstance(document, dict) or not isinstance(document.get("vectors"), list) or not document["vectors"]:
-        raise BundleError(f"{folder / VECTORS_FILE}: holds no vectors.")
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{file}: cannot be read ({error}).") from None
+    if not isinstance(document, dict):
+        raise BundleError(f"{file}: expected a JSON object, found {_shown(document)}.")
+    if not isinstance(document.get("vectors"), list) or not document["vectors"]:
+        raise BundleError(f"{file}: holds no vectors.")
+    tells = document.get("tells_swapped_channels")
+    if not isinstance(tells, bool):
+        raise BundleError(f"{file}: expected true or false as tells_swapped_channels, found {_shown(tells)}.")
     return document
 
 
-def _checked_vector(inspector: Inspector, folder: Path, entry: dict[str, Any]) -> float:
+class _Reader:
+    """Reads one entry of vectors.json; whatever is wrong is a BundleError that names the entry."""
+
+    def __init__(self, folder: Path, sums: Mapping[str, str], channels: int, number: int, entry: object) -> None:
+        self._folder, self._sums, self._channels = folder, sums, channels
+        self._where = f"{folder / VECTORS_FILE}: vector {number}"
+        if not isinstance(entry, dict):
+            self._refuse(f"expected a JSON object, found {_shown(entry)}")
+        if not isinstance(entry.get("name"), str):
+            self._refuse(f"expected its name as text, found {_shown(entry.get('name'))}")
+        self._where += f" ({_shown(entry['name'])})"
+        self._entry: dict[str, Any] = entry
+
+    def vector(self) -> _Vector:
+        frame_shape = self._shape("frame_shape_hwc", "[H, W, C]", 3)
+        if frame_shape[2] != self._channels:
+            self._refuse(f"frame_shape_hwc is {list(frame_shape)}, but the contract has {self._channels} channels")
+        map_shape = self._shape("anomaly_map_shape_hw", "[h, w]", 2)
+        frame = np.frombuffer(self._content("frame", math.prod(frame_shape)), np.uint8).reshape(frame_shape)
+        cells = np.frombuffer(self._content("anomaly_map", 4 * math.prod(map_shape)), "<f4").reshape(map_shape)
+        outputs: Outputs = {name: self._output(name) for name in OUTPUTS if name != "anomaly_map"}
+        outputs["anomaly_map"] = self._finite("anomaly_map", cells)
+        return _Vector(self._where, frame, outputs)
+
+    def _shape(self, key: str, form: str, rank: int) -> tuple[int, ...]:
+        shape = self._entry.get(key)
+        if not isinstance(shape, list) or len(shape) != rank or not all(type(n) is int and n > 0 for n in shape):
+            self._refuse(f"expected {form} in whole numbers from 1 on as {key}, found {_shown(shape)}")
+        return tuple(shape)
+
+    def _content(self, key: str, size: int) -> bytes:
+        """Read a file that the sums list: no other can be reached, whatever the entry says."""
+        name = self._entry.get(key)
+        listed = f"{VECTORS_FOLDER}/{name}"
+        if not isinstance(name, str) or listed not in self._sums:
+            self._refuse(f"expected as {key} a file in {VECTORS_FOLDER}/ that {SUMS_FILE} lists, found {_shown(name)}")
+        try:
+            content = (self._folder / listed).read_bytes()
+        except OSError as error:
+            raise StorageError(f"{self._folder / listed}: cannot be read ({error.strerror}).") from None
+        if len(content) != size:
+            self._refuse(f"{listed} has {len(content)} bytes, but its shape needs {size}")
+        return content
+
+    def _output(self, name: str) -> npt.NDArray[np.generic]:
+        outputs = self._entry.get("outputs")
+        if not isinstance(outputs, dict):
+            self._refuse(f"expected a JSON object as outputs, found {_shown(outputs)}")
+        if name not in outputs:
+            self._refuse(f"outputs lacks {name}")
+        try:
+            values = np.asarray(outputs[name])
+        except (ValueError, OverflowError, RecursionError):  # lists of unequal length, or nested beyond reason
+            self._refuse(f"expected numbers as output {name}, found {_shown(outputs[name])}")
+        if values.dtype.kind not in "iuf":
+            self._refuse(f"expected numbers as output {name}, found {_shown(outputs[name])}")
+        return self._finite(name, values)
+
+    def _finite(self, name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """An infinity would make any tolerance infinite."""
+        if not np.isfinite(values).all():
+            self._refuse(f"output {name} is not finite")
+        return values
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise BundleError(f"{self._where}: {what}. Copy the bundle again from where it was made, or train it again.")
+
+
+def _check_vector(inspector: Inspector, vector: _Vector) -> float:
     """Run one vector; return the relative difference of its score."""
-    where = folder / "vectors" / str(entry.get("name"))
     try:
-        raw = _array(folder / "vectors" / entry["frame"], np.dtype(np.uint8), entry["frame_shape_hwc"])
-        expected = {name: np.asarray(value) for name, value in entry["outputs"].items()}
-        map_file = folder / "vectors" / entry["anomaly_map"]
-        expected["anomaly_map"] = _array(map_file, np.dtype("<f4"), entry["anomaly_map_shape_hw"])
-        expected_score = float(expected["score"])
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise BundleError(f"{where}: the vector cannot be read ({error!r}).") from None
-    outputs = inspector.raw_outputs(raw[None].astype(np.uint8, copy=False))
+        outputs = inspector.raw_outputs(vector.frame[None])
+    except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root
+        raise BundleError(f"{vector.where}: the graph fails on its frame ({str(error).splitlines()[0]}).") from None
     for name in OUTPUTS:
-        _compare(name, outputs[name][0], expected.get(name), inspector.contract.score_tolerance_rel, str(where))
-    return abs(float(outputs["score"][0]) - expected_score) / max(abs(expected_score), 1e-9)
+        _compare(name, outputs[name][0], vector.outputs[name], inspector.contract.score_tolerance_rel, vector.where)
+    expected = float(vector.outputs["score"])
+    return abs(float(outputs["score"][0]) - expected) / max(abs(expected), 1e-9)
 
 
 def _compare(
-    name: str, found: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic] | None, rel: float, where: str
+    name: str, found: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic], rel: float, where: str
 ) -> None:
-    if wanted is None or found.shape != wanted.shape:
-        raise BundleError(f"{where}: output {name} has another shape than recorded.")
+    if found.shape != wanted.shape:
+        raise BundleError(
+            f"{where}: output {name} has the shape {list(found.shape)}, recorded was {list(wanted.shape)}."
+        )
     if name in EXACT_OUTPUTS:
         same = bool(np.array_equal(found, wanted))
     else:
@@ -135,9 +227,10 @@ def _compare(
         )
 
 
-def _array(path: Path, kind: np.dtype[Any], shape: list[int]) -> npt.NDArray[np.generic]:
-    return np.frombuffer(path.read_bytes(), kind).reshape(shape)
-
-
 def _short(values: npt.NDArray[np.generic]) -> str:
     return np.array2string(values, precision=5, threshold=6, edgeitems=2).replace("\n", " ")
+
+
+def _shown(value: object) -> str:
+    """Say in a few characters what stood in the document, however long or deep it is."""
+    return "nothing" if value is None else reprlib.repr(value)

@@ -23,7 +23,7 @@ from lineside.recipe import LoadedRecipe, Transfer
 from lineside.train.images import References
 from lineside.train.method import FittedHead, Floats, Pixels
 from lineside.train.progress import Journal
-from lineside.train.setup import frame_levels, front_settings
+from lineside.train.setup import exposure_refused, frame_levels, front_settings
 from lineside.transfer.backbone import Triple, load_backbone, write_local_dir
 from lineside.transfer.bridge import BridgedModel, BridgeSpec, fit_anomalib
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
@@ -81,6 +81,7 @@ class BridgedMethod:
         again = "fitted on none of the parts that it scores for the threshold"
         self.fitted: tuple[Fitted, ...] = (Fitted("golden mean level", again), Fitted(transfer.method, again))
         self._loaded, self._references, self._journal = loaded, references, journal
+        self._gain_limits = front.settings.gain_limits
         journal.stage("light", len(references.samples))
         self._levels = frame_levels(self.trunk, references, journal)
         self._working: dict[float, Floats] = {}
@@ -101,6 +102,7 @@ class BridgedMethod:
         return FittedHead(
             model=exported,
             constants=constants,
+            refused=lambda position: exposure_refused(self._levels[position], level, self._gain_limits),
             score=partial(self._score, Graph(exported), level),
             reference=partial(self._reference, model, level),
         )
@@ -140,7 +142,8 @@ class BridgedMethod:
             count = len(self._references.samples) * self._references.rows_per_frame
             self._journal.stage(f"working images (golden level {level:g})", count)
             frames = self._references.frames()
-            stacked = self.trunk.stack(frames, level, ("working",), self._journal.step)
+            stacked = self.trunk.stack(frames, count, level, ("working",), self._journal.step)
+            self._working.clear()
             self._working[level] = stacked["working"].astype(np.float32, copy=False)
         return self._working[level]
 

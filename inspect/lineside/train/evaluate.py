@@ -1,8 +1,9 @@
-"""How the deployed graph did on the test images."""
+"""How the deployed graph did on the test images, counted as `lineside inspect --labels` counts."""
 
 from collections import Counter
 from collections.abc import Sequence
 
+from lineside.calibrate.metrics import auroc
 from lineside.export.parity import ParityRecord
 from lineside.train.record import Evaluation
 
@@ -13,10 +14,11 @@ def evaluate(proofs: Sequence[ParityRecord]) -> Evaluation:
     Parameters
     ----------
     proofs : sequence of ParityRecord
-        The deployed graph's scores and verdicts on test images.
+        The deployed graph's scores and verdicts on test images. Those without a call are counted apart.
     """
-    good = [p for p in proofs if p.label == "good"]
-    bad = [p for p in proofs if p.label != "good"]
+    called = [p for p in proofs if p.verdict != "NO_CALL"]
+    good = [p for p in called if p.label == "good"]
+    bad = [p for p in called if p.label != "good"]
     images = Counter(p.label for p in bad)
     escaped = Counter(p.label for p in bad if p.verdict == "OK")
     return Evaluation(
@@ -24,15 +26,7 @@ def evaluate(proofs: Sequence[ParityRecord]) -> Evaluation:
         defective=len(bad),
         overkill=sum(p.verdict == "NG" for p in good),
         escapes=sum(escaped.values()),
-        no_call=sum(p.verdict == "NO_CALL" for p in proofs),
-        auroc=_auroc([p.score for p in good], [p.score for p in bad]),
+        no_call=len(proofs) - len(called),
+        auroc=auroc([p.score for p in good], [p.score for p in bad]),
         escapes_by_class=tuple((label, escaped[label], count) for label, count in sorted(images.items())),
     )
-
-
-def _auroc(good: Sequence[float], bad: Sequence[float]) -> float | None:
-    if not good or not bad:
-        return None
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score([0] * len(good) + [1] * len(bad), [*good, *bad]))

@@ -31,6 +31,8 @@ class FittedHead:
     """Fitted numbers, the front's included, by input name."""
     score: Callable[[Sequence[int]], Floats]
     """Scores of good frames by position, computed by ONNX Runtime."""
+    refused: Callable[[int], bool]
+    """Whether the front refuses a good frame, by position: it gets no call, so it has no say in the threshold."""
     reference: Callable[[Pixels], float]
     """Score of any frame, by another way than the graph's."""
 

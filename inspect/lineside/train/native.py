@@ -17,9 +17,12 @@ from lineside.recipe import LoadedRecipe
 from lineside.train.images import References
 from lineside.train.method import FittedHead, Floats, Pixels
 from lineside.train.progress import Journal
-from lineside.train.setup import frame_levels, front_settings
+from lineside.train.setup import exposure_refused, frame_levels, front_settings
 from lineside.transfer.backbone import Backbone, load_backbone
 from lineside.transfer.head import Features, HeadShape, HeadValues, export_head, fit_head, head_shape, tap_name
+
+LEVELS_KEPT = 2
+"""Golden levels whose features are held: rounding leaves at most two neighbours, but for very uneven light."""
 
 
 class NativeMethod:
@@ -50,6 +53,7 @@ class NativeMethod:
         self._journal = journal
         self._head = export_head(self.shape)
         self._head_graph = Graph(self._head)
+        self._gain_limits = front.settings.gain_limits
         journal.stage("light", len(references.samples))
         self._levels = frame_levels(self.trunk, references, journal)
         self._features: dict[float, dict[int, Floats]] = {}
@@ -66,6 +70,7 @@ class NativeMethod:
         return FittedHead(
             model=self._head,
             constants=constants,
+            refused=lambda position: exposure_refused(self._levels[position], level, self._gain_limits),
             score=partial(self._score, level, values),
             reference=partial(self._reference, level, values),
         )
@@ -91,7 +96,9 @@ class NativeMethod:
             references = self._references
             count = len(references.samples) * references.rows_per_frame
             self._journal.stage(f"features (golden level {level:g})", count)
-            stacked = self.trunk.stack(references.frames(), level, self.trunk.taps, self._journal.step)
+            stacked = self.trunk.stack(references.frames(), count, level, self.trunk.taps, self._journal.step)
+            while len(self._features) >= LEVELS_KEPT:
+                del self._features[next(iter(self._features))]
             self._features[level] = {s: stacked[tap_name(s)].astype(np.float32, copy=False) for s in self.shape.strides}
         return self._features[level]
 

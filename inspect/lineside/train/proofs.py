@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,20 @@ VECTOR_CANDIDATES = 12
 """Frames of each verdict that vectors are chosen from."""
 
 
-def parity_cases(dataset: Dataset, references: References, seed: int) -> tuple[ParityCase, ...]:
-    """Every good training frame, a disturbed copy of each, and every image that nothing was fitted on."""
+def parity_cases(
+    dataset: Dataset, references: References, seed: int, recorded: Mapping[int, float]
+) -> tuple[ParityCase, ...]:
+    """Every good training frame, a disturbed copy of each, and every image that nothing was fitted on.
+
+    Parameters
+    ----------
+    recorded : mapping of position to score
+        Of the good frames that the deployed head itself scored for the threshold.
+    """
     reader, cases = references.reader, list[ParityCase]()
     for index, sample in enumerate(references.samples):
-        cases.append(ParityCase(sample.name, "calibration", sample.label, reader.lazily(sample)))
+        score = recorded.get(index)
+        cases.append(ParityCase(sample.name, "calibration", sample.label, reader.lazily(sample), score))
         worse = _disturbed_later(reader, sample, seed + index)
         cases.append(ParityCase(f"{sample.name} (disturbed)", "disturbed", sample.label, worse))
     cases += [ParityCase(s.name, s.split, s.label, reader.lazily(s)) for s in unseen(dataset)]

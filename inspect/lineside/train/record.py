@@ -24,7 +24,9 @@ class Evaluation:
     """The deployed graph on the recipe's test images; nothing was fitted or calibrated on them."""
 
     good: int
+    """Good images that got a call."""
     defective: int
+    """Defective images that got a call."""
     overkill: int
     """Good images called NG."""
     escapes: int

@@ -16,11 +16,20 @@ from lineside import __version__
 from lineside.calibrate.crossfit import grouped_folds, holdout
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.capture.folder import frame_channels
-from lineside.contract import CONTRACT_VERSION, Contract, FrameSpec, Threshold, Verdict, depth_rule
+from lineside.contract import (
+    CONTRACT_FILE,
+    CONTRACT_VERSION,
+    MODEL_FILE,
+    Contract,
+    FrameSpec,
+    Threshold,
+    Verdict,
+    depth_rule,
+)
 from lineside.dataset import Dataset, data_sha256, load_dataset, lock_document
 from lineside.errors import UsageError
 from lineside.export.assemble import assemble
-from lineside.export.bundle import check_target, write_bundle
+from lineside.export.bundle import reserved
 from lineside.export.parity import TOLERANCE_REL as SCORE_TOLERANCE_REL
 from lineside.export.parity import ParityCase, ParityRecord, prove_parity
 from lineside.export.vectors import VECTORS_FILE, make_vectors
@@ -30,11 +39,12 @@ from lineside.recipe import LoadedRecipe
 from lineside.train.card import card
 from lineside.train.evaluate import evaluate
 from lineside.train.images import FrameReader, References
-from lineside.train.method import FittedHead, Floats, Method
+from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.record import ScoredImage, TrainingRecord
 from lineside.transfer.augment import Augmenter
+from lineside.transfer.bridge_catalog import check_method
 
 Pages = Callable[[TrainingRecord], Mapping[str, bytes]]
 """Makes further files of the bundle, such as its report, from the record."""
@@ -70,34 +80,45 @@ def train(
         When the assembled graph is not the evaluated one; nothing is written.
     """
     journal = Journal(progress or SilentProgress())
-    check_target(out)
-    journal.stage("images")
-    dataset = load_dataset(loaded)
-    references = _references(loaded, dataset)
-    method = _method(loaded, references, journal)
-    head, calibration, threshold = _calibrated(loaded, method, references, journal)
-    journal.stage("assembly")
-    contract = _contract(loaded, dataset, references.reader, method, threshold)
-    model = assemble(method.trunk.model, head.model, head.constants, contract).SerializeToString(deterministic=True)
-    graph = Graph(model)
-    cases = parity_cases(dataset, references, loaded.recipe.seed)
-    proofs = _proven(graph, head, contract, cases, journal)
-    journal.stage("vectors")
-    vectors = make_vectors(graph, contract, vector_candidates(cases, proofs))
-    record = _record(contract, out, model, dataset, references, calibration, proofs, vectors, journal)
-    journal.stage("bundle")
-    files = {
-        "model.onnx": model,
-        "contract.json": contract.to_json().encode(),
-        "recipe.lock.yaml": lock_document(loaded, dataset).encode(),
-        "parity.csv": parity_table(proofs),
-        "training.json": record.to_json().encode(),
-        "card.md": card(record).encode(),
-        **vectors,
-        **(pages(record) if pages else {}),
-    }
-    write_bundle(out, files)
+    check_method(loaded)
+    _refuse_inside_images(loaded, out)
+    with reserved(out) as write:
+        journal.stage("images")
+        dataset = load_dataset(loaded)
+        references = _references(loaded, dataset)
+        method = _method(loaded, references, journal)
+        head, calibration, threshold = _calibrated(loaded, method, references, journal)
+        journal.stage("assembly")
+        contract = _contract(loaded, dataset, references.reader, method, threshold)
+        model = assemble(method.trunk.model, head.model, head.constants, contract).SerializeToString(deterministic=True)
+        graph = Graph(model)
+        recorded = calibration if threshold.kind == "guaranteed" else {}
+        cases = parity_cases(dataset, references, loaded.recipe.seed, recorded)
+        proofs = _proven(graph, head, contract, cases, journal)
+        journal.stage("vectors")
+        vectors = make_vectors(graph, contract, vector_candidates(cases, proofs))
+        record = _record(contract, out, model, dataset, references, calibration, proofs, vectors, journal)
+        journal.stage("bundle")
+        files = {
+            MODEL_FILE: model,
+            CONTRACT_FILE: contract.to_json().encode(),
+            "recipe.lock.yaml": lock_document(loaded, dataset).encode(),
+            "parity.csv": parity_table(proofs),
+            "training.json": record.to_json().encode(),
+            "card.md": card(record).encode(),
+            **vectors,
+            **(pages(record) if pages else {}),
+        }
+        write(files)
     return record
+
+
+def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:
+    if out.resolve().is_relative_to(loaded.images_dir.resolve()):
+        raise UsageError(
+            f"{out}: lies inside the images ({loaded.images_dir}), where the next training would find the bundle's own "
+            "pictures. Choose another --out."
+        )
 
 
 def _references(loaded: LoadedRecipe, dataset: Dataset) -> References:
@@ -128,27 +149,48 @@ def _method(loaded: LoadedRecipe, references: References, journal: Journal) -> M
 
 def _calibrated(
     loaded: LoadedRecipe, method: Method, references: References, journal: Journal
-) -> tuple[FittedHead, Floats, Threshold]:
-    """Fit the deployed head, and find its threshold from honest scores; the scores are NaN where a frame gave none."""
+) -> tuple[FittedHead, dict[int, float], Threshold]:
+    """Fit the deployed head, and find its threshold from honest scores, which are returned by position."""
     calibrate, seed = loaded.recipe.calibrate, loaded.recipe.seed
     groups = [sample.group for sample in references.samples]
-    scores = np.full(len(groups), np.nan, np.float32)
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
     folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds, seed)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
+    scores: dict[int, float] = {}
     for number, fold in enumerate(folds, 1):
         journal.stage("hold-out" if held_out else f"cross-fitting, fold {number} of {len(folds)}")
         head = method.fit(fold.fit)
-        scores[list(fold.score)] = head.score(fold.score)
+        called = [position for position in fold.score if not head.refused(position)]
+        scores.update(zip(called, head.score(called).tolist(), strict=True))
     if not held_out:
         journal.stage("head on all good frames")
         head = method.fit(range(len(groups)))
-    scored = [i for i in range(len(groups)) if np.isfinite(scores[i])]
+    _check_scores(scores, sum(len(fold.score) for fold in folds), references, journal)
+    positions = sorted(scores)
     threshold = overkill_threshold(
-        scores[scored], [groups[i] for i in scored], calibrate.overkill, crossfit=words, held_out=held_out
+        np.array([scores[i] for i in positions], np.float32),
+        [groups[i] for i in positions],
+        calibrate.overkill,
+        crossfit=words,
+        held_out=held_out,
     )
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
-    return head, scores, threshold
+    return head, {i: scores[i] for i in positions}, threshold
+
+
+def _check_scores(scores: Mapping[int, float], asked: int, references: References, journal: Journal) -> None:
+    """Say how many good frames got no call, and refuse scores that are no numbers."""
+    if not scores:
+        raise UsageError("The front refuses every good frame for its exposure; widen normalise.light.gain_limits.")
+    for position, score in scores.items():
+        if not np.isfinite(score):
+            name = references.samples[position].name
+            raise UsageError(f"{name}: the method scores this good image {score}; no threshold can be taken from it.")
+    if asked > len(scores):
+        journal.note(
+            f"{asked - len(scores)} of {asked} good frames are beyond the exposure limits: they get no call and have "
+            "no say in the threshold. Look at them, or widen normalise.light.gain_limits."
+        )
 
 
 def _contract(
@@ -207,7 +249,7 @@ def _record(
     model: bytes,
     dataset: Dataset,
     references: References,
-    calibration: Floats,
+    calibration: Mapping[int, float],
     proofs: Sequence[ParityRecord],
     vectors: Mapping[str, bytes],
     journal: Journal,
@@ -218,9 +260,8 @@ def _record(
     )
     limit = contract.threshold_ng.value
     calibrated = tuple(
-        ScoredImage(s.name, s.path, s.label, float(score), Verdict(int(score > limit)).name)
-        for s, score in zip(references.samples, calibration, strict=True)
-        if np.isfinite(score)
+        ScoredImage(sample.name, sample.path, sample.label, score, Verdict(int(score > limit)).name)
+        for sample, score in ((references.samples[i], score) for i, score in calibration.items())
     )
     return TrainingRecord(
         contract=contract,

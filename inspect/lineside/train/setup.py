@@ -33,3 +33,10 @@ def frame_levels(trunk: Trunk, references: References, journal: Journal) -> list
         return level
 
     return list(parallel(one, range(len(references.samples))))
+
+
+def exposure_refused(level: float, golden_level: float, gain_limits: tuple[float, float] | None) -> bool:
+    """Whether the front refuses a frame of this mean level, by the rule of `lineside.normalise.front`."""
+    if gain_limits is None:
+        return False
+    return not gain_limits[0] <= golden_level / max(level, 1.0) <= gain_limits[1]

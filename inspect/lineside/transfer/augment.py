@@ -66,9 +66,21 @@ class Augmenter:
         made = []
         for number in range(count):
             self._compose.set_random_seed(self._seed * 1_000_003 + index * 101 + number)
-            copy = self._compose(image=frame)["image"]
-            made.append(np.ascontiguousarray(copy.reshape(copy.shape[0], copy.shape[1], frame.shape[2])))
+            made.append(self._copy(frame))
         return made
+
+    def _copy(self, frame: Pixels) -> Pixels:
+        assert self._compose is not None
+        try:
+            copy = np.asarray(self._compose(image=frame)["image"])
+        except Exception as error:  # each transform checks its input in its own way
+            raise UsageError(f"transfer.augment: it fails on a frame ({str(error).splitlines()[0]}).") from None
+        if copy.dtype != np.uint8 or copy.size != copy.shape[0] * copy.shape[1] * frame.shape[2]:
+            raise UsageError(
+                f"transfer.augment: it turns a uint8 frame of {frame.shape[2]} channels into {copy.dtype} of shape "
+                f"{list(copy.shape)}. Leave out what normalises, converts or stacks: the graph does that itself."
+            )
+        return np.ascontiguousarray(copy.reshape(*copy.shape[:2], frame.shape[2]))
 
 
 def _compose(steps: Sequence[Mapping[str, Mapping[str, Any]]]) -> Any:

@@ -9,8 +9,12 @@ difference was 1e-5, except 1.4e-4 for Dsr, which rounds to a codebook. A test k
 
 import difflib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lineside.errors import UsageError
+
+if TYPE_CHECKING:  # pydantic is not needed to look a name up
+    from lineside.recipe import LoadedRecipe
 
 LICENCE = "apache-2.0"
 METHOD_PREFIX = "anomalib."
@@ -164,6 +168,23 @@ def resolve_model(name: str) -> KnownModel:
     if known.refused:
         raise UsageError(f"{METHOD_PREFIX}{plain} cannot be used: {known.refused}. Choose another, such as Patchcore.")
     return known
+
+
+def check_method(loaded: "LoadedRecipe") -> None:
+    """Refuse a recipe whose method is no model that can be trained; nothing heavy is imported for it.
+
+    Raises
+    ------
+    RecipeError
+        With file, line and key; see `resolve_model`.
+    """
+    method = loaded.recipe.transfer.method
+    if not method.startswith(METHOD_PREFIX):
+        return
+    try:
+        resolve_model(method)
+    except UsageError as error:
+        raise loaded.error(error.message, "transfer.method") from None
 
 
 def usable_models() -> list[str]:

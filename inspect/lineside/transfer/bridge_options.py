@@ -84,7 +84,8 @@ def backbone_arguments(
     """Return the arguments that name a backbone, and its layers, to a model.
 
     The backbone goes by timm's plain name of its architecture (`bridge_scope.timm_weights_from` supplies the weights):
-    anomalib decides by the name what a backbone is, and would take ``local-dir:/home/vitaly/…`` for a transformer.
+    anomalib decides by the name what a backbone is, and would take a folder ``models/gravity`` (with "vit" in it) for a
+    transformer.
 
     Parameters
     ----------

@@ -5,7 +5,9 @@ checkpoint, log or progress bar: all that is wanted is the fitted torch model.
 """
 
 import inspect
+import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ BATCH_SIZE = 32
 """As anomalib's data modules have it."""
 MAX_EPOCHS = 100
 """For models that do not say it themselves: Lightning would take 1,000."""
+_PIP_NAMES = {"open_clip": "open_clip_torch"}
+"""Where a package is installed under another name than it is imported by."""
 
 
 def build(kind: Any, arguments: Mapping[str, Any], size_wh: tuple[int, int]) -> Any:
@@ -82,9 +86,30 @@ def explained(error: Exception, known: KnownModel) -> LinesideError:
         wanted = known.downloads or "its default backbone"
         return LinesideError(f"anomalib.{known.name} needs a download ({wanted}), and it failed. {known.remedy}")
     what = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}"
+    if isinstance(error, ImportError):
+        package = _missing_package(error)
+        if package is None:
+            return LinesideError(f"anomalib.{known.name}: a package that it needs cannot be imported ({what}).")
+        pip_line = f"pip install {_PIP_NAMES.get(package, package)}"
+        return UsageError(
+            f"anomalib.{known.name} needs the package {package}, which is not installed. Install it with: {pip_line}"
+        )
     if isinstance(error, TypeError | ValueError | KeyError):
         return UsageError(f"anomalib.{known.name} refused its options or these images ({what}).")
     return LinesideError(f"anomalib.{known.name} could not be fitted on these images ({what}).")
+
+
+def _missing_package(error: ImportError) -> str | None:
+    """Return the import name of the package that is not installed; None where the error is of another kind.
+
+    anomalib raises with a sentence and no name: ``open_clip is required for …``, ``X requires 'huggingface_hub' …``.
+    """
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return error.name.split(".")[0]
+    for word in re.findall(r"^[a-z_][a-z0-9_]*(?= is required)|(?<=')[a-z_][a-z0-9_]*(?=')", str(error)):
+        if find_spec(word) is None:
+            return str(word)
+    return None
 
 
 def _is_download(error: BaseException | None) -> bool:

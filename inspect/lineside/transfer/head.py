@@ -112,9 +112,10 @@ class PatchHead(nn.Module):
         patches = self.embed(inputs[:count], inputs[count : 2 * count])  # [N, P, d]
         memory = inputs[-1]
         half = 0.5 * (memory * memory).sum(dim=1)  # [M]
-        nearest = (torch.matmul(patches, memory.t()) - half).amax(dim=2)  # [N, P]
-        squared = (patches * patches).sum(dim=2) - 2.0 * nearest
-        distance = squared.clamp(min=0.0).sqrt()  # [N, P]
+        closeness = torch.matmul(patches, memory.t()) - half  # [N, P, M], largest where the distance is smallest
+        index = closeness.topk(1, dim=2).indices.flatten()  # [N * P]
+        nearest = memory.index_select(0, index).reshape(patches.shape)  # [N, P, d]
+        distance = (patches - nearest).square().sum(dim=2).sqrt()  # [N, P]; from |p|² - 2pm + |m|² it would be rounding
         score = distance.topk(self.shape.top_count, dim=1).values.mean(dim=1)
         height, width = self.shape.grid_hw
         grid = distance.reshape(-1, 1, height, width)

@@ -8,13 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from lineside.contract import Component, Fitted
 from lineside.errors import UsageError
-from lineside.graph.onnx_export import export_module
 from lineside.graph.run import Graph, parallel
 from lineside.graph.trunk import GOLDEN_LEVEL, Trunk, export_trunk
 from lineside.normalise.front import Front
@@ -27,36 +23,14 @@ from lineside.train.setup import exposure_refused, frame_levels, front_settings
 from lineside.transfer.backbone import Triple, load_backbone, write_local_dir
 from lineside.transfer.bridge import BridgedModel, BridgeSpec, fit_anomalib
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
-from lineside.transfer.head import HEAD_OUTPUTS
+from lineside.transfer.bridge_head import THUMBNAIL, export_bridged_head
 
-THUMBNAIL = 4
 UNKNOWN_LICENCE = "unknown"
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 """What anomalib's own pre-processor normalises with (torchvision's ImageNet statistics)."""
 UNIT_MEAN: Triple = (0.0, 0.0, 0.0)
 UNIT_STD: Triple = (1.0, 1.0, 1.0)
-
-
-class BridgedHead(nn.Module):
-    """An anomalib model as a head of our graph: working tensor in; score, map and embedding out."""
-
-    def __init__(self, model: BridgedModel, map_wh: tuple[int, int]) -> None:
-        super().__init__()
-        self.model = model
-        self.map_wh = map_wh
-
-    def forward(self, working: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return score [N], anomaly_map [N, h, w], embedding [N, 48]."""
-        score, anomaly_map = self.model(working)
-        width, height = self.map_wh
-        grid = anomaly_map[:, None]
-        factors = (grid.shape[2] // height, grid.shape[3] // width)
-        if (factors[0] * height, factors[1] * width) == tuple(grid.shape[2:]):
-            full = F.avg_pool2d(grid, factors)
-        else:
-            full = F.interpolate(grid, size=(height, width), mode="bilinear", align_corners=False)
-        return score, full[:, 0], F.adaptive_avg_pool2d(working, THUMBNAIL).flatten(1)
 
 
 class BridgedMethod:
@@ -96,8 +70,7 @@ class BridgedMethod:
             model = fit_anomalib(self._spec(Path(folder)), working[rows])
         if not model.has_map:
             self.neutral_outputs = {"anomaly_map": "0: the model gives no map"}
-        head = BridgedHead(model, self.map_wh)
-        exported = export_module(head, {"working": torch.from_numpy(working[:2])}, HEAD_OUTPUTS, {"working": {0: "N"}})
+        exported = export_bridged_head(model, self.map_wh, working[:2])
         constants: dict[str, npt.NDArray[np.generic]] = {GOLDEN_LEVEL: np.array([level], np.float32)}
         return FittedHead(
             model=exported,
@@ -134,8 +107,7 @@ class BridgedMethod:
 
     def _reference(self, model: BridgedModel, level: float, frame: Pixels) -> float:
         working = self.trunk.run(frame, level, ("working",))["working"]
-        with torch.inference_mode():
-            return float(model(torch.from_numpy(working))[0][0])
+        return model.score(working.astype(np.float32, copy=False))
 
     def _working_at(self, level: float) -> Floats:
         if level not in self._working:

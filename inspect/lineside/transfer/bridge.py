@@ -108,6 +108,11 @@ class BridgedModel(nn.Module):
             anomaly_map = anomaly_map.squeeze(1)
         return score.reshape(-1).float(), anomaly_map.float()
 
+    def score(self, working: npt.NDArray[np.float32]) -> float:
+        """Score one working tensor [1, 3, H, W] in torch: the reference that the exported graph is held against."""
+        with torch.inference_mode():
+            return float(self(torch.from_numpy(working))[0][0])
+
 
 def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedModel:
     """Train an anomalib model on good working tensors.

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from lineside.contract import Verdict
 from lineside.errors import ParityError, StorageError
-from lineside.export.bundle import write_bundle
+from lineside.export.bundle import reserved, write_bundle
 from lineside.export.parity import ParityCase, decide, prove_parity
 from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.run import Graph
@@ -156,6 +156,13 @@ def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".cap.abc.part").mkdir()
     write_bundle(tmp_path / "cap", BUNDLE)
     assert not (tmp_path / ".cap.abc.part").exists()
+
+
+def test_errors_of_the_training_are_not_taken_for_errors_of_writing(tmp_path: Path) -> None:
+    """What goes wrong while the place is reserved keeps its own name, and the place is free again afterwards."""
+    with pytest.raises(FileNotFoundError, match=r"weights\.bin"), reserved(tmp_path / "cap"):
+        raise FileNotFoundError(2, "No such file or directory", "weights.bin")
+    write_bundle(tmp_path / "cap", BUNDLE)
 
 
 def test_two_runs_do_not_write_one_bundle(tmp_path: Path) -> None:

@@ -52,12 +52,23 @@ def reserved(out: Path) -> Iterator[Writer]:
     out = out.resolve()
     if not out.name:
         raise UsageError(f"{out}: expected a folder of its own for the bundle, such as models/mypart.")
-    try:
+    with _storage_errors(out):
         _refuse_others(out)
         out.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(out.parent / f".{out.name}.lock", timeout=0):
-            _sweep(out)
-            yield lambda files: _write(out, files)
+        lock = FileLock(out.parent / f".{out.name}.lock", timeout=0)
+        lock.acquire()
+    try:
+        _sweep(out)
+        yield lambda files: _write(out, files)
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _storage_errors(out: Path) -> Iterator[None]:
+    """Say in a user's words what reserving and writing may meet; the training between them has errors of its own."""
+    try:
+        yield
     except Timeout:
         raise StorageError(
             f"{out}: another run is writing this bundle. Wait for it, or choose another --out."
@@ -97,13 +108,14 @@ def _sweep(out: Path) -> None:
 
 
 def _write(out: Path, files: Mapping[str, bytes]) -> None:
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-    try:
-        _fill(part, files)
-        _refuse_others(out)
-        _swap(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with _storage_errors(out):
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        try:
+            _fill(part, files)
+            _refuse_others(out)
+            _swap(part, out)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _fill(folder: Path, files: Mapping[str, bytes]) -> None:

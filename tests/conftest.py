@@ -8,6 +8,7 @@ import cv2
 import pytest
 
 from flat_parts import paint_parts
+from images import SOUND, write_folder, write_recipe
 from lineside.runtime import Inspector
 from lineside.synth import Pose, render
 
@@ -34,6 +35,13 @@ def write_part(folder: Path, goods: int = 14, test_goods: int = 4, test_defects:
     settings = "part: small\nimages: images\nnormalise: {size: 128}\ntransfer: {memory: 128, augment_copies: 1}\n"
     (folder / "recipe.yaml").write_text(settings)
     return folder
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A recipe folder with nothing wrong in it."""
+    write_folder(tmp_path / "images", SOUND)
+    return write_recipe(tmp_path)
 
 
 @dataclass(frozen=True)

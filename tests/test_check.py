@@ -22,16 +22,8 @@ from lineside.evidence import holdout_parts, holdout_total
 from lineside.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
-SOUND = {"train/good": 20, "train/dent": 2, "test/good": 4, "test/dent": 3}
 app = typer.Typer()
 app.command()(check.command)
-
-
-@pytest.fixture
-def sound(tmp_path: Path) -> Path:
-    """A recipe folder with nothing wrong in it."""
-    images.write_folder(tmp_path / "images", SOUND)
-    return images.write_recipe(tmp_path)
 
 
 def problems(folder: Path) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -11,16 +11,8 @@ import images
 from lineside.cli import check
 from lineside.errors import ImageError, RecipeError
 
-SOUND = {"train/good": 20, "train/dent": 2, "test/good": 4, "test/dent": 3}
 app = typer.Typer()
 app.command()(check.command)
-
-
-@pytest.fixture
-def sound(tmp_path: Path) -> Path:
-    """A recipe folder with nothing wrong in it."""
-    images.write_folder(tmp_path / "images", SOUND)
-    return images.write_recipe(tmp_path)
 
 
 def run(*arguments: str | Path) -> Result:

@@ -9,6 +9,7 @@ from lineside.graph.trunk import Trunk, export_trunk
 from lineside.normalise.front import Front, FrontSettings
 from lineside.normalise.golden import golden_level
 from lineside.normalise.resize import resize_u8
+from lineside.train.setup import exposure_refused
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -57,6 +58,14 @@ def test_an_exposure_beyond_the_limits_speaks_in_the_gate(level: int, bits: int,
     out = exported.run(np.full((50, 50, 3), level, np.uint8), 120.0, ("gate", "quality"))
     assert out["gate"].tolist() == [bits]
     assert out["quality"][0].tolist() == pytest.approx([level, 120 / level])
+
+
+@pytest.mark.parametrize("level", [0, 20, 59, 61, 120, 238, 242, 255])
+def test_training_refuses_the_frames_that_the_graph_refuses(level: int, exported: Trunk) -> None:
+    """Which good frames have no say in the threshold is decided by the very rule of the front's gate."""
+    frame = np.full((40, 40, 3), level, np.uint8)
+    gate = int(exported.run(frame, 120.0, ("gate",))["gate"][0])
+    assert exposure_refused(exported.mean_level(frame), 120.0, (0.5, 2.0)) == bool(gate)
 
 
 def test_exposure_off_neither_corrects_nor_refuses() -> None:

@@ -85,7 +85,8 @@ def parity(record: "TrainingRecord") -> Markup:
     """Say on how many frames the deployed graph was proven to be the evaluated one."""
     words = (
         f"The model.onnx of this bundle was run on {plural(record.parity_frames, 'frame')} and compared with a slow "
-        f"reference of its head: no verdict differed, scores by at most {record.parity_worst_rel:.0e} of themselves. "
+        f"reference of its head: no verdict differed, scores by at most {record.parity_worst_rel:.0e}, "
+        "relative to the larger of score and threshold. "
         "parity.csv has every frame; vectors/ holds frames with their expected outputs for a port to another language."
     )
     return section("Parity", element("p", words))

@@ -68,7 +68,8 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
     yield ""
     yield (
         f"The file in this folder was run on {record.parity_frames} frames (`parity.csv`) and compared with a slow "
-        f"reference: no verdict differed, scores by at most {record.parity_worst_rel:.0e} of themselves."
+        f"reference: no verdict differed, scores by at most {record.parity_worst_rel:.0e}, "
+        "relative to the larger of score and threshold."
     )
     yield ""
     yield "## Limits"

@@ -119,7 +119,7 @@ def _fitted() -> tuple[Fitted, ...]:
     )
 
 
-def plural_copies(count: int) -> str:
+def _copies_in_words(count: int) -> str:
     """Return "1 augmented copy" or "2 augmented copies"."""
     return f"{count} augmented {'copy' if count == 1 else 'copies'}"
 
@@ -130,5 +130,5 @@ def _described(backbone: Backbone, shape: HeadShape, references: References) -> 
     return (
         f"Backbone {backbone.components[0].name}, strides {strides}; {shape.dimensions} dimensions a patch, "
         f"{shape.grid_hw[1]}×{shape.grid_hw[0]} patches a frame, memory of up to {shape.memory} patches from "
-        f"{len(references.samples)} good frames" + (f" and {plural_copies(copies)} of each." if copies else ".")
+        f"{len(references.samples)} good frames" + (f" and {_copies_in_words(copies)} of each." if copies else ".")
     )

@@ -5,6 +5,7 @@ that very graph returned.
 """
 
 import hashlib
+import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -175,7 +176,7 @@ def _calibrated(
         held_out=held_out,
     )
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
-    return head, {i: scores[i] for i in positions}, threshold
+    return head, scores, threshold
 
 
 def _check_scores(scores: Mapping[int, float], asked: int, references: References, journal: Journal) -> None:
@@ -238,7 +239,8 @@ def _proven(
     proofs = prove_parity(graph, head.reference, contract.threshold_ng, contract.threshold_review, cases, journal.step)
     worst = max(proof.difference_rel for proof in proofs)
     journal.note(
-        f"Parity: {len(proofs)} frames, no verdict flipped, scores differ by at most {worst:.0e} of themselves."
+        f"Parity: {len(proofs)} frames, no verdict flipped, scores differ by at most {worst:.0e}, relative to "
+        "the larger of score and threshold."
     )
     return proofs
 
@@ -261,7 +263,7 @@ def _record(
     limit = contract.threshold_ng.value
     calibrated = tuple(
         ScoredImage(sample.name, sample.path, sample.label, score, Verdict(int(score > limit)).name)
-        for sample, score in ((references.samples[i], score) for i, score in calibration.items())
+        for sample, score in ((references.samples[i], score) for i, score in sorted(calibration.items()))
     )
     return TrainingRecord(
         contract=contract,
@@ -273,7 +275,7 @@ def _record(
         evaluation=evaluate([proof for proof in proofs if proof.kind == "test"]),
         parity_frames=len(proofs),
         parity_worst_rel=max(proof.difference_rel for proof in proofs),
-        swap_vector=b'"tells_swapped_channels": true' in vectors[VECTORS_FILE],
+        swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),
         decisions=tuple(journal.decisions),
         stage_seconds=journal.seconds(),
         model=model,

@@ -1,13 +1,25 @@
-"""The patch head: its graph against the plain reference, and what its score does."""
+"""The patch head: its graph against the plain reference, what its score does, and what the region takes out of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from lineside.errors import UsageError
 from lineside.export.parity import reference_score
 from lineside.graph.run import Graph
-from lineside.transfer.head import HeadShape, embed_patches, export_head, fit_head, head_shape, tap_name
+from lineside.transfer.head import (
+    HeadShape,
+    HeadValues,
+    embed_patches,
+    export_head,
+    fit_either,
+    fit_head,
+    head_shape,
+    tap_name,
+)
+from lineside.transfer.place import LEAST_SEPARATION
 
 STRIDES, CHANNELS = (8, 16, 32), (6, 10, 14)
 
@@ -27,20 +39,109 @@ def shape(projection: int | None = 12, memory: int = 64) -> HeadShape:
     return head_shape(STRIDES, CHANNELS, (128, 96), projection, memory)
 
 
-def run(graph: Graph, head: HeadShape, values: object, taps: Mapping[int, np.ndarray]) -> dict[str, np.ndarray]:
-    """Run the head's graph."""
-    return graph({**{tap_name(s): taps[s] for s in STRIDES}, **values.feed(head)})  # type: ignore[attr-defined]
+def part(n: int, seed: int, noise: float = 0.2) -> dict[int, np.ndarray]:
+    """Return tap features of aligned frames: every place has its own, and little noise on it."""
+    same = features(1, 99)
+    return {s: same[s] + noise * a for s, a in features(n, seed).items()}
 
 
+def run(
+    graph: Graph,
+    head: HeadShape,
+    values: HeadValues,
+    taps: Mapping[int, np.ndarray],
+    region: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Run the head's graph, without a region on all patches."""
+    if region is None:
+        region = np.ones((len(taps[8]), 1, *head.grid_hw), np.float32)
+    return graph({**{tap_name(s): taps[s] for s in STRIDES}, "region": region, **values.feed(head)})
+
+
+def left_half(n: int) -> np.ndarray:
+    """Return a region of the left 8 of 16 columns, for n frames."""
+    region = np.zeros((n, 1, 12, 16), np.float32)
+    region[..., :8] = 1.0
+    return region
+
+
+@pytest.mark.parametrize("placed", [False, True])
 @pytest.mark.parametrize("projection", [12, None, 500])
-def test_the_graph_equals_the_reference(projection: int | None) -> None:
-    """Projected or not, ONNX Runtime's scores are those of the plain NumPy head within 1e-4 of themselves."""
-    head = shape(projection)
-    values = fit_head(head, features(5, 0), seed=0)
-    taps = features(7, 1)
-    out = run(Graph(export_head(head)), head, values, taps)
-    wanted = [reference_score(head, values, {s: a[i : i + 1] for s, a in taps.items()}) for i in range(7)]
+def test_the_graph_equals_the_reference(projection: int | None, placed: bool) -> None:
+    """Projected or not, placed or not, in and out of a region, ONNX Runtime's scores are the plain NumPy head's."""
+    head = replace(shape(projection), placed=placed)
+    taps, regions = features(7, 1), np.random.default_rng(3).random((7, 1, 12, 16)).astype(np.float32)
+    values = fit_head(head, features(5, 0), 0, regions[:5])
+    out = run(Graph(export_head(head)), head, values, taps, regions)
+    wanted = [
+        reference_score(head, values, {s: a[i : i + 1] for s, a in taps.items()}, regions[i : i + 1]) for i in range(7)
+    ]
     assert out["score"].tolist() == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_what_lies_outside_the_region_changes_nothing(placed: bool) -> None:
+    """A strange patch beyond the region raises neither score nor map; there the map is 0."""
+    head = replace(shape(), placed=placed)
+    values = fit_head(head, features(4, 0), 0, left_half(4))
+    graph, taps = Graph(export_head(head)), features(1, 5)
+    before = run(graph, head, values, taps, left_half(1))
+    spoiled = {s: a.copy() for s, a in taps.items()}
+    spoiled[8][:, :, 5, 14] += 20.0
+    after = run(graph, head, values, spoiled, left_half(1))
+    assert after["score"][0] == before["score"][0] > 0.0
+    assert np.array_equal(after["anomaly_map"], before["anomaly_map"])
+    assert after["anomaly_map"][0, :, :16].min() > 0.0
+    assert not after["anomaly_map"][0, :, 16:].any()
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_an_empty_region_scores_nothing(placed: bool) -> None:
+    """A frame of which nothing lies inside the region has score 0 and finite outputs."""
+    head = replace(shape(), placed=placed)
+    out = run(Graph(export_head(head)), head, fit_head(head, features(4, 0), 0), features(1, 1), 0.0 * left_half(1))
+    assert out["score"].tolist() == [0.0]
+    assert not out["anomaly_map"].any()
+    assert np.isfinite(out["embedding"]).all()
+
+
+def test_nothing_is_fitted_outside_the_region() -> None:
+    """The memory holds patches of inside alone; without any, the message says what to do."""
+    head, goods = shape(memory=10_000), features(2, 0, shift=50.0)
+    values = fit_head(head, goods, 0, 1.0 - left_half(2))  # the strange corner is on the left
+    assert values.memory is not None
+    assert len(values.memory) == 2 * 12 * 8
+    with pytest.raises(UsageError, match=r"normalise\.roi larger"):
+        fit_head(head, goods, 0, 0.0 * left_half(2))
+
+
+def test_a_patch_of_another_place_is_seen_only_where_places_count() -> None:
+    """A frame that is shifted by four patches is nothing to a full memory but for its seams, and much to its places."""
+    goods, normal = part(8, 0, noise=0.05)[8], part(1, 1, noise=0.05)[8]
+    shifted = np.roll(normal, 4, axis=3)
+    ratios = {}
+    for placed in (False, True):
+        head = replace(head_shape((8,), (6,), (128, 96), None, 10_000), placed=placed)
+        feed, graph = fit_head(head, {8: goods}, 0).feed(head), Graph(export_head(head))
+        ones = np.ones((1, 1, 12, 16), np.float32)
+        typical = [np.median(graph({tap_name(8): x, "region": ones, **feed})["anomaly_map"]) for x in (normal, shifted)]
+        ratios[placed] = typical[1] / typical[0]
+    assert ratios[True] > 5.0
+    assert ratios[False] < 1.5
+
+
+def test_position_is_used_where_it_is_allowed_and_tells() -> None:
+    """Aligned parts are compared place by place; a texture is not, nor anything where no pose was found."""
+    frames = np.repeat(np.arange(6), 2).tolist()
+    aligned = fit_either(shape(), part(12, 0), 0, None, frames, position=True)
+    texture = fit_either(shape(), features(12, 0), 0, None, frames, position=True)
+    unposed = fit_either(shape(), part(12, 0), 0, None, frames, position=False)
+    assert [f.shape.placed for f in (aligned, texture, unposed)] == [True, False, False]
+    assert aligned.separation is not None
+    assert texture.separation is not None
+    assert aligned.separation > LEAST_SEPARATION > texture.separation
+    assert unposed.separation is None
+    assert np.array_equal(texture.values.feed(shape())["memory"], fit_head(shape(), features(12, 0), 0).memory)
 
 
 def test_the_batch_does_not_matter() -> None:

@@ -110,6 +110,24 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A reason for NG that no patch shows: a number of `quality` beyond its limits raises the score."""
+
+    name: str
+    words: str
+    """The reason as a sentence for people."""
+    quality: str
+    """Name of the number, one of `quality_names`."""
+    limits: tuple[float | None, float | None]
+    """Least and largest value of a good part; None where there is none."""
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is beyond the limits."""
+        low, high = self.limits
+        return (low is not None and value < low) or (high is not None and value > high)
+
+
+@dataclass(frozen=True)
 class Contract:
     """The document in `metadata_props["lineside"]` and in `contract.json`."""
 
@@ -128,6 +146,12 @@ class Contract:
     """The same reasons as sentences for people, in the same order."""
     quality_names: tuple[str, ...]
     """Columns of `quality`, unit in the name."""
+    quality_limits: tuple[tuple[float | None, float | None], ...]
+    """Lower and upper limit of each column, beyond which a bit of `gate` is set; None where there is none."""
+    findings: tuple[Finding, ...]
+    """Reasons for NG beside the anomaly map."""
+    normalisation: Mapping[str, str]
+    """The steps before the network, in words: what is on, and within which bounds."""
     neutral_outputs: Mapping[str, str]
     """Outputs that this bundle does not compute, and the neutral value that they hold."""
     embedding: str
@@ -178,6 +202,15 @@ class Contract:
     def reasons(self, gate: int) -> tuple[str, ...]:
         """Names of the bits that are set in `gate`, in the contract's order."""
         return tuple(name for bit, name in enumerate(self.gate_bits) if gate >> bit & 1)
+
+    def in_words(self, reason: str) -> str:
+        """Return a reason, of the gate or a finding, as a sentence for people."""
+        gate = dict(zip(self.gate_bits, self.gate_words, strict=True))
+        return gate.get(reason) or next(finding.words for finding in self.findings if finding.name == reason)
+
+    def found(self, quality: Mapping[str, float]) -> tuple[str, ...]:
+        """Names of the findings that these quality numbers amount to, in the contract's order."""
+        return tuple(finding.name for finding in self.findings if finding.holds(quality[finding.quality]))
 
 
 _T = TypeVar("_T")

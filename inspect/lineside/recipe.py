@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from lineside.errors import RecipeError
-from lineside.recipe_model import Calibrate, Capture, Export, Light, Normalise, Pose, Recipe, Transfer
+from lineside.recipe_model import Calibrate, Capture, Export, Recipe, Transfer
+from lineside.recipe_normalise import Gate, Light, Normalise, Pose
 from lineside.recipe_yaml import Location, Value, dotted, read_yaml
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Calibrate",
     "Capture",
     "Export",
+    "Gate",
     "Light",
     "LoadedRecipe",
     "Normalise",
@@ -106,12 +108,23 @@ def _refuse_missing(loaded: LoadedRecipe) -> None:
             found = "a file" if place.exists() else "nothing"
             message = f"expected {what}, found {found} at {place}. The path is relative to the recipe."
             raise loaded.error(message, key)
+    for key, paths in loaded.recipe.normalise.named_images.items():
+        for place in map(loaded.resolve, paths):
+            if not place.is_file():
+                found = "a folder" if place.exists() else "nothing"
+                raise loaded.error(
+                    f"expected an image, found {found} at {place}. The path is relative to the recipe.", key
+                )
 
 
 def portable(recipe: Recipe) -> dict[str, Any]:
     """Return the resolved recipe as JSON values, without machine paths: of an absolute path only its last name."""
     document = recipe.model_dump(mode="json")
-    transfer = document["transfer"]
+    transfer, normalise = document["transfer"], document["normalise"]
+    for block, key in (("light", "flat_field"), ("light", "dark_frame"), ("pose", "anchor")):
+        normalise[block][key] = _last_names(normalise[block][key])
+    if isinstance(normalise["roi"], str):
+        normalise["roi"] = _last_name(normalise["roi"])
     document["images"] = _last_name(document["images"])
     for key in ("weights", "reference_images"):
         transfer[key] = _last_name(transfer[key]) if transfer[key] else None
@@ -136,6 +149,10 @@ def schema_text() -> str:
 def _last_name(path: str) -> str:
     absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
     return PureWindowsPath(path).name if absolute else path
+
+
+def _last_names(value: str | list[str] | None) -> str | list[str] | None:
+    return [_last_name(path) for path in value] if isinstance(value, list) else value and _last_name(value)
 
 
 def _read_text(file: Path) -> str:

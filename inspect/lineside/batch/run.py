@@ -18,6 +18,7 @@ from uuid import uuid4
 from lineside import __version__
 from lineside.batch.files import write_atomic
 from lineside.batch.judge import Judge, OverlayMode
+from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.plan import Census, check_sources, plan_images, take_census
 from lineside.batch.row import Row
 from lineside.batch.store import REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
@@ -41,6 +42,9 @@ class InspectOptions:
     """Threads; None: one per processor."""
     fresh: bool = False
     """Remove the results that are there and start over."""
+    max_no_call: float | None = None
+    """Largest share of the readable images that may get no call, 0 to 1; None: any. It changes no result, so that a
+    run may go on with another one."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,15 @@ def inspect_images(
     progress : callable, optional
         Called after every image.
 
+    Returns
+    -------
+    Summary
+        Also where more images got no call than `max_no_call` allows: `Summary.no_call.too_many` says so.
+
     Raises
     ------
     UsageError
-        When a source does not exist, or `out` holds the results of another inspection.
+        When a source does not exist, `out` holds the results of another inspection, or an option is out of range.
     ImageError
         When there is no image at all. One that cannot be read is no error: it is counted as unreadable.
     StorageError
@@ -102,6 +111,7 @@ def inspect_images(
     named, folder = [Path(source) for source in sources], Path(out)
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"Expected at least one worker, found {options.workers}.")
+    check_limit(options.max_no_call)
     workers = options.workers or os.cpu_count() or 1
     check_sources(named)
     census = take_census(named, folder)
@@ -116,7 +126,7 @@ def inspect_images(
             if progress:
                 progress(Progress(store.n_resumed + judged, census.images, row))
         pace = _Pace(judged, time.perf_counter() - start)
-        return _finish(store, inspector, limits, census, pace, workers)
+        return _finish(store, inspector, limits, census, pace, options, workers)
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,13 @@ def _judged(judge: Judge, paths: Iterator[Path], n_before: int, workers: int) ->
 
 
 def _finish(
-    store: RunStore, inspector: Inspector, limits: Limits, census: Census, pace: _Pace, workers: int
+    store: RunStore,
+    inspector: Inspector,
+    limits: Limits,
+    census: Census,
+    pace: _Pace,
+    options: InspectOptions,
+    workers: int,
 ) -> Summary:
     """Write everything that is made from the rows."""
     from lineside.batch.gallery import take_pictures
@@ -172,8 +188,9 @@ def _finish(
     from lineside.report.page import ReportInput, render_page
 
     collector = Collector(labels=store.header.labels)
-    write_sheet(store.folder, collector.tee(store.rows()), labels=store.header.labels)
-    summary = _summary(store, inspector, limits, census, pace, collector)
+    words = reason_words(inspector.contract)
+    write_sheet(store.folder, collector.tee(store.rows()), labels=store.header.labels, words=words)
+    summary = _summary(store, inspector, limits, census, pace, collector, options.max_no_call)
     shown = collector.shown()
     pictured = (*shown.worst, *shown.escapes, *shown.overkill, *shown.no_call)
     page = render_page(
@@ -193,10 +210,16 @@ def _finish(
 
 
 def _summary(
-    store: RunStore, inspector: Inspector, limits: Limits, census: Census, pace: _Pace, collector: Collector
+    store: RunStore,
+    inspector: Inspector,
+    limits: Limits,
+    census: Census,
+    pace: _Pace,
+    collector: Collector,
+    max_no_call: float | None,
 ) -> Summary:
     header, counts = store.header, collector.counts()
-    readable = sum(counts.values()) - counts["unreadable"]
+    no_call = count_no_calls(counts, collector.reasons(), reason_words(inspector.contract), max_no_call)
     return Summary(
         job_id=header.job_id,
         created=header.created,
@@ -209,7 +232,8 @@ def _summary(
         out=store.folder.as_posix(),
         total=sum(counts.values()),
         counts=counts,
-        first_pass_yield=counts["OK"] / readable if readable else None,
+        first_pass_yield=counts["OK"] / no_call.readable if no_call.readable else None,
+        no_call=no_call,
         threshold=limits,
         duration_ms=collector.percentiles(),
         judged_now=pace.judged,

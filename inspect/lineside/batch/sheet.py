@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,12 +10,14 @@ from lineside.batch.files import write_atomic_with
 from lineside.batch.row import Row
 from lineside.batch.store import CSV_FILE
 
-_COLUMNS = ("path", "verdict", "score", "reasons", "defect_class", "duration_ms", "error", "label", "overlay")
+_COLUMNS = ("path", "verdict", "score", "reasons", "defect_class", "duration_ms", "error", "label", "overlay", "words")
 _FORMULA = ("=", "+", "-", "@")
 
 
-def write_sheet(folder: Path, rows: Iterator[Row], *, labels: bool) -> None:
+def write_sheet(folder: Path, rows: Iterator[Row], *, labels: bool, words: Mapping[str, str]) -> None:
     """Write results.csv into `folder`: UTF-8, a header, one line per row; ``label`` only where labels were asked for.
+
+    `words` are the sentences for the reasons, by name; they stand in the last column.
 
     Raises
     ------
@@ -29,14 +31,16 @@ def write_sheet(folder: Path, rows: Iterator[Row], *, labels: bool) -> None:
         sheet = csv.writer(text)
         sheet.writerow(columns)
         for row in rows:
-            sheet.writerow(_cell(name, row) for name in columns)
+            sheet.writerow(_cell(name, row, words) for name in columns)
         text.flush()
         text.detach()
 
     write_atomic_with(folder / CSV_FILE, write)
 
 
-def _cell(name: str, row: Row) -> object:
+def _cell(name: str, row: Row, words: Mapping[str, str]) -> object:
+    if name == "words":
+        return "; ".join(words.get(reason, reason) for reason in row.reasons)
     value = getattr(row, name)
     if name == "reasons":
         return "; ".join(value)

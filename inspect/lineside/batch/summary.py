@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.batch.labels import GOOD, LabelSummary, summarise_labels
+from lineside.batch.no_call import NoCalls
 from lineside.batch.row import Row, finite
 from lineside.contract import Threshold, Verdict
 
@@ -64,6 +65,8 @@ class Summary:
     """By verdict name, and ``unreadable``."""
     first_pass_yield: float | None
     """OK, of all images that could be read (0 to 1); NO_CALL and REVIEW are no pass. None where none could be read."""
+    no_call: NoCalls
+    """Images without a call, apart from NG: how many, for which reasons, and the share that is allowed."""
     threshold: Limits
     duration_ms: Percentiles | None
     """Of all images; reading the files is not in it."""
@@ -127,6 +130,7 @@ class Collector:
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._scores: dict[str, array[float]] = defaultdict(lambda: array("f"))  # of images that got a call
         self._durations = array("f")
+        self._reasons: Counter[str] = Counter()
         self._worst, self._overkill, self._escapes = Top(WORST_SHOWN), Top(WRONG_SHOWN), Top(WRONG_SHOWN)
         self._no_call, self._unreadable = Top(NO_CALL_SHOWN), Top(UNREADABLE_SHOWN)
 
@@ -146,6 +150,7 @@ class Collector:
             self._unreadable.add(0.0, row)
         elif row.verdict == Verdict.NO_CALL.name:
             self._no_call.add(0.0, row)
+            self._reasons.update(row.reasons)
         else:
             self._add_called(row, row.score, label)
 
@@ -160,6 +165,10 @@ class Collector:
     def counts(self) -> dict[str, int]:
         """Return the number of images by verdict name, and ``unreadable``."""
         return {name: sum(counter[name] for counter in self._counts.values()) for name in COUNTED}
+
+    def reasons(self) -> dict[str, int]:
+        """Return the number of images without a call by reason; one image may have several."""
+        return dict(self._reasons)
 
     def percentiles(self) -> Percentiles | None:
         """Return the times per image, or None where no image was judged."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lineside.batch.labels import LabelSummary, Rate
+from lineside.batch.no_call import NoCalls
 from lineside.batch.summary import COUNTED, UNREADABLE, Summary
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
             ("escapes", rate_words(summary.labels.escapes, "defective parts called OK")),
             ("AUROC", area(summary.labels.auroc)),
         ]
+    if summary.no_call.count or summary.no_call.limit is not None:
+        lines.append(("no call", no_call_words(summary.no_call)))
     if summary.duration_ms:
         ms = summary.duration_ms
         lines.append(("ms per image", f"{ms.p50:.1f} median, {ms.p95:.1f} p95, {ms.p99:.1f} p99"))
@@ -87,6 +90,16 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("left out", plural(summary.masks_left_out, "ground-truth mask")))
     lines.append(("report", f"{summary.out}/report.html"))
     return lines
+
+
+def no_call_words(no_call: NoCalls) -> str:
+    """Say how many images got no call, for which reasons, and what is allowed."""
+    said = f"{percent(no_call.share)} ({no_call.count} of {plural(no_call.readable, 'readable image')})"
+    if no_call.limit is not None:
+        said += f", {'MORE THAN' if no_call.too_many else 'at most'} {percent(no_call.limit)}"
+        said += " allowed" if not no_call.too_many else ", which is allowed"
+    reasons = "; ".join(f"{reason.words}: {reason.count}" for reason in no_call.reasons)
+    return f"{said}; {reasons}" if reasons else said
 
 
 def rate_words(rate: Rate, what: str) -> str:

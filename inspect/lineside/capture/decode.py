@@ -67,6 +67,25 @@ def decode_image(
     return _with_channels(to_uint8(samples, bit_depth), channels, path)
 
 
+def decode_samples(content: bytes, path: Path) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Decode an image file's bytes and leave the samples as they are: what is stored again must not be scaled.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16 [H, W, C]
+        C is 1 or 3 (red, green, blue), as the file has it.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`, depth and channels aside; `path` is for the error.
+    """
+    try:
+        return np.ascontiguousarray(_decoded(content, read_header(content)))
+    except HeaderError as error:
+        raise ImageError(f"{error}.", path=path) from None
+
+
 def largest_sample(path: Path) -> int:
     """Return the largest sample of an image file, before any scaling.
 
@@ -75,11 +94,7 @@ def largest_sample(path: Path) -> int:
     ImageError
         When it cannot be read.
     """
-    content = read_content(path)
-    try:
-        return int(_decoded(content, read_header(content)).max())
-    except HeaderError as error:
-        raise ImageError(f"{error}.", path=path) from None
+    return int(decode_samples(read_content(path), path).max())
 
 
 def _decoded(content: bytes, header: Header) -> npt.NDArray[np.uint8 | np.uint16]:
@@ -105,7 +120,7 @@ def _decoded(content: bytes, header: Header) -> npt.NDArray[np.uint8 | np.uint16
 def _imdecode(data: npt.NDArray[np.uint8], flags: int) -> npt.NDArray[np.uint8 | np.uint16]:
     import cv2
 
-    with _silent_opencv():
+    with silent_opencv():
         try:
             image = cv2.imdecode(data, flags)
         except cv2.error:
@@ -116,7 +131,7 @@ def _imdecode(data: npt.NDArray[np.uint8], flags: int) -> npt.NDArray[np.uint8 |
 
 
 @contextmanager
-def _silent_opencv() -> Iterator[None]:
+def silent_opencv() -> Iterator[None]:
     """Keep OpenCV's log off the console while any thread decodes; its level is the process's, not a call's."""
     from cv2.utils import logging
 

@@ -36,22 +36,31 @@ def command(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Images judged at the same time.", show_default="one per processor")
     ] = None,
+    max_no_call: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Exit code 1 when a larger share (0 to 1) of the readable images gets no call."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
 ) -> None:
     """Judge images: OK, NG, REVIEW or NO_CALL for each, a table, and a report to read.
 
-    Stopped half-way, the same command goes on where it was. The exit code is 3 when an image could not be read.
+    Stopped half-way, the same command goes on where it was. The exit code is 3 when an image could not be read, else 1
+    when more images got no call than --max-no-call allows; everything is written before.
     """
     from rich.console import Console
 
     from lineside.batch import InspectOptions, inspect_images, verdict_table
     from lineside.batch.bar import progress_bar
+    from lineside.batch.no_call import check_limit
     from lineside.batch.plan import check_sources
     from lineside.runtime import Inspector
 
     check_sources(images)
+    check_limit(max_no_call)
     inspector = Inspector(model, threshold_ng=threshold)
-    options = InspectOptions(overlays.value, labels, workers, fresh)
+    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:
         summary = inspect_images(inspector, images, folder, options, progress)
@@ -59,5 +68,9 @@ def command(
         typer.echo(json.dumps(summary.to_dict(), indent=2, allow_nan=False))
     else:
         Console().print(verdict_table(summary))
+    if summary.no_call.too_many:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(summary.no_call.complaint)
     if summary.counts["unreadable"]:
         raise typer.Exit(3)
+    if summary.no_call.too_many:
+        raise typer.Exit(1)

@@ -19,7 +19,7 @@ def command(
     from lineside.recipe import load_recipe
 
     loaded = load_recipe(recipe)
-    _check_installed()
+    check_installed()
     from lineside.cli.train_view import TrainingView, print_result
 
     target = out or Path("models") / loaded.recipe.part
@@ -36,7 +36,7 @@ def command(
         print_result(record)
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
     """Name the extra before anything is imported: a base installation inspects, and cannot train."""
     from lineside.errors import MissingExtraError
 

@@ -1,5 +1,6 @@
-"""The end of the graph: score, gate and thresholds to a verdict."""
+"""The end of the graph: patch score, gate and thresholds to a verdict."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,39 +12,94 @@ from lineside.graph.onnx_export import export_module
 if TYPE_CHECKING:
     import onnx
 
-DECISION_OUTPUTS = ("verdict", "defect_class", "class_prob")
+DECISION_OUTPUTS = ("score", "verdict", "gate", "quality", "defect_class", "class_prob")
+UNFAMILIAR_LIMIT, FINDING_LIMITS, FINDING_FLOOR = "unfamiliar_limit", "finding_limits", "finding_floor"
+
+
+@dataclass(frozen=True)
+class DecisionSettings:
+    """What decides the structure of the end.
+
+    Attributes
+    ----------
+    quality_count : int
+        Numbers that the front gives; the embedding's novelty becomes one more.
+    unfamiliar_bit : int
+        Bit of the gate that a novelty beyond its limit sets.
+    finding_columns : tuple of int
+        Columns of the front's quality that are reasons for NG when they lie outside their limits.
+    """
+
+    quality_count: int
+    unfamiliar_bit: int
+    finding_columns: tuple[int, ...]
 
 
 class Decision(nn.Module):
-    """NG when score > threshold_ng, else REVIEW when score > threshold_review, else OK; NO_CALL when the gate spoke."""
+    """NG when score > threshold_ng, else REVIEW when score > threshold_review, else OK; NO_CALL when the gate spoke.
+
+    Findings are defects that no patch shows: a part whose rotation cannot be found lacks what it is found by (print,
+    mark), and a shading that no lamp explains was evened out of the patches. They raise the score to `finding_floor`,
+    so that every reader of the score sees the NG.
+    """
+
+    def __init__(self, settings: DecisionSettings) -> None:
+        super().__init__()
+        self.settings = settings
 
     def forward(
-        self, score: Tensor, gate: Tensor, threshold_ng: Tensor, threshold_review: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self,
+        patch_score: Tensor,
+        front_gate: Tensor,
+        front_quality: Tensor,
+        novelty: Tensor,
+        threshold_ng: Tensor,
+        threshold_review: Tensor,
+        unfamiliar_limit: Tensor,
+        finding_limits: Tensor,
+        finding_floor: Tensor,
+    ) -> tuple[Tensor, ...]:
         """Decide.
 
         Parameters
         ----------
-        score : Tensor [N]
-        gate : Tensor of int64 [N]
-        threshold_ng, threshold_review : Tensor [1]
+        patch_score, novelty : Tensor [N]
+        front_gate : Tensor of int64 [N]
+        front_quality : Tensor [N, q]
+        threshold_ng, threshold_review, unfamiliar_limit, finding_floor : Tensor [1]
+        finding_limits : Tensor [k, 2]
+            Least and largest value of each finding's column.
 
         Returns
         -------
-        verdict int64 [N], defect_class int64 [N], class_prob [N, 0]
+        score [N], verdict int64 [N], gate int64 [N], quality [N, q + 1], defect_class int64 [N], class_prob [N, 0]
         """
+        score = patch_score
+        if self.settings.finding_columns:
+            values = front_quality[:, list(self.settings.finding_columns)]  # [N, k]
+            beyond = (values < finding_limits[:, 0]) | (values > finding_limits[:, 1])
+            score = torch.where(beyond.any(dim=1), torch.maximum(patch_score, finding_floor), patch_score)
+        strange = (novelty > unfamiliar_limit).to(torch.int64)
+        gate = front_gate + strange * (1 << self.settings.unfamiliar_bit)
         review = (score > threshold_review).to(torch.int64) * int(Verdict.REVIEW)
         called = torch.where(score > threshold_ng, torch.full_like(gate, int(Verdict.NG)), review)
         verdict = torch.where(gate != 0, torch.full_like(gate, int(Verdict.NO_CALL)), called)
-        return verdict, torch.full_like(gate, NO_DEFECT_CLASS), score[:, None][:, :0]
+        quality = torch.cat((front_quality, novelty[:, None]), dim=1)
+        return score, verdict, gate, quality, torch.full_like(gate, NO_DEFECT_CLASS), score[:, None][:, :0]
 
 
-def export_decision() -> "onnx.ModelProto":
-    """Export the decision with score, gate and both thresholds as inputs."""
+def export_decision(settings: DecisionSettings) -> "onnx.ModelProto":
+    """Export the decision; scores, gate and limits are inputs."""
     inputs = {
-        "score": torch.zeros(2),
-        "gate": torch.zeros(2, dtype=torch.int64),
+        "patch_score": torch.zeros(2),
+        "front_gate": torch.zeros(2, dtype=torch.int64),
+        "front_quality": torch.zeros(2, settings.quality_count),
+        "novelty": torch.zeros(2),
         "threshold_ng": torch.zeros(1),
         "threshold_review": torch.zeros(1),
+        UNFAMILIAR_LIMIT: torch.zeros(1),
+        FINDING_LIMITS: torch.zeros(max(1, len(settings.finding_columns)), 2),
+        FINDING_FLOOR: torch.zeros(1),
     }
-    return export_module(Decision(), inputs, DECISION_OUTPUTS, {"score": {0: "N"}, "gate": {0: "N"}})
+    dynamic = {name: {0: "N"} for name in ("patch_score", "front_gate", "front_quality", "novelty")}
+    return export_module(Decision(settings), inputs, DECISION_OUTPUTS, dynamic)

@@ -17,6 +17,7 @@ from lineside.contract import INPUT_FRAME, Threshold, Verdict
 from lineside.errors import ParityError
 from lineside.graph.run import Graph, parallel
 from lineside.transfer.head import Features, HeadShape, HeadValues
+from lineside.transfer.place import Place
 
 Pixels = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
@@ -131,7 +132,9 @@ def decide(score: float, gate: int, threshold_ng: float, threshold_review: float
     return Verdict.REVIEW if score > threshold_review else Verdict.OK
 
 
-def reference_score(shape: HeadShape, values: HeadValues, features: Features) -> float:
+def reference_score(
+    shape: HeadShape, values: HeadValues, features: Features, region: npt.NDArray[np.float32] | None = None
+) -> float:
     """Score one frame in plain NumPy and double precision, step by step as the head is defined.
 
     Parameters
@@ -139,16 +142,34 @@ def reference_score(shape: HeadShape, values: HeadValues, features: Features) ->
     shape : HeadShape
     values : HeadValues
     features : mapping of stride to ndarray [1, channels, h, w]
+    region : ndarray of float32 [1, 1, gh, gw] or None
+        Patches below a half do not count; None: all count.
     """
     total: Doubles = np.zeros((shape.dimensions, *shape.grid_hw))
     for stride, projection in zip(shape.strides, values.projections, strict=True):
         tap = features[stride][0].astype(np.float64)
         total += _enlarge(_mean_3x3(np.einsum("dc,chw->dhw", projection[:, :, 0, 0], tap)), shape.grid_hw)
     patches = total.reshape(shape.dimensions, -1).T  # [P, d]
-    memory = values.memory.astype(np.float64)
-    squared = (patches**2).sum(axis=1)[:, None] + (memory**2).sum(axis=1) - 2.0 * patches @ memory.T  # [P, M]
-    nearest = squared.min(axis=1).clip(min=0.0)
-    return float(np.sort(np.sqrt(nearest))[-shape.top_count :].mean())
+    distances = _from_memory(patches, values.memory) if values.place is None else _from_place(patches, values.place)
+    if region is not None:
+        distances = np.where(region.ravel() < 0.5, 0.0, distances)
+    return float(np.sort(distances)[-shape.top_count :].mean())
+
+
+def _from_memory(patches: Doubles, memory: npt.NDArray[np.float32] | None) -> Doubles:
+    """Distance [P] of patches [P, d] to the nearest entry of the memory [M, d]."""
+    assert memory is not None
+    entries = memory.astype(np.float64)
+    squared = (patches**2).sum(axis=1)[:, None] + (entries**2).sum(axis=1) - 2.0 * patches @ entries.T  # [P, M]
+    return np.asarray(np.sqrt(squared.min(axis=1).clip(min=0.0)), np.float64)
+
+
+def _from_place(patches: Doubles, place: Place) -> Doubles:
+    """Distance [P] of patches [P, d] to their places, as a quadratic form."""
+    whitening = place.whitening.astype(np.float64)
+    metric = whitening @ whitening.T  # [d, d]
+    away = patches - place.mean
+    return np.asarray(place.weight * np.sqrt(np.einsum("pi,ij,pj->p", away, metric, away).clip(min=0.0)), np.float64)
 
 
 def _mean_3x3(planes: Doubles) -> Doubles:

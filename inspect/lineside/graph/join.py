@@ -50,6 +50,20 @@ def fix_input(model: "onnx.ModelProto", name: str, value: "npt.NDArray[np.generi
     model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
 
 
+def rename_output(model: "onnx.ModelProto", old: str, new: str) -> "onnx.ModelProto":
+    """Return a copy of the model with one output under another name."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = model.graph
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+    for item in graph.output:
+        item.name = new if item.name == old else item.name
+    return model
+
+
 def select_outputs(model: "onnx.ModelProto", outputs: Sequence[str]) -> "onnx.ModelProto":
     """Return the model with these outputs alone, in this order; what they do not need is gone."""
     import onnx

@@ -1,19 +1,21 @@
-"""Front and trunk as one exported graph, and the features that ONNX Runtime computes with it.
+"""Front and trunk as exported graphs, and what ONNX Runtime computes with them.
 
-Exported before anything is fitted on its outputs: whatever the export changes is inside the features, not on top of
-them (design: the graph comes first).
+Exported before anything is fitted on their outputs: whatever the export changes is inside the features, not on top of
+them (design: the graph comes first). Two graphs: the reduction, which holds nothing fitted and runs once an image, and
+everything behind it, whose fitted values are inputs; joined they are the beginning of the deployed graph.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from lineside.graph.join import fix_input, select_outputs
+from lineside.graph.join import fix_input, join
 from lineside.graph.onnx_export import export_module
-from lineside.graph.run import Graph, parallel
+from lineside.graph.run import Graph
 
 if TYPE_CHECKING:
     import onnx
@@ -21,105 +23,111 @@ if TYPE_CHECKING:
 
     from lineside.normalise.front import Front
 
-FRONT_OUTPUTS = ("working", "pose", "transform", "gate", "quality")
-GOLDEN_LEVEL = "golden_level"
-
-Frames = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[np.generic]]
+Values = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """The exported reduction: frame -> middle, frame_wh."""
+
+    model: "onnx.ModelProto"
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The same, in ONNX Runtime."""
+        return Graph(self.model)
+
+    def __call__(self, frame: Pixels) -> tuple[Pixels, npt.NDArray[np.float32]]:
+        """Reduce a frame [H, W, C] to middle [1, h, w, C], and give its size [2] (W, H)."""
+        out = self.graph({"frame": frame[None]})
+        return out["middle"].astype(np.uint8, copy=False), out["frame_wh"].astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """The exported front and trunk, open for running.
+    """The exported front and trunk.
 
     Attributes
     ----------
+    reduction : Reduction
     model : onnx.ModelProto
-        Inputs ``frame`` and ``golden_level``; outputs the front's, then one for each tap.
-    graph : Graph
-        The same, in ONNX Runtime.
-    level_graph : Graph
-        What of it gives the frame's mean level.
+        Inputs ``middle``, ``frame_wh`` and the front's values; outputs the front's, then one for each tap.
     taps : tuple of str
         Names of the tap outputs; none where the front stands alone.
     """
 
+    reduction: Reduction
     model: "onnx.ModelProto"
-    graph: Graph
-    level_graph: Graph
     taps: tuple[str, ...]
 
-    def run(self, frame: Frames, golden_level: float, outputs: Sequence[str]) -> Arrays:
-        """Run one frame [H, W, C]; the outputs keep their batch dimension of 1."""
-        return self.graph({"frame": frame[None], GOLDEN_LEVEL: np.array([golden_level], np.float32)}, outputs)
+    @cached_property
+    def graph(self) -> Graph:
+        """Everything behind the reduction, in ONNX Runtime, values still inputs."""
+        return Graph(self.model)
 
-    def mean_level(self, frame: Frames) -> float:
-        """Mean grey level of a frame [H, W, C], 0 to 255, as the front measures it."""
-        return float(self.level_graph({"frame": frame[None]})["quality"][0, 0])
-
-    def stack(
-        self,
-        frames: Iterable[Frames],
-        count: int,
-        golden_level: float,
-        outputs: Sequence[str],
-        done: Callable[[], None],
-    ) -> Arrays:
-        """Run `count` frames, each by itself, and stack every output: name -> [count, ...]; `done` follows each."""
-        stacked: Arrays = {}
-
-        def one(frame: Frames) -> Arrays:
-            row = self.run(frame, golden_level, outputs)
-            done()
-            return row
-
-        for index, row in enumerate(parallel(one, frames)):
-            for name, values in row.items():
-                if index == 0:
-                    stacked[name] = np.empty((count, *values.shape[1:]), values.dtype)
-                stacked[name][index] = values[0]
-        return stacked
+    def joined(self, values: Values) -> "onnx.ModelProto":
+        """Return the beginning of the deployed graph: reduction, front and trunk, with these values written in."""
+        whole = join(self.reduction.model, self.model, "front/")
+        for name, value in values.items():
+            fix_input(whole, name, value)
+        return whole
 
 
-def export_trunk(front: "Front", backbone: "torch.nn.Module | None", taps: Sequence[str]) -> Trunk:
-    """Export a front, with a backbone behind it or alone.
+def export_reduction(middle_wh: tuple[int, int], channels: int) -> Reduction:
+    """Export the reduction to `middle_wh` for frames of any size."""
+    import torch
+
+    from lineside.normalise.front import REDUCE_OUTPUTS, Reduce
+
+    frame = torch.zeros((2, 96, 104, channels), dtype=torch.uint8)
+    dynamic = {"frame": {0: "N", 1: "H", 2: "W"}}
+    return Reduction(export_module(Reduce(middle_wh), {"frame": frame}, REDUCE_OUTPUTS, dynamic))
+
+
+def export_backbone(module: "torch.nn.Module", taps: Sequence[str], working_wh: tuple[int, int]) -> "onnx.ModelProto":
+    """Export a backbone by itself: working -> one output for each of `taps`.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Takes the working tensor [N, 3, h, w], returns one feature map for each tap.
+    taps : sequence of str
+    working_wh : tuple of int
+    """
+    import torch
+
+    inputs = {"working": torch.zeros(2, 3, working_wh[1], working_wh[0])}
+    return export_module(module, inputs, tuple(taps), {"working": {0: "N"}})
+
+
+def export_trunk(
+    front: "Front", backbone: "onnx.ModelProto | None", taps: Sequence[str], values: Values, reduction: Reduction
+) -> Trunk:
+    """Export a front, and put a backbone behind it.
 
     Parameters
     ----------
     front : Front
-    backbone : torch.nn.Module or None
-        Takes the working tensor, returns one feature map for each of `taps`.
+    backbone : onnx.ModelProto or None
+        Of `export_backbone`; None: the front stands alone.
     taps : sequence of str
         Names of the backbone's outputs.
+    values : mapping of str to ndarray
+        The front's values; only their shapes matter here.
+    reduction : Reduction
+        What makes its input.
     """
     import torch
 
-    height = width = 96
-    inputs: Mapping[str, torch.Tensor] = {
-        "frame": torch.zeros((2, height, width + 8, front.settings.channels), dtype=torch.uint8),
-        GOLDEN_LEVEL: torch.full((1,), 128.0),
+    from lineside.normalise.front import FRONT_OUTPUTS
+
+    width, height = front.settings.middle_wh
+    inputs: dict[str, torch.Tensor] = {
+        "middle": torch.full((2, height, width, front.settings.channels), 128, dtype=torch.uint8),
+        "frame_wh": torch.tensor([float(width), float(height)]),
     }
-    model = export_module(
-        _front_and_trunk(front, backbone), inputs, (*FRONT_OUTPUTS, *taps), {"frame": {0: "N", 1: "H", 2: "W"}}
-    )
-    level_model = select_outputs(model, ("quality",))
-    fix_input(level_model, GOLDEN_LEVEL, np.array([128.0], np.float32))
-    return Trunk(model, Graph(model), Graph(level_model), tuple(taps))
-
-
-def _front_and_trunk(front: "Front", backbone: "torch.nn.Module | None") -> "torch.nn.Module":
-    import torch
-
-    class FrontAndTrunk(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.front = front
-            self.backbone = backbone
-
-        def forward(self, frame: torch.Tensor, golden_level: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            outputs: tuple[torch.Tensor, ...] = self.front(frame, golden_level)
-            if self.backbone is None:
-                return outputs
-            return (*outputs, *self.backbone(outputs[0]))
-
-    return FrontAndTrunk()
+    inputs.update({name: torch.from_numpy(np.array(values[name], np.float32)) for name in front.value_names})
+    model = export_module(front, inputs, FRONT_OUTPUTS, {"middle": {0: "N"}})
+    return Trunk(reduction, join(model, backbone, "backbone/") if backbone else model, tuple(taps))

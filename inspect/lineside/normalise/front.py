@@ -1,99 +1,236 @@
 """The front of the graph: raw frame in, working tensor out, with the numbers behind the gate.
 
-Light, pose, region and size are torch modules of this room, applied here in this order and exported with the backbone
-behind them. Exposure gain is the first of them; an exposure beyond the gain's limits is not corrected away but refused.
+Two modules. `Reduce` makes one antialiased reduction of the camera's frame and holds nothing fitted, so training runs
+it once an image. `Front` takes it from there: flat field, pose, light, gate, in this order, every fitted number an
+argument, so that cross-fitting refits all of them without exporting again; they become constants when the graph is
+assembled. One module for both was rejected: every fold would then decode and reduce every full frame again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from lineside.normalise import geometry
+from lineside.normalise.flat_field import FlatField
+from lineside.normalise.gate import Gate, GateSettings
+from lineside.normalise.light import Light, LightSettings
+from lineside.normalise.pose_search import POSE_NUMBERS, PoseSearch
+from lineside.normalise.pose_settings import PoseSettings
 from lineside.normalise.resize import resize_u8
 
-GATE_BITS = ("exposure",)
-GATE_WORDS = ("the frame is darker or brighter than the exposure correction may mend",)
-QUALITY_NAMES = ("mean_level", "exposure_gain")
+REDUCE_OUTPUTS = ("middle", "frame_wh")
+FRONT_OUTPUTS = ("working", "pose", "transform", "front_gate", "front_quality", "region", "small", "matrix")
+FLAT_VALUES = ("gain_map", "dark_map")
+PART, REGION, GATE_LIMITS = "part_mask", "region_mask", "gate_limits"
+SMALL_SIDE = 128
+"""Longer side of the small grey image that pose and gate look at, px."""
+MIDDLE_FACTOR = 1.5
+"""Largest size of the image that the pose samples from, over the working size: the one antialiased reduction is then at
+most this much finer than what bilinear sampling can follow (design, section 6)."""
 
 
 @dataclass(frozen=True)
 class FrontSettings:
-    """What the front does that no image has a say in.
+    """What decides the graph's structure, and what no image has a say in.
 
     Attributes
     ----------
     channels : int
         Of the frame: 1 or 3.
-    working_wh : tuple of int
-        Size of the working image in pixels.
-    gain_limits : tuple of float or None
-        Smallest and largest exposure gain; None switches the correction off.
+    working_wh, middle_wh, small_wh : tuple of int
+        Sizes in pixels of the working image, of the reduction that it is sampled from (the same without a pose), and
+        of the small grey image.
+    grid_wh : tuple of int
+        Cells of `region`.
+    flat_field : "none", "gain" or "gain and dark"
+        Which maps are applied.
+    light : LightSettings
+    pose : PoseSettings or None
+    gate : GateSettings
+    blank_outside : bool
+        Whether the working tensor is 0 outside the region, for heads that do not know `region`.
     mean, std : tuple of float
         What the backbone was trained with, of samples scaled to 0 to 1, red, green, blue.
     """
 
     channels: int
     working_wh: tuple[int, int]
-    gain_limits: tuple[float, float] | None
+    middle_wh: tuple[int, int]
+    small_wh: tuple[int, int]
+    grid_wh: tuple[int, int]
+    flat_field: Literal["none", "gain", "gain and dark"]
+    light: LightSettings
+    pose: PoseSettings | None
+    gate: GateSettings
+    blank_outside: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
-class Front(nn.Module):
-    """Frames to working tensors.
+def middle_size(working_wh: tuple[int, int], frame_wh: tuple[int, int]) -> tuple[int, int]:
+    """Return the size that a pose samples from: at most 1.5 × the working size, and no larger than the frame."""
+    width, height = (min(round(MIDDLE_FACTOR * w), f) for w, f in zip(working_wh, frame_wh, strict=True))
+    return width, height
 
-    `forward` takes the frames and the golden mean level, and returns the working tensor, pose, transform, gate and
-    quality of the contract. The golden level is an argument, not a constant, so that cross-fitting can refit it
-    without exporting again; it becomes a constant when the graph is assembled.
-    """
+
+def small_size(frame_wh: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of the small image: the frame's aspect, the longer side 128 px."""
+    longer = max(frame_wh)
+    width, height = (max(8, round(SMALL_SIDE * side / longer)) for side in frame_wh)
+    return width, height
+
+
+class Reduce(nn.Module):
+    """Frames to uint8 reductions of one size."""
+
+    def __init__(self, middle_wh: tuple[int, int]) -> None:
+        super().__init__()
+        self.middle_wh = middle_wh
+
+    def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """Reduce frames.
+
+        Parameters
+        ----------
+        frame : Tensor of uint8 [N, H, W, C]
+
+        Returns
+        -------
+        middle uint8 [N, h, w, C], frame_wh float32 [2] (W, H)
+        """
+        width, height = self.middle_wh
+        sides = [torch.full((1,), frame.shape[axis], dtype=torch.float32) for axis in (2, 1)]
+        return resize_u8(frame, height, width), torch.cat(sides)
+
+
+class Front(nn.Module):
+    """Reductions to working tensors; its values are arguments, in the order of `value_names`."""
 
     slope: Tensor
     offset: Tensor
-    pose_row: Tensor
 
     def __init__(self, settings: FrontSettings) -> None:
         super().__init__()
         self.settings = settings
         std = torch.tensor(settings.std)
-        self.register_buffer("slope", 1.0 / (255.0 * std))
-        self.register_buffer("offset", torch.tensor(settings.mean) / std)
-        self.register_buffer("pose_row", torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0]]))
+        self.register_buffer("slope", (1.0 / (255.0 * std)).reshape(1, 3, 1, 1))
+        self.register_buffer("offset", (torch.tensor(settings.mean) / std).reshape(1, 3, 1, 1))
+        even, dark = settings.flat_field != "none", settings.flat_field == "gain and dark"
+        self.flat_field = FlatField(settings.middle_wh, dark) if even else None
+        self.flat_field_small = FlatField(settings.small_wh, dark) if even else None
+        self.pose_search = PoseSearch(settings.pose) if settings.pose else None
+        self.light = Light(settings.light, settings.channels, settings.working_wh)
+        self.gate = Gate(settings.gate)
+        self._blocks = (
+            FLAT_VALUES if even else (),
+            self.pose_search.value_names if self.pose_search else (),
+            self.light.value_names,
+            (PART, REGION, GATE_LIMITS),
+        )
 
-    def forward(self, frame: Tensor, golden_level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names of the fitted values."""
+        return tuple(name for block in self._blocks for name in block)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Normalise frames.
 
         Parameters
         ----------
-        frame : Tensor of uint8 [N, H, W, C]
-        golden_level : Tensor of float32 [1]
-            Mean grey level of the good frames, 0 to 255.
+        *inputs : Tensor
+            middle uint8 [N, h, w, C] and frame_wh float32 [2], out of `Reduce`; then the values.
 
         Returns
         -------
-        working [N, 3, h, w], pose [N, 5], transform [N, 3, 3], gate int64 [N], quality [N, 2]
+        working [N, 3, h, w], pose [N, 5], transform [N, 3, 3], gate int64 [N], quality [N, q], region [N, 1, gh, gw],
+        small [N, 1, hs, ws], matrix [N, 3, 3] (golden small px -> frame small px)
         """
-        width, height = self.settings.working_wh
-        small = resize_u8(frame, height, width).to(torch.float32)  # [N, h, w, C]
-        level = small.mean(dim=(1, 2, 3))  # [N]
-        wanted = golden_level / level.clamp(min=1.0)  # [N]
-        if self.settings.gain_limits is None:
-            gain, gate = torch.ones_like(level), torch.zeros_like(level, dtype=torch.int64)
-        else:
-            low, high = self.settings.gain_limits
-            gain = wanted.clamp(min=low, max=high)
-            gate = ((wanted < low) | (wanted > high)).to(torch.int64)
-        working = small * (gain[:, None, None, None] * self.slope) - self.offset  # [N, h, w, 3]: grey is spread here
-        quality = torch.stack((level, wanted), dim=1)
-        return working.permute(0, 3, 1, 2), self._pose(frame), self._transform(frame), gate, quality
+        middle, frame_wh = inputs[:2]
+        flat, pose_values, light_values, (part, region_mask, limits) = self._split(inputs[2:])
+        small = self.small(middle, flat)  # [N, 1, hs, ws]
+        matrix, pose_numbers = self._found(small, pose_values)
+        image, valid = self.aligned(middle, flat, matrix)
+        image, light_numbers = self.light(image, valid, *light_values)
+        pose, transform = self._placed(matrix, pose_numbers, frame_wh)
+        gate, quality = self.gate(image, valid, part, light_numbers, pose_numbers, pose, frame_wh, limits)
+        region = self._region(region_mask, matrix)
+        working = image * self.slope - self.offset  # [N, 3, h, w]: grey is spread here
+        if self.settings.blank_outside:
+            working = working * self._over_working(region)
+        return working, pose, transform, gate, quality, region, small, matrix
 
-    def _pose(self, frame: Tensor) -> Tensor:
-        return self.pose_row.expand(frame.shape[0], 5)
+    def _split(self, values: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+        parts, start = [], 0
+        for block in self._blocks:
+            parts.append(tuple(values[start : start + len(block)]))
+            start += len(block)
+        return parts
 
-    def _transform(self, frame: Tensor) -> Tensor:
-        """Frame pixel -> working pixel: the resize alone, pixel centres at whole numbers."""
+    def small(self, middle: Tensor, flat: Sequence[Tensor]) -> Tensor:
+        """Small grey image [N, 1, hs, ws] of reductions, lamp and lens evened out by the flat field's values."""
+        width, height = self.settings.small_wh
+        levels: Tensor = resize_u8(middle, height, width).to(torch.float32)  # [N, hs, ws, C]
+        if self.flat_field_small is not None:
+            levels = self.flat_field_small(levels, *flat)
+        return levels.mean(dim=3)[:, None]
+
+    def _found(self, small: Tensor, values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        if self.pose_search is None:
+            count = small.shape[0]
+            return torch.eye(3).expand(count, 3, 3), small.new_zeros((count, 0))
+        matrix, numbers = self.pose_search(small, *values)
+        return matrix, numbers
+
+    def aligned(self, middle: Tensor, flat: Sequence[Tensor], matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """Working image [N, C, h, w], light as it was, and where it lies inside the frame [N, 1, h, w]."""
+        image = middle.to(torch.float32)  # [N, hm, wm, C]
+        if self.flat_field is not None:
+            image = self.flat_field(image, *flat)
+        planes = image.permute(0, 3, 1, 2)
+        settings = self.settings
+        if settings.pose is None:
+            return planes, torch.ones_like(planes[:, :1])
+        to_middle = self._conjugated(matrix, settings.working_wh, settings.middle_wh)
+        perspective = settings.pose.model == "perspective"
+        sampled = geometry.sample(planes, to_middle, settings.working_wh, perspective=perspective)
+        valid = geometry.inside(to_middle, settings.working_wh, settings.middle_wh, perspective=perspective)
+        return sampled, valid
+
+    def _conjugated(self, matrix: Tensor, golden_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Tensor:
+        """Golden px -> frame px at other sizes of both pictures, [N, 3, 3]."""
+        small_wh = self.settings.small_wh
+        before = torch.from_numpy(geometry.resize_matrix(golden_wh, small_wh))
+        after = torch.from_numpy(geometry.resize_matrix(small_wh, frame_wh))
+        return after @ matrix @ before
+
+    def _placed(self, matrix: Tensor, numbers: Tensor, frame_wh: Tensor) -> tuple[Tensor, Tensor]:
+        """Public pose [N, 5] and transform [N, 3, 3]."""
+        small_wh, working_wh = self.settings.small_wh, self.settings.working_wh
+        small = torch.tensor([float(side) for side in small_wh])
+        frame_to_small = geometry.resize_matrix_of(frame_wh, small)  # [3, 3]
+        small_to_working = torch.from_numpy(geometry.resize_matrix(small_wh, working_wh))
+        transform = small_to_working @ geometry.inverse_3x3(matrix) @ frame_to_small
+        if self.pose_search is None:
+            row = torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0]])
+            return row.expand(matrix.shape[0], 5), transform
+        frame_pose = geometry.resize_matrix_of(small, frame_wh) @ matrix @ frame_to_small
+        column = POSE_NUMBERS.index("confidence")
+        confidence = numbers[:, column : column + 1]
+        return torch.cat((geometry.matrix_to_pose(frame_pose, frame_wh), confidence), dim=1), transform
+
+    def _region(self, mask: Tensor, matrix: Tensor) -> Tensor:
+        """Golden cells that count, [N, 1, gh, gw]: of the mask, and inside the frame."""
+        settings = self.settings
+        if settings.pose is None:
+            return mask.expand(matrix.shape[0], -1, -1, -1)
+        cells = self._conjugated(matrix, settings.grid_wh, settings.middle_wh)
+        perspective = settings.pose.model == "perspective"
+        return mask * geometry.inside(cells, settings.grid_wh, settings.middle_wh, perspective=perspective)
+
+    def _over_working(self, region: Tensor) -> Tensor:
         width, height = self.settings.working_wh
-        sx = width / torch.full((1,), frame.shape[2], dtype=torch.float32)
-        sy = height / torch.full((1,), frame.shape[1], dtype=torch.float32)
-        zero, one = torch.zeros(1), torch.ones(1)
-        rows = torch.cat((sx, zero, 0.5 * sx - 0.5, zero, sy, 0.5 * sy - 0.5, zero, zero, one))
-        return rows.reshape(1, 3, 3).expand(frame.shape[0], 3, 3)
+        return nn.functional.interpolate(region, size=(height, width), mode="nearest")

@@ -1,7 +1,7 @@
 """Image beside overlay, one card per image, and the colour scale that belongs to all of them."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -32,11 +32,12 @@ class Card:
     """The overlay's file, relative to the page, where there is one."""
 
 
-def row_card(row: Row, picture: Picture | None) -> Card:
-    """Return the card of an inspected image."""
+def row_card(row: Row, picture: Picture | None, words: Mapping[str, str]) -> Card:
+    """Return the card of an inspected image; `words` are the sentences for its reasons, by name."""
     named = f"class {row.defect_class}" if row.defect_class else None
     truth = f"truth: {row.label}" if row.label is not None else None
-    facts = tuple(fact for fact in (named, truth, *row.reasons) if fact)
+    reasons = (words.get(reason, reason) for reason in row.reasons)
+    facts = tuple(fact for fact in (named, truth, *reasons) if fact)
     return Card(row.path, row.verdict, row.score, picture, facts, row.overlay)
 
 

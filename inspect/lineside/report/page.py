@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from lineside.batch.gallery import Picture
 from lineside.batch.labels import LabelSummary
+from lineside.batch.no_call import reason_words
 from lineside.batch.row import Row
 from lineside.batch.summary import COUNTED, NO_CALL_SHOWN, WORST_SHOWN, WRONG_SHOWN, Shown, Summary
 from lineside.batch.table import area, interval_words, percent, plural, rate_words
@@ -57,9 +58,8 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
         overkill = f"Good parts called NG, highest score first, up to {WRONG_SHOWN}."
         parts["Escapes"] = _pictured(given, "Escapes", shown.escapes, escapes)
         parts["Overkill"] = _pictured(given, "Overkill", shown.overkill, overkill)
-    if shown.no_call:
-        words = f"The picture is not fit for a verdict; the reason stands below each, up to {NO_CALL_SHOWN}. "
-        parts["No call"] = _pictured(given, "No call", shown.no_call, words + _gate_words(given.contract))
+    if shown.no_call or summary.no_call.too_many:
+        parts["No call"] = _no_call(given)
     if shown.unreadable:
         parts["Unreadable"] = _unreadable(given)
     return parts | {"Time": _timing(summary), "Model": model_section(summary, given.contract)}
@@ -148,12 +148,32 @@ def _worst(given: ReportInput) -> Markup:
 
 
 def _pictured(given: ReportInput, title: str, rows: Sequence[Row], words: str, *more: Markup) -> Markup:
-    cards = [row_card(row, given.pictures.get(row.path)) for row in rows]
+    reasons = reason_words(given.contract)
+    cards = [row_card(row, given.pictures.get(row.path), reasons) for row in rows]
     return section(title, element("p", words, class_="note"), more, gallery(cards, given.summary.threshold.ng))
 
 
-def _gate_words(contract: Contract) -> str:
-    return "; ".join(f"{name}: {words}" for name, words in zip(contract.gate_bits, contract.gate_words, strict=True))
+def _no_call(given: ReportInput) -> Markup:
+    """Say why no call was made, how often, and show the first of them."""
+    no_call = given.summary.no_call
+    rows = [
+        element("tr", element("th", reason.words, scope="row"), element("td", reason.name), element("td", reason.count))
+        for reason in no_call.reasons
+    ]
+    head = element("tr", (element("th", name, scope="col") for name in ("Reason", "Name", "Images")))
+    table = element("table", element("thead", head), element("tbody", rows), class_="text")
+    allowed = "" if no_call.limit is None else f"; at most {percent(no_call.limit)} allowed"
+    found = f"{percent(no_call.share)} of the readable images ({no_call.count} of {no_call.readable}{allowed})."
+    words = f"The picture is not fit for a verdict; the reasons stand below each, up to {NO_CALL_SHOWN}."
+    return _pictured(
+        given,
+        "No call",
+        given.shown.no_call,
+        words,
+        element("p", no_call.complaint, class_="warning") if no_call.too_many else element("p", found),
+        element("div", table, class_="scroll"),
+        element("p", "An image may have several reasons.", class_="note"),
+    )
 
 
 def _unreadable(given: ReportInput) -> Markup:

@@ -154,16 +154,18 @@ class Inspector:
     ) -> Result:
         contract = self.contract
         gate = int(outputs["gate"][i])
+        verdict = Verdict(int(outputs["verdict"][i]))
+        quality = _named(contract.quality_names, outputs["quality"][i])
         return Result(
-            verdict=Verdict(int(outputs["verdict"][i])),
+            verdict=verdict,
             score=float(outputs["score"][i]),
-            reasons=contract.reasons(gate),
+            reasons=contract.found(quality) if verdict is Verdict.NG else contract.reasons(gate),
             defect_class=_class_name(int(outputs["defect_class"][i]), contract.class_names),
             anomaly_map=outputs["anomaly_map"][i],
             pose=outputs["pose"][i],
             transform=outputs["transform"][i],
             gate=gate,
-            quality=_named(contract.quality_names, outputs["quality"][i]),
+            quality=quality,
             class_prob=_named(contract.class_names, outputs["class_prob"][i]),
             embedding=outputs["embedding"][i],
             duration_ms=duration_ms,

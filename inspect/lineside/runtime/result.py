@@ -23,7 +23,7 @@ class Result:
     score: float
     """Larger is worse; raw, never clamped, finite even under NO_CALL."""
     reasons: tuple[str, ...]
-    """Why no call was made: names of the gate's bits. Empty where a call was made."""
+    """Why no call was made: names of the gate's bits; or under NG, names of the contract's findings. Often empty."""
     defect_class: str | None
     """Name of the class, ``"unknown"``, or None where no class was given."""
     anomaly_map: npt.NDArray[np.float32]

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,19 +10,23 @@ import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
 from lineside.errors import UsageError
-from lineside.graph.run import Graph, parallel
-from lineside.graph.trunk import GOLDEN_LEVEL, Trunk, export_trunk
-from lineside.normalise.front import Front
-from lineside.normalise.golden import golden_level
+from lineside.graph.run import Graph
+from lineside.graph.trunk import Reduction, Trunk, export_trunk
+from lineside.normalise.front import Front, FrontSettings
 from lineside.recipe import LoadedRecipe, Transfer
+from lineside.train.front_fit import FrontFitter
 from lineside.train.images import References
-from lineside.train.method import FittedHead, Floats, Pixels
+from lineside.train.method import FittedHead
 from lineside.train.progress import Journal
-from lineside.train.setup import exposure_refused, frame_levels, front_settings
+from lineside.train.setup import FRONT_FITTED, anchor_frame, front_request
+from lineside.train.tail import HeadRun, finish
 from lineside.transfer.backbone import Triple, load_backbone, write_local_dir
-from lineside.transfer.bridge import BridgedModel, BridgeSpec, fit_anomalib
+from lineside.transfer.bridge import BridgeSpec, fit_anomalib
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
 from lineside.transfer.bridge_head import THUMBNAIL, export_bridged_head
+
+Floats = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[np.generic]]
 
 UNKNOWN_LICENCE = "unknown"
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
@@ -37,6 +40,7 @@ class BridgedMethod:
     """Front exported alone; the model is trained on the working tensors that it computes. See `Method`."""
 
     prefers_holdout = True
+    may_use_places = False
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe, transfer = loaded.recipe, loaded.recipe.transfer
@@ -44,41 +48,39 @@ class BridgedMethod:
         _refuse_unlicensed(transfer)
         journal.stage("backbone")
         mean, std, components = _input_of(self._known, loaded)
-        front = Front(front_settings(recipe, references.reader.channels, mean, std))
-        journal.stage("export of front")
-        self.trunk: Trunk = export_trunk(front, None, ())
         width, height = recipe.normalise.working_wh
         self.map_wh = (width // 4, height // 4)
         self.embedding = f"working image reduced to {THUMBNAIL}×{THUMBNAIL} cells of red, green, blue"
         self.components: tuple[Component, ...] = components
         self.neutral_outputs: Mapping[str, str] = {}
         again = "fitted on none of the parts that it scores for the threshold"
-        self.fitted: tuple[Fitted, ...] = (Fitted("golden mean level", again), Fitted(transfer.method, again))
+        self.fitted: tuple[Fitted, ...] = (*FRONT_FITTED, Fitted(transfer.method, again))
         self._loaded, self._references, self._journal = loaded, references, journal
-        self._gain_limits = front.settings.gain_limits
-        journal.stage("light", len(references.samples))
-        self._levels = frame_levels(self.trunk, references, journal)
-        self._working: dict[float, Floats] = {}
+        request = front_request(loaded, references, mean, std, self.map_wh, blank_outside=True)
+        anchor = anchor_frame(loaded, references)
+        self._fronts = FrontFitter(request, references, anchor, _build, ("working",), journal)
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Train the model on these good frames, by anomalib's own Engine."""
-        level = golden_level([self._levels[i] for i in positions])
-        working = self._working_at(level)
+        front = self._fronts.fit(positions)
+        rows = self._references.rows(positions, with_copies=True)
+        working = front.outputs["working"].astype(np.float32, copy=False)
         self._journal.stage(f"training {self._loaded.recipe.transfer.method} on {len(positions)} frames")
         with tempfile.TemporaryDirectory(prefix="lineside-") as folder:
-            rows = self._references.rows(positions, with_copies=True)
-            model = fit_anomalib(self._spec(Path(folder)), working[rows])
+            model = fit_anomalib(self._spec(Path(folder)), working[rows[front.gate[rows] == 0]])
         if not model.has_map:
             self.neutral_outputs = {"anomaly_map": "0: the model gives no map"}
         exported = export_bridged_head(model, self.map_wh, working[:2])
-        constants: dict[str, npt.NDArray[np.generic]] = {GOLDEN_LEVEL: np.array([level], np.float32)}
-        return FittedHead(
-            model=exported,
-            constants=constants,
-            refused=lambda position: exposure_refused(self._levels[position], level, self._gain_limits),
-            score=partial(self._score, Graph(exported), level),
-            reference=partial(self._reference, model, level),
-        )
+        graph = Graph(exported)
+
+        def run(row: int) -> Arrays:
+            return graph({"working": working[row : row + 1]}, ("score", "embedding"))
+
+        def reference(outputs: Arrays) -> float:
+            return model.score(outputs["working"].astype(np.float32, copy=False))
+
+        head = HeadRun(exported, {}, ("working",), run, reference)
+        return finish(front, head, self._references.rows(positions, with_copies=False), self._references, self.map_wh)
 
     def _spec(self, folder: Path) -> BridgeSpec:
         transfer = self._loaded.recipe.transfer
@@ -99,25 +101,9 @@ class BridgedMethod:
             return self._loaded.resolve(name.removeprefix("local-dir:"))
         return write_local_dir(name, folder / "backbone")
 
-    def _score(self, graph: Graph, level: float, positions: Sequence[int]) -> Floats:
-        working = self._working_at(level)
-        rows = self._references.rows(positions, with_copies=False).tolist()
-        scores = parallel(lambda row: float(graph({"working": working[row : row + 1]}, ("score",))["score"][0]), rows)
-        return np.array(list(scores), np.float32)
 
-    def _reference(self, model: BridgedModel, level: float, frame: Pixels) -> float:
-        working = self.trunk.run(frame, level, ("working",))["working"]
-        return model.score(working.astype(np.float32, copy=False))
-
-    def _working_at(self, level: float) -> Floats:
-        if level not in self._working:
-            count = len(self._references.samples) * self._references.rows_per_frame
-            self._journal.stage(f"working images (golden level {level:g})", count)
-            frames = self._references.frames()
-            stacked = self.trunk.stack(frames, count, level, ("working",), self._journal.step)
-            self._working.clear()
-            self._working[level] = stacked["working"].astype(np.float32, copy=False)
-        return self._working[level]
+def _build(settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
+    return export_trunk(Front(settings), None, (), values, reduction)
 
 
 def _input_of(known: KnownModel, loaded: LoadedRecipe) -> tuple[Triple, Triple, tuple[Component, ...]]:

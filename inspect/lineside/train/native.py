@@ -3,26 +3,41 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
 from lineside.export.parity import reference_score
-from lineside.graph.run import Graph, parallel
-from lineside.graph.trunk import GOLDEN_LEVEL, Trunk, export_trunk
-from lineside.normalise.front import Front
-from lineside.normalise.golden import golden_level
+from lineside.graph.run import Graph
+from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
+from lineside.normalise.front import Front, FrontSettings
 from lineside.recipe import LoadedRecipe
+from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
-from lineside.train.method import FittedHead, Floats, Pixels
+from lineside.train.method import FittedHead
 from lineside.train.progress import Journal
-from lineside.train.setup import exposure_refused, frame_levels, front_settings
+from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request
+from lineside.train.tail import HeadRun, finish
 from lineside.transfer.backbone import Backbone, load_backbone
-from lineside.transfer.head import Features, HeadShape, HeadValues, export_head, fit_head, head_shape, tap_name
+from lineside.transfer.head import (
+    REGION,
+    Features,
+    HeadFit,
+    HeadShape,
+    export_head,
+    fit_either,
+    head_shape,
+    tap_name,
+)
+from lineside.transfer.place import LEAST_SEPARATION
 
-LEVELS_KEPT = 2
-"""Golden levels whose features are held: rounding leaves at most two neighbours, but for very uneven light."""
+if TYPE_CHECKING:
+    import onnx
+
+Floats = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 class NativeMethod:
@@ -33,74 +48,87 @@ class NativeMethod:
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe
         journal.stage("backbone")
-        backbone = load_backbone(
+        self._backbone = load_backbone(
             recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder)
         )
-        front = Front(front_settings(recipe, references.reader.channels, backbone.mean, backbone.std))
-        journal.stage("export of front and trunk")
-        self.trunk: Trunk = export_trunk(front, backbone.module, [tap_name(s) for s in backbone.strides])
-        working_wh = recipe.normalise.working_wh
-        self.shape: HeadShape = head_shape(
-            backbone.strides, backbone.channels, working_wh, recipe.transfer.projection, recipe.transfer.memory
+        self._shape: HeadShape = head_shape(
+            self._backbone.strides,
+            self._backbone.channels,
+            recipe.normalise.working_wh,
+            recipe.transfer.projection,
+            recipe.transfer.memory,
         )
-        self.map_wh = self.shape.map_wh
-        self.embedding = f"mean of the frame's {self.shape.dimensions}-dimensional patch embeddings"
-        self.components = (*backbone.components, _own_component())
-        self.fitted: tuple[Fitted, ...] = _fitted()
+        self.map_wh = self._shape.map_wh
+        self.embedding = f"mean of the frame's {self._shape.dimensions}-dimensional patch embeddings"
+        self.components = (*self._backbone.components, _own_component())
+        self.fitted: tuple[Fitted, ...] = (*FRONT_FITTED, *_fitted())
         self.neutral_outputs: Mapping[str, str] = {}
+        self.may_use_places = True
         self._seed = recipe.seed
         self._references = references
         self._journal = journal
-        self._head = export_head(self.shape)
-        self._head_graph = Graph(self._head)
-        self._gain_limits = front.settings.gain_limits
-        journal.stage("light", len(references.samples))
-        self._levels = frame_levels(self.trunk, references, journal)
-        self._features: dict[float, dict[int, Floats]] = {}
-        journal.note(_described(backbone, self.shape, references))
+        self._taps = tuple(tap_name(stride) for stride in self._backbone.strides)
+        journal.stage("export of the backbone")
+        self._backbone_model = export_backbone(self._backbone.module, self._taps, recipe.normalise.working_wh)
+        self._heads: dict[HeadShape, tuple[onnx.ModelProto, Graph]] = {}
+        height, width = self._shape.grid_hw
+        request = front_request(
+            loaded, references, self._backbone.mean, self._backbone.std, (width, height), blank_outside=False
+        )
+        anchor = anchor_frame(loaded, references)
+        self._fronts = FrontFitter(request, references, anchor, self._build, self._taps, journal)
+        journal.note(_described(self._backbone, self._shape, references))
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
-        """Fit golden level, scales and memory on these good frames and their copies."""
-        level = golden_level([self._levels[i] for i in positions])
-        features = self._features_at(level)
+        """Fit front, scales and memory on these good frames and their copies."""
+        front = self._fronts.fit(positions)
         rows = self._references.rows(positions, with_copies=True)
-        values = fit_head(self.shape, {stride: array[rows] for stride, array in features.items()}, self._seed)
-        constants: dict[str, npt.NDArray[np.generic]] = {GOLDEN_LEVEL: np.array([level], np.float32)}
-        constants.update(values.feed(self.shape))
-        return FittedHead(
-            model=self._head,
-            constants=constants,
-            refused=lambda position: exposure_refused(self._levels[position], level, self._gain_limits),
-            score=partial(self._score, level, values),
-            reference=partial(self._reference, level, values),
+        passed = rows[front.gate[rows] == 0]
+        features = {s: front.outputs[tap_name(s)][passed].astype(np.float32, copy=False) for s in self._shape.strides}
+        regions = front.outputs[REGION][passed].astype(np.float32, copy=False)
+        self._journal.stage(f"head on {len(passed)} frames")
+        frames = (passed // self._references.rows_per_frame).tolist()
+        posed = front.decision.settings.pose is not None and self.may_use_places
+        fit = fit_either(self._shape, features, self._seed, regions, frames, position=posed)
+        exported, graph = self._exported(fit.shape)
+        head = HeadRun(
+            model=exported,
+            constants=fit.values.feed(fit.shape),
+            wanted=(*self._taps, REGION),
+            run=partial(self._run, front, graph, fit),
+            reference=partial(_reference, fit),
+            words=_placed_words(fit),
+            unit="place" if fit.shape.placed else "memory",
         )
+        fitted = self._references.rows(positions, with_copies=False)
+        return finish(front, head, fitted, self._references, self.map_wh)
 
-    def _score(self, level: float, values: HeadValues, positions: Sequence[int]) -> Floats:
-        features, feed = self._features_at(level), values.feed(self.shape)
+    def _exported(self, shape: HeadShape) -> "tuple[onnx.ModelProto, Graph]":
+        if shape not in self._heads:
+            model = export_head(shape)
+            self._heads[shape] = model, Graph(model)
+        return self._heads[shape]
 
-        def one(row: int) -> float:
-            taps = {tap_name(stride): array[row : row + 1] for stride, array in features.items()}
-            return float(self._head_graph({**taps, **feed}, ("score",))["score"][0])
+    def _run(self, front: FittedFront, graph: Graph, fit: HeadFit, row: int) -> Arrays:
+        taken = {name: front.outputs[name][row : row + 1] for name in (*self._taps, REGION)}
+        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "embedding"))
 
-        rows = self._references.rows(positions, with_copies=False)
-        return np.array(list(parallel(one, rows.tolist())), np.float32)
+    def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
+        return export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)
 
-    def _reference(self, level: float, values: HeadValues, frame: Pixels) -> float:
-        taps = self.trunk.run(frame, level, self.trunk.taps)
-        features: Features = {s: taps[tap_name(s)].astype(np.float32) for s in self.shape.strides}
-        return reference_score(self.shape, values, features)
 
-    def _features_at(self, level: float) -> dict[int, Floats]:
-        """Features of all references at a golden level, computed once for each level."""
-        if level not in self._features:
-            references = self._references
-            count = len(references.samples) * references.rows_per_frame
-            self._journal.stage(f"features (golden level {level:g})", count)
-            stacked = self.trunk.stack(references.frames(), count, level, self.trunk.taps, self._journal.step)
-            while len(self._features) >= LEVELS_KEPT:
-                del self._features[next(iter(self._features))]
-            self._features[level] = {s: stacked[tap_name(s)].astype(np.float32, copy=False) for s in self.shape.strides}
-        return self._features[level]
+def _reference(fit: HeadFit, outputs: Arrays) -> float:
+    features: Features = {s: outputs[tap_name(s)].astype(np.float32) for s in fit.shape.strides}
+    return reference_score(fit.shape, fit.values, features, outputs[REGION].astype(np.float32))
+
+
+def _placed_words(fit: HeadFit) -> tuple[str, ...]:
+    """Say how patches are compared, where there was a choice."""
+    if fit.separation is None:
+        return ()
+    how = "its own place on the part" if fit.shape.placed else "the whole memory"
+    told = f"in {fit.separation:.0%} of the pairs its own place tells a held-out good frame from the same frame spoiled"
+    return (f"Each patch is compared with {how}: {told} (from {LEAST_SEPARATION:.0%} on it is used).",)
 
 
 def _own_component() -> Component:
@@ -110,11 +138,9 @@ def _own_component() -> Component:
 
 
 def _fitted() -> tuple[Fitted, ...]:
-    again = "fitted again in every fold without the fold's parts and without all their augmented copies"
     return (
-        Fitted("golden mean level", again),
-        Fitted("scale of each tap", again),
-        Fitted("patch memory", again),
+        Fitted("scale of each tap", REFITTED),
+        Fitted("patch memory", REFITTED),
         Fitted("projection", "random, drawn from the recipe's seed; no image has a say in it"),
     )
 

@@ -1,42 +1,92 @@
-"""What both methods set up alike: the front's settings and the good frames' levels."""
+"""What both methods set up alike: what the recipe asks of the front, and the images that it names for it."""
 
-from typing import Literal
+from collections import Counter
 
-from lineside.graph.run import parallel
-from lineside.graph.trunk import Trunk
-from lineside.normalise.front import FrontSettings
-from lineside.recipe import Recipe
+import numpy as np
+import numpy.typing as npt
+
+from lineside.capture.decode import read_image
+from lineside.capture.flat_image import read_flat_image
+from lineside.contract import Fitted
+from lineside.normalise.flat_field import FlatMaps, flat_maps
+from lineside.normalise.front_fit import FrontRequest
+from lineside.normalise.region import region_mask
+from lineside.recipe import LoadedRecipe
+from lineside.recipe_normalise import as_paths
 from lineside.train.images import References
-from lineside.train.progress import Journal
 from lineside.transfer.backbone import Triple
 
+Pixels = npt.NDArray[np.uint8]
 
-def front_settings(recipe: Recipe, channels: Literal[1, 3], mean: Triple, std: Triple) -> FrontSettings:
-    """Derive the front's settings from the recipe and the backbone's own normalisation."""
-    light = recipe.normalise.light
-    return FrontSettings(
-        channels=channels,
-        working_wh=recipe.normalise.working_wh,
-        gain_limits=None if light.exposure == "off" else light.gain_limits,
+SIZED = 9
+"""Good frames whose size is looked at."""
+REFITTED = "fitted again in every fold without the fold's parts and without all their augmented copies"
+FRONT_FITTED = (
+    Fitted("golden part, pose search and their automatic choice", REFITTED),
+    Fitted("golden light, light corrections and their automatic choice", REFITTED),
+    Fitted("limits of the gate and of the findings", REFITTED),
+    Fitted("familiarity of the part", REFITTED),
+    Fitted("coordinates of the golden part", "those of the anchor frame, which has no other say in any fold"),
+)
+
+
+def anchor_frame(loaded: LoadedRecipe, references: References) -> Pixels:
+    """Return the frame whose pose is the golden part's: the recipe's, else the first good training frame."""
+    named, reader = loaded.recipe.normalise.pose.anchor, references.reader
+    if named is None:
+        return reader.read(references.samples[0])
+    return read_image(loaded.resolve(named), channels=reader.channels, bit_depth=reader.bit_depth)
+
+
+def usual_frame_wh(references: References) -> tuple[int, int]:
+    """Return the commonest size of some good frames (width, height), px."""
+    samples, count = references.samples, min(SIZED, len(references.samples))
+    chosen = np.linspace(0, len(samples) - 1, count).round().astype(int)
+    shapes = Counter(references.reader.read(samples[i]).shape for i in chosen)
+    height, width, _ = shapes.most_common(1)[0][0]
+    return width, height
+
+
+def front_request(
+    loaded: LoadedRecipe,
+    references: References,
+    mean: Triple,
+    std: Triple,
+    grid_wh: tuple[int, int],
+    *,
+    blank_outside: bool,
+) -> FrontRequest:
+    """Gather what the front is fitted from, but for the good frames themselves."""
+    recipe, frame_wh = loaded.recipe, usual_frame_wh(references)
+    return FrontRequest(
+        normalise=recipe.normalise,
+        channels=references.reader.channels,
+        frame_wh=frame_wh,
+        grid_wh=grid_wh,
+        fixed_frame_wh=recipe.export.frame,
+        flat=_flat(loaded, references),
+        roi=_roi(loaded, frame_wh),
+        blank_outside=blank_outside,
         mean=mean,
         std=std,
+        seed=recipe.seed,
     )
 
 
-def frame_levels(trunk: Trunk, references: References, journal: Journal) -> list[float]:
-    """Return the mean grey level of each good frame, by the exported front itself."""
+def _flat(loaded: LoadedRecipe, references: References) -> FlatMaps | None:
+    light, reader = loaded.recipe.normalise.light, references.reader
+    if light.flat_field in (None, "auto", "estimate"):
+        return None
 
-    def one(position: int) -> float:
-        frame = references.reader.read(references.samples[position])
-        level = trunk.mean_level(frame)
-        journal.step()
-        return level
+    def read(paths: tuple[str, ...]) -> list[npt.NDArray[np.float32]]:
+        files = [loaded.resolve(path) for path in paths]
+        return [read_flat_image(file, channels=reader.channels, bit_depth=reader.bit_depth) for file in files]
 
-    return list(parallel(one, range(len(references.samples))))
+    return flat_maps(read(as_paths(light.flat_field)), read(as_paths(light.dark_frame)))
 
 
-def exposure_refused(level: float, golden_level: float, gain_limits: tuple[float, float] | None) -> bool:
-    """Whether the front refuses a frame of this mean level, by the rule of `lineside.normalise.front`."""
-    if gain_limits is None:
-        return False
-    return not gain_limits[0] <= golden_level / max(level, 1.0) <= gain_limits[1]
+def _roi(loaded: LoadedRecipe, frame_wh: tuple[int, int]) -> npt.NDArray[np.float32]:
+    region, working_wh = loaded.recipe.normalise.roi, loaded.recipe.normalise.working_wh
+    if isinstance(region, str):
+        return region_mask(read_image(loaded.resolve(region), channels=1, bit_depth=8), frame_wh, working_wh)
+    return region_mask(region, frame_wh, working_wh)

@@ -1,0 +1,170 @@
+"""The trial that light corrections are chosen by: spread of good images, visibility of synthetic defects in them.
+
+Golden light is fitted on one half of the images and judged on the other, both ways round. Each step is judged by the
+spread that it acts on: exposure and gradient by the level of coarse cells, white balance by their colour, contrast by
+the picture itself, where print and grain would drown the other three. Visibility is counted in spreads of the picture.
+A spot has to be visible in the picture; shading of all or half of the part may be, instead, in the shading number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lineside.normalise.light import LIGHT_NUMBERS, Light, LightSettings
+from lineside.normalise.light_fit import as_tensors, fit_light
+from lineside.synth.shading_defects import KINDS, Kind, draw_shading, shaded
+
+F32 = npt.NDArray[np.float32]
+StepName = Literal["exposure", "white_balance", "gradient", "contrast"]
+
+STEPS: tuple[StepName, ...] = ("exposure", "white_balance", "gradient", "contrast")
+MOST_IMAGES = 24
+"""More good images cost time in every fold (measured: 10 and 24 images of caps and of bsd lead to the same steps)."""
+DEFECT_IMAGES = 4
+"""Images of each half that carry each kind of defect."""
+JUDGED_SIDE, COARSE_SIDE = 64, 8
+"""Sides of the pictures in which spread and visibility are measured, and of the coarse cells that light acts on."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Spread of the good images by what a step acts on (shares of the level); visibility by kind of defect."""
+
+    spread: dict[StepName, float]
+    visible: dict[Kind, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Half:
+    """Good images that the golden light was not fitted on, and the same with defects."""
+
+    images: F32
+    valid: F32
+    values: dict[str, F32]
+    defects: Sequence[tuple[Kind, int, F32, F32]]  # kind, image, mask at the judged size, shaded image [C, h, w]
+
+
+class Trial:
+    """Measures settings on two halves of the good images.
+
+    Parameters
+    ----------
+    images, valid : ndarray of float32 [n, C, h, w], [n, 1, h, w]
+        Aligned, light as it was, 0 to 255; at least 4.
+    part : ndarray of float32 [h, w] or None
+        1 on the part, 0 on its background; None: not told apart, and shading of the whole part is not tried.
+    seed : int
+    shading_scored : bool
+        Whether the verdict takes the shading number into account.
+    """
+
+    def __init__(self, images: F32, valid: F32, part: F32 | None, seed: int, shading_scored: bool) -> None:
+        self._scored = shading_scored
+        self._kinds = tuple(kind for kind in KINDS if kind != "whole" or part is not None)
+        self._known: dict[LightSettings, Measured] = {}
+        rng = np.random.default_rng([seed, 0x11647])
+        images, valid = _thinned(images), _thinned(valid)
+        shape = np.ones(images.shape[2:], np.float32) if part is None else part
+        order = np.arange(len(images))
+        self._halves = [
+            self._half(images, valid, order % 2 == other, part, shape, rng) for other in (0, 1)
+        ]  # judged on one half, fitted on the other
+
+    def _half(
+        self,
+        images: F32,
+        valid: F32,
+        chosen: npt.NDArray[np.bool_],
+        part: F32 | None,
+        shape: F32,
+        rng: np.random.Generator,
+    ) -> _Half:
+        values = fit_light(images[~chosen], valid[~chosen], foreground=part)
+        judged = images[chosen]
+        defects = []
+        for kind in self._kinds:
+            for index in range(min(DEFECT_IMAGES, len(judged))):
+                mask, depth = draw_shading(rng, kind, shape)
+                defects.append((kind, index, _reduced(mask[None, None])[0, 0], shaded(judged[index], mask, depth)))
+        return _Half(judged, valid[chosen], values, defects)
+
+    def measured(self, settings: LightSettings) -> Measured:
+        """Spread of the good images and visibility of the defects, means over the halves."""
+        if settings not in self._known:
+            parts = [self._of_half(half, settings) for half in self._halves]
+            self._known[settings] = Measured(
+                {step: float(np.mean([part.spread[step] for part in parts])) for step in STEPS},
+                {kind: float(np.mean([part.visible[kind] for part in parts])) for kind in self._kinds},
+            )
+        return self._known[settings]
+
+    def _of_half(self, half: _Half, settings: LightSettings) -> Measured:
+        good, _ = _corrected(half.images, half.valid, half.values, settings)
+        level = float(good.mean())
+        spread = _spreads(good)
+        owners = [index for _, index, _, _ in half.defects]
+        bad, shading = _corrected(
+            np.stack([image for *_, image in half.defects]), half.valid[owners], half.values, settings
+        )
+        seen: dict[Kind, list[float]] = {kind: [] for kind in self._kinds}
+        for row, (kind, index, mask, _) in enumerate(half.defects):
+            change = (bad[row] - good[index]).mean(axis=0) / level
+            in_picture = abs(_mean(change, mask) - _mean(change, 1.0 - mask)) / max(spread["contrast"], 1e-6)
+            counts = self._scored and kind != "spot"
+            seen[kind].append(max(in_picture, float(shading[row])) if counts else in_picture)
+        return Measured(spread, {kind: float(np.median(values)) for kind, values in seen.items()})
+
+
+def _corrected(
+    images: F32, valid: F32, values: dict[str, F32], settings: LightSettings
+) -> tuple[F32, npt.NDArray[np.float32]]:
+    """Corrected images at the judged size [n, C, 64, 64], and their shading numbers [n]."""
+    channels, height, width = images.shape[1:]
+    light = Light(settings, channels, (width, height))
+    tensors = as_tensors(values)
+    small, shading = [], []
+    with torch.no_grad():
+        for image, inside in zip(images, valid, strict=True):
+            corrected, numbers = light(torch.from_numpy(image[None]), torch.from_numpy(inside[None]), *tensors)
+            small.append(_reduced(corrected.numpy())[0])
+            shading.append(float(numbers[0, LIGHT_NUMBERS.index("shading")]))
+    return np.stack(small), np.asarray(shading, np.float32)
+
+
+def _reduced(images: F32, side: int = JUDGED_SIDE) -> F32:
+    planes = torch.from_numpy(images)
+    reduced: F32 = torch.nn.functional.interpolate(planes, size=(side, side), mode="area").numpy()
+    return reduced
+
+
+def _spreads(good: F32) -> dict[StepName, float]:
+    """Spread of good images [n, C, 64, 64] in what each step acts on, as shares of the level."""
+    coarse = _reduced(good, COARSE_SIDE)
+    level = coarse.mean(axis=1, keepdims=True)
+    in_level = _deviation(level) / max(float(good.mean()), 1.0)
+    return {
+        "exposure": in_level,
+        "white_balance": _deviation(coarse / np.maximum(level, 1.0)),
+        "gradient": in_level,
+        "contrast": _deviation(good) / max(float(good.mean()), 1.0),
+    }
+
+
+def _deviation(values: F32) -> float:
+    return float(np.abs(values - np.median(values, axis=0)).mean())
+
+
+def _mean(values: F32, weight: F32) -> float:
+    return float((values * weight).sum() / max(float(weight.sum()), 1e-6))
+
+
+def _thinned(values: F32) -> F32:
+    """At most `MOST_IMAGES`, evenly spaced."""
+    if len(values) <= MOST_IMAGES:
+        return values
+    chosen: F32 = values[np.linspace(0, len(values) - 1, MOST_IMAGES).round().astype(int)]
+    return chosen

@@ -1,0 +1,129 @@
+"""From a fitted head and its threshold to the deployed graph: contract, assembly, proof."""
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside import __version__
+from lineside.contract import CONTRACT_VERSION, Contract, FrameSpec, Threshold, depth_rule
+from lineside.dataset import Dataset, data_sha256
+from lineside.export.assemble import assemble
+from lineside.export.decision import FINDING_FLOOR, UNFAMILIAR_LIMIT, export_decision
+from lineside.export.parity import TOLERANCE_REL, ParityCase, ParityRecord, prove_parity
+from lineside.graph.run import Graph
+from lineside.image_files import read_content
+from lineside.normalise.front import GATE_LIMITS
+from lineside.normalise.gate_limits import NO_LIMIT
+from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS
+from lineside.recipe import LoadedRecipe
+from lineside.train.calibration import Calibration
+from lineside.train.images import FrameReader
+from lineside.train.method import FittedHead, Method
+from lineside.train.progress import Journal
+from lineside.train.tail import FLOOR_FACTOR, decision_settings, findings
+
+Pixels = npt.NDArray[np.uint8]
+
+NOVELTY = "novelty"
+"""Name of the quality number that the embedding gives."""
+NEUTRAL_OUTPUTS = {"defect_class": "-1: no class was looked for", "class_prob": "no columns"}
+NO_POSE = {"pose": "0, 0, 0, 1, 0: no pose was looked for"}
+SOFTWARE = ("torch", "torchvision", "timm", "anomalib", "albumentations", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def assembled(head: FittedHead, contract: Contract) -> bytes:
+    """Return the deployed graph."""
+    floor = np.array([finding_floor(contract.threshold_ng)], np.float32)
+    parts = (*head.parts, ("decision", export_decision(decision_settings(head.front.decision.settings))))
+    model = assemble(head.front.trunk.joined({}), parts, {**head.constants, FINDING_FLOOR: floor}, contract)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def finding_floor(threshold: Threshold) -> float:
+    """Score that a finding raises a frame to: well above the threshold, whatever its patches say."""
+    return float(np.float32(FLOOR_FACTOR * max(abs(threshold.value), 1e-6)))
+
+
+def contract_of(
+    loaded: LoadedRecipe, dataset: Dataset, reader: FrameReader, method: Method, calibration: Calibration
+) -> Contract:
+    """Return the document that travels inside the graph."""
+    recipe, head, threshold = loaded.recipe, calibration.head, calibration.threshold
+    settings = head.front.decision.settings
+    return Contract(
+        contract_version=CONTRACT_VERSION,
+        part=recipe.part,
+        frame=FrameSpec(reader.channels, reader.bit_depth, depth_rule(reader.bit_depth)),
+        working_wh=recipe.normalise.working_wh,
+        map_wh=method.map_wh,
+        threshold_ng=threshold,
+        threshold_review=threshold,
+        class_names=(),
+        gate_bits=GATE_BITS,
+        gate_words=GATE_WORDS,
+        quality_names=(*settings.gate.quality_names, NOVELTY),
+        quality_limits=_quality_limits(head),
+        findings=findings(settings, head.finding_limits),
+        normalisation=head.front.decision.described,
+        neutral_outputs={**NEUTRAL_OUTPUTS, **({} if settings.pose else NO_POSE), **method.neutral_outputs},
+        embedding=method.embedding,
+        score_tolerance_rel=TOLERANCE_REL,
+        components=method.components,
+        fitted=method.fitted,
+        image_counts=dataset.counts(),
+        recipe_sha256=loaded.sha256,
+        data_sha256=_data_sha256(loaded, dataset),
+        software=_software(),
+    )
+
+
+def _software() -> dict[str, str]:
+    found = {"lineside": __version__, "python": platform.python_version()}
+    for package in SOFTWARE:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def proven(
+    graph: Graph, head: FittedHead, contract: Contract, cases: Sequence[ParityCase], journal: Journal
+) -> tuple[ParityRecord, ...]:
+    journal.stage("parity", len(cases))
+    floor = finding_floor(contract.threshold_ng)
+
+    def reference(frame: Pixels) -> float:
+        return head.reference(frame).score(floor)
+
+    proofs = prove_parity(graph, reference, contract.threshold_ng, contract.threshold_review, cases, journal.step)
+    worst = max(proof.difference_rel for proof in proofs)
+    journal.note(
+        f"Parity: {len(proofs)} frames, no verdict flipped, scores differ by at most {worst:.0e}, relative to "
+        "the larger of score and threshold."
+    )
+    return proofs
+
+
+def _data_sha256(loaded: LoadedRecipe, dataset: Dataset) -> str:
+    """Of the dataset, and of the images that the recipe names beside it."""
+    named = [loaded.resolve(path) for paths in loaded.recipe.normalise.named_images.values() for path in paths]
+    images = data_sha256(dataset)
+    if not named:
+        return images
+    contents = "".join(hashlib.sha256(read_content(path)).hexdigest() for path in named)
+    return hashlib.sha256((images + contents).encode()).hexdigest()
+
+
+def _quality_limits(head: FittedHead) -> tuple[tuple[float | None, float | None], ...]:
+    """Limits of the gate by column of quality, novelty's last."""
+
+    def bound(value: float) -> float | None:
+        return None if abs(value) >= NO_LIMIT else float(np.float32(value))
+
+    learned = [(bound(low), bound(high)) for low, high in head.front.decision.values[GATE_LIMITS].tolist()]
+    return (*learned, (None, bound(float(head.constants[UNFAMILIAR_LIMIT][0]))))

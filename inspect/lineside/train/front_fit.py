@@ -1,0 +1,149 @@
+"""Fitting the front on some good frames: pose, light, region and limits, each decision included.
+
+Every fold of the cross-fitting calls this anew without its own frames, the automatic decisions too, so nothing of the
+front has seen what it is judged by. What costs time is shared where that is honest: the reductions, which hold nothing
+fitted, and exported graphs, which depend on the settings alone and take the fitted numbers as inputs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.graph.run import parallel
+from lineside.graph.trunk import Reduction, Trunk, export_reduction
+from lineside.normalise.front import GATE_LIMITS, FrontSettings
+from lineside.normalise.front_fit import FrontDecision, FrontRequest, decide_front
+from lineside.normalise.gate_limits import NO_LIMIT, fit_limits, gate_of
+from lineside.normalise.gate_rules import GateSettings
+from lineside.recipe_normalise import Gate
+from lineside.train.images import References
+from lineside.train.progress import Journal
+from lineside.train.reductions import Reductions, reduce_all
+from lineside.transfer.familiar import novelty_limit
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[np.generic]]
+Build = Callable[[FrontSettings, Mapping[str, Floats], Reduction], Trunk]
+"""Exports a front of these settings, with whatever backbone stands behind it; of the values only shapes matter."""
+
+
+@dataclass(frozen=True)
+class FittedFront:
+    """A front fitted on some good frames, and what it made of all of them.
+
+    Attributes
+    ----------
+    trunk : Trunk
+    decision : FrontDecision
+        Settings, fitted values (limits included), and the reasons.
+    outputs : mapping of name to ndarray [rows, ...]
+        Of every good frame and copy: taps or working tensors, region and quality.
+    gate : ndarray of int64 [rows]
+        By the fitted limits.
+    novelty_limit : float
+    seed : int
+    """
+
+    trunk: Trunk
+    decision: FrontDecision
+    outputs: Mapping[str, npt.NDArray[np.generic]]
+    gate: npt.NDArray[np.int64]
+    novelty_limit: float
+    seed: int
+
+
+class FrontFitter:
+    """Fits fronts on positions of good frames; holds reductions and exported graphs for all of them.
+
+    Parameters
+    ----------
+    request : FrontRequest
+    references : References
+    anchor : ndarray of uint8 [H, W, C]
+        The frame whose pose is the golden part's.
+    build : callable
+        See `Build`.
+    wanted : sequence of str
+        Outputs of the trunk that the head is fitted on.
+    journal : Journal
+    """
+
+    def __init__(
+        self,
+        request: FrontRequest,
+        references: References,
+        anchor: Pixels,
+        build: Build,
+        wanted: Sequence[str],
+        journal: Journal,
+    ) -> None:
+        self._request, self._references, self._anchor = request, references, anchor
+        self._build, self._wanted, self._journal = build, tuple(wanted), journal
+        self._reductions: dict[tuple[int, int], tuple[Reduction, Reductions]] = {}
+        self._trunks: dict[FrontSettings, Trunk] = {}
+
+    def fit(self, positions: Sequence[int]) -> FittedFront:
+        """Decide and fit on these good frames, then run the exported front on all frames and copies."""
+        rows = self._references.rows(positions, with_copies=False)
+        reduction, reduced = self._reduced(self._request.search_middle_wh)
+        self._journal.stage(f"light and pose of {len(rows)} frames")
+        decision = decide_front(reduced.middle[rows], reduction(self._anchor)[0][0], self._request)
+        trunk = self._trunk(decision)
+        values = {**decision.values, GATE_LIMITS: open_limits(decision.settings.gate)}
+        outputs = self._run(trunk, decision, values)
+        quality = outputs["front_quality"].astype(np.float32, copy=False)
+        limits = front_limits(quality[rows], decision.settings.gate, self._request.normalise.gate)
+        gate = gate_of(quality, limits, decision.settings.gate)
+        fitted, request = decision.with_values({GATE_LIMITS: limits}), self._request
+        strange = NO_LIMIT if request.normalise.gate.mode == "off" else novelty_limit(request.normalise.gate.margin)
+        return FittedFront(trunk, fitted, outputs, gate, strange, request.seed)
+
+    def _reduced(self, middle_wh: tuple[int, int]) -> tuple[Reduction, Reductions]:
+        if middle_wh not in self._reductions:
+            self._journal.stage("export of the reduction")
+            reduction = export_reduction(middle_wh, self._request.channels)
+            self._reductions[middle_wh] = reduction, reduce_all(reduction, self._references, self._journal)
+        return self._reductions[middle_wh]
+
+    def _trunk(self, decision: FrontDecision) -> Trunk:
+        settings = decision.settings
+        if settings not in self._trunks:
+            reduction, _ = self._reduced(settings.middle_wh)
+            self._journal.stage("export of front and trunk")
+            values = {**decision.values, GATE_LIMITS: open_limits(settings.gate)}
+            self._trunks[settings] = self._build(settings, values, reduction)
+        return self._trunks[settings]
+
+    def _run(self, trunk: Trunk, decision: FrontDecision, values: Mapping[str, Floats]) -> Arrays:
+        """Run every row by itself, as on the line, and stack the outputs."""
+        _, reduced = self._reduced(decision.settings.middle_wh)
+        names = (*self._wanted, "region", "front_quality")
+        count = len(reduced.middle)
+        self._journal.stage("features", count)
+
+        def one(row: int) -> Arrays:
+            feed = {"middle": reduced.middle[row : row + 1], "frame_wh": reduced.frame_wh[row], **values}
+            out = trunk.graph(feed, names)
+            self._journal.step()
+            return out
+
+        stacked: Arrays = {}
+        for row, out in enumerate(parallel(one, range(count))):
+            for name, value in out.items():
+                if row == 0:
+                    stacked[name] = np.empty((count, *value.shape[1:]), value.dtype)
+                stacked[name][row] = value[0]
+        return stacked
+
+
+def open_limits(settings: GateSettings) -> Floats:
+    """Return limits [q, 2] that refuse nothing."""
+    return np.tile(np.array([[-NO_LIMIT, NO_LIMIT]], np.float32), (len(settings.quality_names), 1))
+
+
+def front_limits(quality: Floats, settings: GateSettings, asked: Gate) -> Floats:
+    """Return the gate's limits [q, 2] from quality numbers of good frames; open where the recipe wants no gate."""
+    return open_limits(settings) if asked.mode == "off" else fit_limits(quality, settings, asked.margin)

@@ -1,0 +1,209 @@
+"""What follows every head alike: whether the frame shows this part at all, and the findings that no patch shows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.contract import Finding
+from lineside.export.decision import FINDING_LIMITS, UNFAMILIAR_LIMIT, DecisionSettings
+from lineside.graph.join import rename_output, select_outputs
+from lineside.graph.onnx_export import export_module
+from lineside.graph.run import Graph, parallel
+from lineside.normalise.front import FrontSettings
+from lineside.normalise.gate_rules import UNFAMILIAR
+from lineside.train.front_fit import FittedFront
+from lineside.train.images import References
+from lineside.train.method import FittedHead, Judged, Reference
+from lineside.transfer.familiar import RANK, Familiarity, fit_familiarity, reference_novelty
+from lineside.transfer.place_map import PlaceMap
+
+if TYPE_CHECKING:
+    import onnx
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+FLOOR_FACTOR = 2.0
+"""A finding raises the score to twice the threshold: full colour on the heatmap's scale."""
+CERTAINTY_SHARE = 0.5
+"""A rotation half as certain as that of the least certain good frame is not found."""
+SHADING_SHARE = 1.5
+LEAST_SHADING = 8.0
+"""A shading step counts beyond 1.5 × the largest of the good frames, and beyond 8 of their robust spreads."""
+
+
+@dataclass(frozen=True)
+class HeadRun:
+    """A fitted head, ready to be run and to be put behind the trunk."""
+
+    model: "onnx.ModelProto"
+    """Takes outputs of the trunk and `constants`; gives score, anomaly_map, embedding."""
+    constants: Mapping[str, npt.NDArray[np.generic]]
+    wanted: tuple[str, ...]
+    """Outputs of the trunk that `reference` takes."""
+    run: Callable[[int], Arrays]
+    """score and embedding of a row of the front's outputs, by ONNX Runtime."""
+    reference: Callable[[Arrays], float]
+    """Its score from the trunk's outputs of one frame, another way."""
+    words: tuple[str, ...] = ()
+    """What was decided about it."""
+    unit: str = ""
+    """Scores of heads with the same word here can be compared."""
+
+
+@dataclass(frozen=True)
+class FindingRule:
+    """A column of quality and what it means beyond its limits."""
+
+    name: str
+    words: str
+    quality: str
+
+
+ROTATION = FindingRule(
+    "expected_feature_not_found",
+    "the part is there, but nothing shows how it is turned: print, mark or another expected feature is missing",
+    "rotation",
+)
+SHADING = FindingRule(
+    "shading", "a part of it is darker or brighter than the rest in a way that no lamp explains", "shading"
+)
+
+
+def finding_rules(settings: FrontSettings) -> tuple[FindingRule, ...]:
+    """Return the findings that a front's numbers can amount to."""
+    names = settings.gate.quality_names
+    return tuple(rule for rule in (ROTATION, SHADING) if rule.quality in names)
+
+
+def decision_settings(settings: FrontSettings) -> DecisionSettings:
+    """Return what the end of the graph is made from."""
+    names = settings.gate.quality_names
+    columns = tuple(names.index(rule.quality) for rule in finding_rules(settings))
+    return DecisionSettings(len(names), UNFAMILIAR, columns)
+
+
+def fit_finding_limits(front: FittedFront, rows: npt.NDArray[np.int64]) -> Floats:
+    """Return least and greatest values [k, 2] of the findings' columns, from good frames that the gate let through."""
+    settings = front.decision.settings
+    passed = rows[front.gate[rows] == 0]
+    quality = front.outputs["front_quality"][passed if len(passed) else rows].astype(np.float64)
+    limits = []
+    for rule, column in zip(finding_rules(settings), decision_settings(settings).finding_columns, strict=True):
+        values = quality[:, column]
+        if rule is ROTATION:
+            limits.append((CERTAINTY_SHARE * float(values.min()), np.inf))
+        else:
+            limits.append((-np.inf, max(LEAST_SHADING, SHADING_SHARE * float(values.max()))))
+    return np.array(limits, np.float32).reshape(-1, 2)
+
+
+def found(front: FittedFront, limits: Floats, quality: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Whether quality numbers [n, q] amount to a finding: the rule of `lineside.export.decision`, in NumPy."""
+    columns = list(decision_settings(front.decision.settings).finding_columns)
+    values = quality[:, columns].astype(np.float32)
+    return np.asarray(((values < limits[:, 0]) | (values > limits[:, 1])).any(axis=1))
+
+
+def findings(settings: FrontSettings, limits: Floats) -> tuple[Finding, ...]:
+    """Return the findings for the contract."""
+
+    def bound(value: np.float32) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    return tuple(
+        Finding(rule.name, rule.words, rule.quality, (bound(low), bound(high)))
+        for rule, (low, high) in zip(finding_rules(settings), limits, strict=True)
+    )
+
+
+def finish(
+    front: FittedFront, head: HeadRun, rows: npt.NDArray[np.int64], references: References, map_wh: tuple[int, int]
+) -> FittedHead:
+    """Fit what stands behind the head, and put all parts together.
+
+    Parameters
+    ----------
+    front : FittedFront
+    head : HeadRun
+    rows : ndarray of int64
+        Of the good frames that everything is fitted on, copies left out.
+    references : References
+    map_wh : tuple of int
+        Size of the anomaly map.
+    """
+    passed = rows[front.gate[rows] == 0]
+    embeddings = np.concatenate([out["embedding"] for out in parallel(head.run, passed.tolist())])
+    familiar = fit_familiarity(embeddings.astype(np.float32), front.seed)
+    limit = front.novelty_limit
+    limits = fit_finding_limits(front, rows)
+    constants = {
+        **front.decision.values,
+        **head.constants,
+        **familiar,
+        UNFAMILIAR_LIMIT: np.array([limit], np.float32),
+        FINDING_LIMITS: limits if len(limits) else np.zeros((1, 2), np.float32),
+    }
+    deployed = Graph(select_outputs(front.trunk.joined(front.decision.values), (*head.wanted, "front_quality")))
+
+    def judge(positions: Sequence[int]) -> list[Judged]:
+        at = references.rows(positions, with_copies=False)
+        outs = list(parallel(head.run, at.tolist()))
+        scores = np.array([out["score"][0] for out in outs], np.float64)
+        novelty = reference_novelty(np.concatenate([out["embedding"] for out in outs]).astype(np.float32), familiar)
+        refused = (front.gate[at] != 0) | (novelty > limit)
+        raised = found(front, limits, front.outputs["front_quality"][at])
+        return [
+            Judged(*row)
+            for row in zip(scores.tolist(), novelty.tolist(), refused.tolist(), raised.tolist(), strict=True)
+        ]
+
+    def reference(frame: Pixels) -> Reference:
+        out = deployed({"frame": frame[None]})
+        return Reference(head.reference(out), bool(found(front, limits, out["front_quality"])[0]))
+
+    parts = (
+        *_head_and_map(front.decision.settings, head.model, map_wh),
+        ("familiar", export_familiarity(embeddings.shape[1])),
+    )
+    return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference)
+
+
+def export_familiarity(size: int) -> "onnx.ModelProto":
+    """Export the novelty of embeddings of this many dimensions, its values still inputs."""
+    import torch
+
+    module = Familiarity()
+    shapes = ((size,), (size, RANK), (RANK + 1,))
+    inputs = {"embedding": torch.zeros(2, size)}
+    inputs.update({name: torch.zeros(shape) for name, shape in zip(module.value_names, shapes, strict=True)})
+    return export_module(module, inputs, ("novelty",), {"embedding": {0: "N"}})
+
+
+def _head_and_map(
+    settings: FrontSettings, head: "onnx.ModelProto", map_wh: tuple[int, int]
+) -> "tuple[tuple[str, onnx.ModelProto], ...]":
+    """The head, and behind it, where there is a pose, what puts its map back into the frame."""
+    head = rename_output(head, "score", "patch_score")
+    if settings.pose is None:
+        return (("head", head),)
+    placed = rename_output(head, "anomaly_map", "golden_map")
+    return (("head", placed), ("map", _export_place_map(settings, map_wh)))
+
+
+def _export_place_map(settings: FrontSettings, map_wh: tuple[int, int]) -> "onnx.ModelProto":
+    import torch
+
+    perspective = settings.pose is not None and settings.pose.model == "perspective"
+    inputs = {
+        "golden_map": torch.zeros(2, map_wh[1], map_wh[0]),
+        "transform": torch.eye(3).repeat(2, 1, 1),
+        "frame_wh": torch.tensor([float(side) for side in settings.working_wh]),
+    }
+    dynamic = {"golden_map": {0: "N"}, "transform": {0: "N"}}
+    module = PlaceMap(settings.working_wh, map_wh, map_wh, perspective)
+    return export_module(module, inputs, ("anomaly_map",), dynamic)

@@ -110,21 +110,31 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class QualityLimit:
+    """A number of `quality`, and between what a good part's lies."""
+
+    quality: str
+    """One of `quality_names`."""
+    lower: float | None
+    upper: float | None
+
+    def exceeded(self, value: float) -> bool:
+        """Whether a value lies outside."""
+        return (self.lower is not None and value < self.lower) or (self.upper is not None and value > self.upper)
+
+
+@dataclass(frozen=True)
 class Finding:
-    """A reason for NG that no patch shows: a number of `quality` beyond its limits raises the score."""
+    """A reason for NG that no patch shows: numbers of `quality` that, all beyond their limits, raise the score."""
 
     name: str
     words: str
     """The reason as a sentence for people."""
-    quality: str
-    """Name of the number, one of `quality_names`."""
-    limits: tuple[float | None, float | None]
-    """Least and largest value of a good part; None where there is none."""
+    limits: tuple[QualityLimit, ...]
 
-    def holds(self, value: float) -> bool:
-        """Whether a value is beyond the limits."""
-        low, high = self.limits
-        return (low is not None and value < low) or (high is not None and value > high)
+    def holds(self, quality: Mapping[str, float]) -> bool:
+        """Whether all numbers lie beyond their limits."""
+        return all(limit.exceeded(quality[limit.quality]) for limit in self.limits)
 
 
 @dataclass(frozen=True)
@@ -210,7 +220,7 @@ class Contract:
 
     def found(self, quality: Mapping[str, float]) -> tuple[str, ...]:
         """Names of the findings that these quality numbers amount to, in the contract's order."""
-        return tuple(finding.name for finding in self.findings if finding.holds(quality[finding.quality]))
+        return tuple(finding.name for finding in self.findings if finding.holds(quality))
 
 
 _T = TypeVar("_T")

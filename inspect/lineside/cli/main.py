@@ -35,9 +35,21 @@ def root(
 
 def register(target: typer.Typer) -> None:
     """Add every command, in the order in which a user meets them."""
-    from lineside.cli import capture, check, demo, flatfield, inspect, new, preview, train, verify
+    from lineside.cli import (
+        bench,
+        capture,
+        check,
+        demo,
+        flatfield,
+        inspect,
+        new,
+        preview,
+        stress,
+        train,
+        verify,
+    )
 
-    for module in (new, capture, flatfield, check, preview, train, inspect, verify, demo):
+    for module in (new, capture, flatfield, check, preview, train, inspect, verify, stress, bench, demo):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 

@@ -26,13 +26,18 @@ class DecisionSettings:
         Numbers that the front gives; the embedding's novelty becomes one more.
     unfamiliar_bit : int
         Bit of the gate that a novelty beyond its limit sets.
-    finding_columns : tuple of int
-        Columns of the front's quality that are reasons for NG when they lie outside their limits.
+    findings : tuple of tuple of int
+        For each finding, the columns of the front's quality that must all lie outside their limits for it.
     """
 
     quality_count: int
     unfamiliar_bit: int
-    finding_columns: tuple[int, ...]
+    findings: tuple[tuple[int, ...], ...]
+
+    @property
+    def finding_columns(self) -> tuple[int, ...]:
+        """Columns of all findings, one after another: the rows of the limits."""
+        return tuple(column for columns in self.findings for column in columns)
 
 
 class Decision(nn.Module):
@@ -75,10 +80,9 @@ class Decision(nn.Module):
         score [N], verdict int64 [N], gate int64 [N], quality [N, q + 1], defect_class int64 [N], class_prob [N, 0]
         """
         score = patch_score
-        if self.settings.finding_columns:
-            values = front_quality[:, list(self.settings.finding_columns)]  # [N, k]
-            beyond = (values < finding_limits[:, 0]) | (values > finding_limits[:, 1])
-            score = torch.where(beyond.any(dim=1), torch.maximum(patch_score, finding_floor), patch_score)
+        if self.settings.findings:
+            found = self._found(front_quality, finding_limits)
+            score = torch.where(found, torch.maximum(patch_score, finding_floor), patch_score)
         strange = (novelty > unfamiliar_limit).to(torch.int64)
         gate = front_gate + strange * (1 << self.settings.unfamiliar_bit)
         review = (score > threshold_review).to(torch.int64) * int(Verdict.REVIEW)
@@ -86,6 +90,16 @@ class Decision(nn.Module):
         verdict = torch.where(gate != 0, torch.full_like(gate, int(Verdict.NO_CALL)), called)
         quality = torch.cat((front_quality, novelty[:, None]), dim=1)
         return score, verdict, gate, quality, torch.full_like(gate, NO_DEFECT_CLASS), score[:, None][:, :0]
+
+    def _found(self, quality: Tensor, limits: Tensor) -> Tensor:
+        """Whether any finding holds [N]: all of its columns lie beyond their limits."""
+        values = quality[:, list(self.settings.finding_columns)]  # [N, k]
+        beyond = (values < limits[:, 0]) | (values > limits[:, 1])
+        found, start = torch.zeros_like(beyond[:, 0]), 0
+        for columns in self.settings.findings:
+            found = found | beyond[:, start : start + len(columns)].all(dim=1)
+            start += len(columns)
+        return found
 
 
 def export_decision(settings: DecisionSettings) -> "onnx.ModelProto":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import Finding
+from lineside.contract import Finding, QualityLimit
 from lineside.export.decision import FINDING_LIMITS, UNFAMILIAR_LIMIT, DecisionSettings
 from lineside.graph.join import rename_output, select_outputs
 from lineside.graph.onnx_export import export_module
@@ -29,8 +29,11 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 FLOOR_FACTOR = 2.0
 """A finding raises the score to twice the threshold: full colour on the heatmap's scale."""
-CERTAINTY_SHARE = 0.5
-"""A rotation half as certain as that of the least certain good frame is not found."""
+FEATURE_ROTATION, FEATURE_MATCH, FEATURE_GAP = 0.5, 0.8, 0.1
+"""A feature is missing where the rotation is at most half as certain as with good frames (1) and the picture matches
+the golden part by less than 0.8 of what they do, and by 0.1 less than the worst of them. Measured on rendered caps:
+good frames match from 0.90 up, of 10 some have a rotation as uncertain as 0.09; without their print they match 0.53 to
+0.65 with rotations of at most 0.33."""
 SHADING_SHARE = 1.5
 LEAST_SHADING = 8.0
 """A shading step counts beyond 1.5 × the largest of the good frames, and beyond 8 of their robust spreads."""
@@ -57,33 +60,33 @@ class HeadRun:
 
 @dataclass(frozen=True)
 class FindingRule:
-    """A column of quality and what it means beyond its limits."""
+    """Columns of quality, and what it means when all of them are beyond their limits."""
 
     name: str
     words: str
-    quality: str
+    quality: tuple[str, ...]
 
 
-ROTATION = FindingRule(
+FEATURE = FindingRule(
     "expected_feature_not_found",
     "the part is there, but nothing shows how it is turned: print, mark or another expected feature is missing",
-    "rotation",
+    ("rotation", "match"),
 )
 SHADING = FindingRule(
-    "shading", "a part of it is darker or brighter than the rest in a way that no lamp explains", "shading"
+    "shading", "a part of it is darker or brighter than the rest in a way that no lamp explains", ("shading",)
 )
 
 
 def finding_rules(settings: FrontSettings) -> tuple[FindingRule, ...]:
     """Return the findings that a front's numbers can amount to."""
     names = settings.gate.quality_names
-    return tuple(rule for rule in (ROTATION, SHADING) if rule.quality in names)
+    return tuple(rule for rule in (FEATURE, SHADING) if set(rule.quality) <= set(names))
 
 
 def decision_settings(settings: FrontSettings) -> DecisionSettings:
     """Return what the end of the graph is made from."""
     names = settings.gate.quality_names
-    columns = tuple(names.index(rule.quality) for rule in finding_rules(settings))
+    columns = tuple(tuple(names.index(name) for name in rule.quality) for rule in finding_rules(settings))
     return DecisionSettings(len(names), UNFAMILIAR, columns)
 
 
@@ -92,21 +95,25 @@ def fit_finding_limits(front: FittedFront, rows: npt.NDArray[np.int64]) -> Float
     settings = front.decision.settings
     passed = rows[front.gate[rows] == 0]
     quality = front.outputs["front_quality"][passed if len(passed) else rows].astype(np.float64)
-    limits = []
-    for rule, column in zip(finding_rules(settings), decision_settings(settings).finding_columns, strict=True):
-        values = quality[:, column]
-        if rule is ROTATION:
-            limits.append((CERTAINTY_SHARE * float(values.min()), np.inf))
+    names = settings.gate.quality_names
+    limits: list[tuple[float, float]] = []
+    for rule in finding_rules(settings):
+        if rule is FEATURE:
+            lowest = float(quality[:, names.index("match")].min())
+            limits += [(FEATURE_ROTATION, np.inf), (min(FEATURE_MATCH, lowest - FEATURE_GAP), np.inf)]
         else:
-            limits.append((-np.inf, max(LEAST_SHADING, SHADING_SHARE * float(values.max()))))
+            highest = float(quality[:, names.index("shading")].max())
+            limits.append((-np.inf, max(LEAST_SHADING, SHADING_SHARE * highest)))
     return np.array(limits, np.float32).reshape(-1, 2)
 
 
 def found(front: FittedFront, limits: Floats, quality: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """Whether quality numbers [n, q] amount to a finding: the rule of `lineside.export.decision`, in NumPy."""
-    columns = list(decision_settings(front.decision.settings).finding_columns)
-    values = quality[:, columns].astype(np.float32)
-    return np.asarray(((values < limits[:, 0]) | (values > limits[:, 1])).any(axis=1))
+    settings = decision_settings(front.decision.settings)
+    values = quality[:, list(settings.finding_columns)].astype(np.float32)
+    beyond = iter(((values < limits[:, 0]) | (values > limits[:, 1])).T)
+    holds = [np.all([next(beyond) for _ in columns], axis=0) for columns in settings.findings]
+    return np.any(np.stack(holds), axis=0) if holds else np.zeros(len(quality), np.bool_)
 
 
 def findings(settings: FrontSettings, limits: Floats) -> tuple[Finding, ...]:
@@ -115,9 +122,14 @@ def findings(settings: FrontSettings, limits: Floats) -> tuple[Finding, ...]:
     def bound(value: np.float32) -> float | None:
         return float(value) if np.isfinite(value) else None
 
+    rows = iter(limits)
+
+    def limit(name: str) -> QualityLimit:
+        low, high = next(rows)
+        return QualityLimit(name, bound(low), bound(high))
+
     return tuple(
-        Finding(rule.name, rule.words, rule.quality, (bound(low), bound(high)))
-        for rule, (low, high) in zip(finding_rules(settings), limits, strict=True)
+        Finding(rule.name, rule.words, tuple(limit(name) for name in rule.quality)) for rule in finding_rules(settings)
     )
 
 

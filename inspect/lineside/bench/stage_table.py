@@ -1,0 +1,103 @@
+"""The times of a graph's stages for the console."""
+
+from typing import TYPE_CHECKING
+
+from lineside.bench.stages import (
+    FLOOR,
+    FRAME_WH,
+    FRONT,
+    FRONT_LIMIT,
+    POSE_AND_GATE_LIMIT_MS,
+    WHOLE,
+    StageTimes,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+def stage_table(times: StageTimes) -> "RenderableType":
+    """Return what `time_stages` measured as something that rich can print."""
+    from rich.console import Group
+    from rich.text import Text
+
+    lines = [Text(line) for line in promises(times)]
+    return Group(_table(times), *lines, Text(_conditions(times), style="dim"))
+
+
+def promises(times: StageTimes) -> tuple[str, ...]:
+    """Say the two costs that the project promises, each with its limit; empty where no stages were timed."""
+    named = {timing.name for timing in times.timings}
+    if named <= {WHOLE, FLOOR}:
+        return ()
+    return _front_line(times), _pose_and_gate_line(times)
+
+
+def _front_line(times: StageTimes) -> str:
+    promised = f"promised: at most {FRONT_LIMIT:g} on a frame of {FRAME_WH[0]}x{FRAME_WH[1]}"
+    found = times.front_to_floor
+    if found is None:
+        return f"whole front: this graph does not name where it ends ({promised})"
+    low, high = found.interval
+    words = f"whole front / resize alone: {found.value:.2f} (95 % interval {low:.2f} to {high:.2f}; {promised})"
+    return f"{words}: {_kept(times, found.value <= FRONT_LIMIT)}"
+
+
+def _pose_and_gate_line(times: StageTimes) -> str:
+    promised = f"promised: at most {POSE_AND_GATE_LIMIT_MS:g} ms on one core"
+    found = times.pose_and_gate
+    if found is None:
+        return f"pose search and gate: this graph has not both, or does not name where they end ({promised})"
+    low, high = found.interval_ms
+    words = f"pose search and gate: {found.median_ms:.2f} ms (95 % interval {low:.2f} to {high:.2f}; {promised})"
+    return f"{words}: {_kept(times, found.median_ms <= POSE_AND_GATE_LIMIT_MS)}"
+
+
+def _kept(times: StageTimes, kept: bool) -> str:
+    if times.frame_whc[:2] != FRAME_WH or times.threads != 1:
+        return "not judged, the promise is for one thread and that frame"
+    return "kept" if kept else "BROKEN"
+
+
+def _table(times: StageTimes) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    width, height, channels = times.frame_whc
+    title = f"{times.part}: one frame of {width}x{height}, {'grey' if channels == 1 else 'colour'}; in ms"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in ("median", "95 % interval", "p95", "p99", "of whole"):
+        table.add_column(name, justify="right", no_wrap=True)
+    whole = next(timing.median_ms for timing in times.timings if timing.name == WHOLE)
+    for timing in times.timings:
+        main = timing.name in (WHOLE, FLOOR, FRONT)
+        low, high = timing.interval_ms
+        table.add_row(
+            timing.name if main else f"  {timing.name}",
+            f"{timing.median_ms:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{timing.p95_ms:.2f}",
+            f"{timing.p99_ms:.2f}",
+            f"{100 * timing.median_ms / whole:.0f} %",
+            style="bold" if main else None,
+        )
+    return table
+
+
+def _conditions(times: StageTimes) -> str:
+    threads = "one thread" if times.threads == 1 else f"{times.threads} threads"
+    width, height = times.working_wh
+    return (
+        f"{times.rounds} rounds, each model once a round in drawn order; one process, {threads}; "
+        f"working size {width}x{height}. A stage is fed what the stages before it computed."
+        f"\n{times.machine}{_busy(times)}"
+    )
+
+
+def _busy(times: StageTimes) -> str:
+    load = times.machine.load_1min
+    if load is None or load < times.machine.cores:
+        return ""
+    return "\nOther work ran on this machine: times are longer than on a quiet one."

@@ -1,0 +1,43 @@
+"""`lineside bench`: what a model costs on this machine."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="Bundle folder.", show_default=False)],
+    stages: Annotated[bool, typer.Option("--stages", help="Time each stage of the graph as well.")] = False,
+    frame: Annotated[
+        str | None, typer.Option(help="Size of the frame.", metavar="WxH", show_default="1280x1024, or the image's own")
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="Image file to use as the frame, instead of a seeded one.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="ONNX Runtime's threads inside one operator.")] = 1,
+    repeat: Annotated[int, typer.Option(min=5, help="Rounds; each model runs once a round.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write the numbers to as well.")] = None,
+) -> None:
+    """Time a model on one frame, beside the resize alone: median, 95th and 99th percentile.
+
+    A time is a measurement, no test: the exit code is 0 whether or not a promise is kept on this machine.
+    """
+    from rich.console import Console
+
+    from lineside.batch.files import write_atomic
+    from lineside.bench.stage_table import stage_table
+    from lineside.bench.stages import time_stages
+
+    size_wh = _size(frame) if frame is not None else None
+    times = time_stages(model, size_wh=size_wh, image=image, threads=threads, rounds=repeat, stages=stages)
+    Console(highlight=False, soft_wrap=True).print(stage_table(times))
+    if out is not None:
+        write_atomic(out, (json.dumps(times.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,6})[xX×]([0-9]{1,6})", text.strip())
+    if not found:
+        raise typer.BadParameter(f"expected a width and a height such as 1280x1024, found {text!r}.")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,280 @@
+"""Timing a graph's stages: where it is cut, what is timed, and what is said of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import typer
+from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
+
+from images import write
+from lineside.bench.cuts import STAGES, front_ends, prefix, sections
+from lineside.bench.stage_table import promises
+from lineside.bench.stages import FLOOR, FRONT, WHOLE, StageTimes, bench_frame, floor_model, time_stages
+from lineside.bench.timing import Candidate, ratio, summarise, time_in_turns
+from lineside.cli import bench as command_module
+from lineside.errors import LinesideError, UsageError
+from lineside.session import open_session
+
+FRAME = bench_frame((6, 4), 3)[None]
+
+
+def staged_model() -> onnx.ModelProto:
+    """A graph with every stage: adds one at each, the last gate bit needs the trunk, and a branch looks back."""
+    node = helper.make_node
+    steps = [
+        node("Cast", ["frame"], ["middle"], to=TensorProto.FLOAT),
+        node("Add", ["middle", "one"], ["small"]),
+        node("ReduceMean", ["small"], ["matrix"], keepdims=0),
+        node("Shape", ["frame"], ["shape"]),
+        node("Mul", ["middle", "matrix"], ["warped"]),
+        node("Reshape", ["warped", "shape"], ["working"]),
+        node("Greater", ["matrix", "one"], ["front_gate"]),
+        node("Add", ["working", "one"], ["tap8"]),
+        node("Add", ["tap8", "small"], ["golden_map"]),
+        node("ReduceMax", ["golden_map"], ["score"], keepdims=0),
+        node("Greater", ["score", "one"], ["is_part"]),
+        node("And", ["front_gate", "is_part"], ["gate"]),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        steps,
+        "staged",
+        [value("frame", TensorProto.UINT8, ["N", "H", "W", 3])],
+        [value("score", TensorProto.FLOAT, []), value("gate", TensorProto.BOOL, [])],
+        [numpy_helper.from_array(np.array(1.0, np.float32), "one")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def values(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Run a model."""
+    session = open_session(model.SerializeToString(), "a test")
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed), strict=True))
+
+
+# ---- cuts
+
+
+def test_sections_hold_every_node_once() -> None:
+    """The stages share no node, and together they are the graph."""
+    parts = sections(staged_model())
+    names = [output for part in parts for node in part.model.graph.node for output in node.output]
+    assert sorted(names) == sorted(output for node in staged_model().graph.node for output in node.output)
+    assert [part.stage for part in parts] == [stage.name for stage in STAGES]
+
+
+def test_sections_one_after_another_are_the_graph() -> None:
+    """Fed with what those before it computed, each section computes what the whole graph does."""
+    model = staged_model()
+    inner = [name for node in model.graph.node for name in node.output]
+    known = {"frame": FRAME, **values(prefix(model, inner), {"frame": FRAME})}
+    for part in sections(model):
+        for item in part.model.graph.input:
+            if not item.HasField("type"):
+                kind = helper.np_dtype_to_tensor_dtype(known[item.name].dtype)
+                item.CopyFrom(helper.make_tensor_value_info(item.name, kind, [None] * known[item.name].ndim))
+        found = values(part.model, {name: known[name] for name in part.inputs})
+        assert set(found) == set(part.ends)
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, known[name])
+
+
+def test_a_gate_that_needs_the_trunk_is_no_end_of_the_front() -> None:
+    """Otherwise the front would be said to cost what the trunk costs."""
+    ends = front_ends(staged_model())
+    assert "front_gate" in ends
+    assert "gate" not in ends
+    assert not {"tap8", "score"} & {name for node in prefix(staged_model(), ends).graph.node for name in node.output}
+
+
+def test_a_value_that_is_absent_is_left_out() -> None:
+    """A graph without a pose search has no such stage, and its nodes are in the others."""
+    model = staged_model()
+    model.graph.node[2].output[0] = "other"
+    for node in model.graph.node:
+        node.input[:] = ["other" if name == "matrix" else name for name in node.input]
+    assert "pose search" not in [part.stage for part in sections(model)]
+    assert sum(len(part.model.graph.node) for part in sections(model)) == len(model.graph.node)
+
+
+def test_an_unknown_value_is_refused() -> None:
+    """A prefix up to a value that the graph does not compute is an error, not an empty graph."""
+    with pytest.raises(UsageError, match="nothing"):
+        prefix(staged_model(), ["nothing"])
+
+
+# ---- times
+
+
+def test_rounds_run_every_model_once() -> None:
+    """Each candidate gets one time per round, all above zero."""
+    session = open_session(floor_model(3, (2, 2)), "a test")
+    times = time_in_turns([Candidate(name, session, {"frame": FRAME}) for name in "ab"], 7)
+    assert list(times) == ["a", "b"]
+    assert all(taken.shape == (7,) and (taken > 0).all() for taken in times.values())
+
+
+def test_too_few_rounds_are_refused() -> None:
+    """From four times nobody can tell a 99th percentile."""
+    with pytest.raises(UsageError, match="5 rounds"):
+        time_in_turns([], 4)
+
+
+def test_a_ratio_and_its_interval() -> None:
+    """The ratio of the medians, inside an interval that a longer measurement makes narrower."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform(1.0, 2.0, 400)
+    few, many = ratio(2.0 * base[:20], base[:20]), ratio(2.0 * base + rng.uniform(0, 0.1, 400), base)
+    assert few.value == pytest.approx(2.0)
+    assert few.interval == pytest.approx((2.0, 2.0))  # rounds keep their pairs: the spread that both share cancels
+    assert many.interval[0] < many.value < many.interval[1] < 2.2
+
+
+def test_percentiles() -> None:
+    """Median, 95th and 99th percentile, and an interval that holds the median."""
+    timing = summarise("x", np.arange(101.0))
+    assert (timing.median_ms, timing.p95_ms, timing.p99_ms) == (50.0, 95.0, 99.0)
+    assert timing.interval_ms[0] < 50.0 < timing.interval_ms[1]
+
+
+# ---- the whole measurement
+
+
+@pytest.fixture(scope="module")
+def times(bundle: Path) -> StageTimes:
+    """The tiny bundle, timed with its stages."""
+    return time_stages(bundle, size_wh=(32, 24), rounds=5)
+
+
+def test_stages_floor_and_whole_are_timed(times: StageTimes) -> None:
+    """The whole graph, the floor, the front, and the stages that the tiny graph has."""
+    names = [timing.name for timing in times.timings]
+    assert names[:3] == [WHOLE, FLOOR, FRONT]
+    assert names[3:] == ["gate", "head", "map, decision"]
+    assert times.front_to_floor is not None
+    assert times.front_to_floor.interval[0] <= times.front_to_floor.value <= times.front_to_floor.interval[1]
+
+
+def test_the_machine_is_named(times: StageTimes) -> None:
+    """A time without its machine means nothing."""
+    assert times.machine.cpu
+    assert dict(times.machine.software)["onnxruntime"]
+    json.dumps(times.to_dict(), allow_nan=False)
+
+
+def test_promises_are_printed_with_their_limits(times: StageTimes) -> None:
+    """Both lines say the limit; a frame of another size is not judged, and a missing pose search is said."""
+    front, gate = promises(times)
+    assert "at most 2.6" in front
+    assert "not judged" in front
+    assert "at most 3 ms" in gate
+    assert "has not both" in gate
+
+
+def test_without_stages_nothing_is_cut(bundle: Path) -> None:
+    """The whole graph beside the floor, and no promise."""
+    times = time_stages(bundle, size_wh=(8, 8), rounds=5, stages=False)
+    assert [timing.name for timing in times.timings] == [WHOLE, FLOOR]
+    assert promises(times) == ()
+
+
+def test_the_floor_is_an_antialiased_reduction() -> None:
+    """A chessboard of single pixels comes out grey, which it would not without antialiasing."""
+    board = (255 * (np.indices((16, 16)).sum(0) % 2)).astype(np.uint8)[None, :, :, None]
+    (small,) = open_session(floor_model(1, (4, 4)), "a test").run(None, {"frame": board})
+    assert small.dtype == np.uint8
+    assert small.shape == (1, 4, 4, 1)
+    assert abs(small.astype(int) - 128).max() < 20
+
+
+def test_the_frame_is_seeded() -> None:
+    """The same frame on every machine, in the size and channels asked for."""
+    assert bench_frame((5, 4), 1).shape == (4, 5, 1)
+    np.testing.assert_array_equal(bench_frame((64, 48), 3), bench_frame((64, 48), 3))
+    assert (bench_frame((64, 48), 3, seed=1) != bench_frame((64, 48), 3)).any()
+
+
+def test_measuring_needs_no_torch() -> None:
+    """A line PC with onnx can time a model: neither torch nor albumentations is loaded."""
+    code = (
+        "import sys\nimport lineside.bench.stages, lineside.bench.stage_table, lineside.bench.stress_files\n"
+        "print(sorted(set(sys.modules) & {'torch', 'albumentations', 'onnx', 'scipy'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# ---- the command
+
+
+@pytest.fixture
+def run() -> CliRunner:
+    """A runner whose `invoke` takes the command's own app."""
+    return CliRunner()
+
+
+def app() -> typer.Typer:
+    """The command alone."""
+    made = typer.Typer()
+    made.command()(command_module.command)
+    return made
+
+
+def test_the_command_prints_and_writes(bundle: Path, tmp_path: Path, run: CliRunner) -> None:
+    """Table and promises on stdout, the numbers as JSON where asked for."""
+    out = tmp_path / "bench.json"
+    words = [str(bundle), "--stages", "--frame", "40x30", "--repeat", "5", "--out", str(out)]
+    done = run.invoke(app(), words)
+    assert done.exit_code == 0, done.output
+    assert "one frame of 40x30" in done.output
+    assert "2.6" in done.output
+    written = json.loads(out.read_text())
+    assert written["frame_whc"] == [40, 30, 3]
+    assert written["promised"] == {"front_to_floor": 2.6, "pose_and_gate_ms": 3.0}
+
+
+def test_an_image_is_the_frame(bundle: Path, images: Path, run: CliRunner) -> None:
+    """An image keeps its own size, or takes the one asked for."""
+    image = str(images / "good/0.png")
+    assert "12x12" in run.invoke(app(), [str(bundle), "--image", image, "--repeat", "5"]).output
+    words = [str(bundle), "--image", image, "--frame", "20x10", "--repeat", "5"]
+    assert "20x10" in run.invoke(app(), words).output
+
+
+@pytest.mark.parametrize("size", ["", "12", "12x", "-3x4", "axb", "1e3x2", "12x34x5"])
+def test_a_frame_that_is_no_size_is_a_usage_error(bundle: Path, run: CliRunner, size: str) -> None:
+    """Exit code 2, and what was expected."""
+    done = run.invoke(app(), [str(bundle), "--frame", size])
+    assert done.exit_code == 2
+    assert "1280x1024" in done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--frame", "0x5"],
+        ["--frame", "999999x999999"],
+        ["--image", "absent.png"],
+        ["--image", "a.png", "--frame", "0x0"],
+    ],
+)
+def test_a_frame_that_cannot_be_is_refused(
+    bundle: Path, run: CliRunner, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No memory is filled and nothing is timed."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.png", bench_frame((4, 4), 3))
+    done = run.invoke(app(), [str(bundle), *words])
+    assert isinstance(done.exception, LinesideError)
+
+
+def test_no_bundle_is_a_usage_error(tmp_path: Path) -> None:
+    """Nothing there, nothing timed."""
+    with pytest.raises(UsageError):
+        time_stages(tmp_path / "absent")

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import pytest
@@ -12,15 +13,40 @@ from images import SOUND, write_folder, write_recipe
 from lineside.runtime import Inspector
 from lineside.synth import Pose, render
 
+if TYPE_CHECKING:
+    from lineside.recipe import LoadedRecipe
+    from lineside.train import TrainingRecord
+    from lineside.train.calibration import Calibration
+    from lineside.train.images import References
+    from lineside.train.method import Method
+
 ROOT = Path(__file__).parent.parent
 
 
-def write_part(folder: Path, goods: int = 14, test_goods: int = 4, test_defects: int = 3, size: int = 128) -> Path:
-    """Render a small cap, always in the same pose, as a recipe folder with its images inside; return the folder."""
+FIXED_POSE = Pose(20.0, 0.0, 0.0, 1.0)
+STILL = "{size: 128, pose: {model: none}}"
+"""A `normalise` block for parts that lie as they lay, which is quicker to train."""
+
+
+def write_part(
+    folder: Path,
+    goods: int = 14,
+    test_goods: int = 4,
+    test_defects: int = 3,
+    size: int = 128,
+    *,
+    pose: Pose | None = FIXED_POSE,
+    normalise: str = STILL,
+    more: str = "",
+) -> Path:
+    """Render a small cap as a recipe folder with its images inside; return the folder.
+
+    pose None: every cap lies as its seed says, at any angle. `normalise` is the recipe's block, `more` further lines.
+    """
     images = folder / "images"
 
     def write(split: str, label: str, number: int, seed: int, defect: str | None = None) -> None:
-        part = render("caps", seed, defect, severity=1.0, size=size, pose=Pose(20.0, 0.0, 0.0, 1.0))
+        part = render("caps", seed, defect, severity=1.0, size=size, pose=pose)
         path = images / split / label / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), cv2.cvtColor(part.image, cv2.COLOR_RGB2BGR))
@@ -32,7 +58,10 @@ def write_part(folder: Path, goods: int = 14, test_goods: int = 4, test_defects:
     for kind in ("missing_print", "stain"):
         for i in range(test_defects):
             write("test", kind, i, 2000 + i, kind)
-    settings = "part: small\nimages: images\nnormalise: {size: 128}\ntransfer: {memory: 128, augment_copies: 1}\n"
+    settings = (
+        f"part: small\nimages: images\nnormalise: {normalise}\ntransfer: {{memory: 128, augment_copies: 1}}\n"
+        f"calibrate: {{folds: 2}}\n{more}"
+    )
     (folder / "recipe.yaml").write_text(settings)
     return folder
 
@@ -46,22 +75,47 @@ def sound(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Trained:
-    """A recipe folder, its images, and the bundle that came of it."""
+    """A recipe folder, its images, the bundle that came of it, and what the training run worked with."""
 
     recipe: Path
     images: Path
     bundle: Path
+    record: "TrainingRecord"
+    loaded: "LoadedRecipe"
+    method: "Method"
+    references: "References"
+    calibration: "Calibration"
+
+
+def train_part(folder: Path) -> Trained:
+    """Train a recipe folder as a user would, and keep what was fitted."""
+    from lineside.recipe import load_recipe
+    from lineside.train import run
+
+    kept: list[tuple[LoadedRecipe, Method, References, Calibration]] = []
+    calibrated = run.calibrated
+
+    def keeping(loaded: "LoadedRecipe", method: "Method", references: "References", journal: object) -> "Calibration":
+        kept.append((loaded, method, references, calibrated(loaded, method, references, journal)))  # type: ignore[arg-type]
+        return kept[-1][3]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "calibrated", keeping)
+        record = run.train(load_recipe(folder), folder / "model")
+    return Trained(folder, folder / "images", folder / "model", record, *kept[0])
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A small rendered part, trained once for all tests."""
-    from lineside.recipe import load_recipe
-    from lineside.train import train
+    """A small rendered part that always lies alike, trained once for all tests."""
+    return train_part(write_part(tmp_path_factory.mktemp("small")))
 
-    folder = write_part(tmp_path_factory.mktemp("small"))
-    train(load_recipe(folder), folder / "model")
-    return Trained(folder, folder / "images", folder / "model")
+
+@pytest.fixture(scope="session")
+def posed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The same part at any angle, everything of light, pose and gate left to its defaults, trained once."""
+    folder = tmp_path_factory.mktemp("posed")
+    return train_part(write_part(folder, test_defects=2, pose=None, normalise="{size: 128}"))
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,14 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from conftest import ROOT, Trained, write_part
+from conftest import FIXED_POSE, ROOT, Trained, train_part, write_part
 from lineside.capture.decode import read_image
 from lineside.contract import Verdict
+from lineside.graph.join import select_outputs
+from lineside.graph.run import Graph
 from lineside.recipe import load_recipe
 from lineside.runtime import Inspector, verify_bundle
+from lineside.synth import Pose, render
 from lineside.train import TrainingRecord, train
 
 pytestmark = pytest.mark.slow
@@ -47,6 +50,99 @@ def trained(tmp_path: Path, images: Path, method: str = "lineside", options: str
     text = f"part: whole\nimages: {images.as_posix()}\ntransfer: {{method: {method}, options: {options}}}\n"
     (tmp_path / "recipe.yaml").write_text(text)
     return train(load_recipe(tmp_path), tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def fenced(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A cap behind a vignetting lens: flat-field picture, region of interest and frame size in the recipe."""
+    folder = tmp_path_factory.mktemp("fenced")
+    normalise = "{size: 128, pose: {model: none}, roi: [0.25, 0.25, 0.75, 0.75], light: {flat_field: target.png}}"
+    write_part(folder, normalise=normalise, more="export: {frame: [128, 128]}\n")
+    for path in (folder / "images").rglob("*.png"):
+        cv2.imwrite(str(path), through_lens(cv2.imread(str(path))))
+    cv2.imwrite(str(folder / "target.png"), through_lens(np.full((128, 128, 3), 230, np.uint8)))
+    return train_part(folder)
+
+
+def through_lens(image: np.ndarray) -> np.ndarray:
+    """Darken a picture [128, 128, 3] towards its corners, down to 60 %."""
+    y, x = np.mgrid[-1:1:128j, -1:1:128j]
+    return np.asarray((image * (1 - 0.2 * (x**2 + y**2))[..., None]).round(), np.uint8)
+
+
+def good_cap(seed: int) -> np.ndarray:
+    """Return a good cap as `fenced` sees it."""
+    return through_lens(render("caps", seed, size=128, pose=FIXED_POSE).image)
+
+
+BLOTS = {"bar": ((40, 108), (88, 126)), "strip": ((0, 0), (16, 127)), "corner": ((0, 0), (20, 20))}
+"""Rectangles outside the region of `fenced`, px."""
+
+
+@pytest.mark.parametrize("blot", BLOTS)
+@pytest.mark.parametrize("colour", [(200, 30, 200), (10, 10, 10), (250, 250, 250)], ids=["magenta", "black", "white"])
+def test_a_defect_outside_the_region_does_not_raise_the_score(
+    fenced: Trained, blot: str, colour: tuple[int, int, int]
+) -> None:
+    """However large and gaudy: the score stays, and so does every number that a finding is made of."""
+    inspector = Inspector(fenced.bundle)
+    frame = good_cap(7000)
+    before = inspector.inspect(frame)
+    spoilt = frame.copy()
+    cv2.rectangle(spoilt, *BLOTS[blot], colour, -1)
+    after = inspector.inspect(spoilt)
+    assert after.verdict in (before.verdict, Verdict.NO_CALL)  # the gate looks at the whole picture
+    assert after.score == pytest.approx(before.score, rel=1e-5)
+    assert after.quality["shading"] == pytest.approx(before.quality["shading"], rel=1e-3)
+    assert after.anomaly_map[:7].max() == after.anomaly_map[-7:].max() == 0
+
+
+def test_a_defect_inside_the_region_is_found(fenced: Trained) -> None:
+    """A spot in the box is NG, and the map's peak lies on it."""
+    frame = good_cap(7000)
+    cv2.circle(frame, (56, 72), 7, (200, 30, 200), -1)
+    result = Inspector(fenced.bundle).inspect(frame)
+    row, column = np.unravel_index(result.anomaly_map.argmax(), result.anomaly_map.shape)
+    assert result.verdict == Verdict.NG
+    assert np.hypot(4 * column + 1.5 - 56, 4 * row + 1.5 - 72) <= 12
+
+
+@pytest.mark.parametrize("size_wh", [(128, 96), (129, 128), (256, 256)])
+def test_a_frame_of_another_size_gets_no_call(fenced: Trained, size_wh: tuple[int, int]) -> None:
+    """With export.frame the camera's size is part of the contract."""
+    frame = cv2.resize(good_cap(7003), size_wh, interpolation=cv2.INTER_AREA)
+    result = Inspector(fenced.bundle).inspect(frame)
+    assert result.verdict == Verdict.NO_CALL
+    assert "frame_size" in result.reasons
+    assert "frame_size" not in Inspector(fenced.bundle).inspect(good_cap(7003)).reasons
+
+
+def test_the_flat_field_picture_of_the_recipe_is_in_the_graph(fenced: Trained) -> None:
+    """What the deployed graph's light sees of an even target is even, and the contract says why."""
+    front = fenced.calibration.head.front
+    assert fenced.record.contract.normalisation["flat field"] == "gain"
+    seen = Graph(select_outputs(front.trunk.joined(front.decision.values), ("small",)))
+    target = through_lens(np.full((128, 128, 3), 150, np.uint8))
+    even = seen({"frame": target[None]})["small"][0, 0]
+    assert target.std() > 9
+    assert even.std() < 1.5
+
+
+@pytest.mark.parametrize(("angle", "dx", "dy"), [(40.0, 6.0, -5.0), (-110.0, -6.0, 4.0), (170.0, 5.0, 6.0)])
+def test_the_map_lies_in_the_frame_up_to_its_border(posed: Trained, angle: float, dx: float, dy: float) -> None:
+    """However the part is turned, the map's peak is where the defect was painted, at the frame's border too."""
+    inspector = Inspector(posed.bundle)
+    clean = render("caps", 5000, size=128, pose=Pose(angle, dx, dy, 1.0)).image
+    reach = 50.0
+    for direction in np.deg2rad(np.arange(0, 360, 45)):
+        x, y = round(63.5 + dx + reach * np.cos(direction)), round(63.5 + dy + reach * np.sin(direction))
+        frame = clean.copy()
+        cv2.circle(frame, (x, y), 5, (40, 160, 60), -1)
+        result = inspector.inspect(frame)
+        row, column = np.unravel_index(result.anomaly_map.argmax(), result.anomaly_map.shape)
+        peak = (np.array([column, row]) + 0.5) * 128 / np.array(result.anomaly_map.shape[::-1]) - 0.5
+        assert result.verdict == Verdict.NG
+        assert np.hypot(*(peak - (x, y))) <= 12.0  # one and a half cells of the backbone
 
 
 @pytest.mark.parametrize(("part", "least_auroc"), [("caps", 0.92), ("weave", 0.97)])

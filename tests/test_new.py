@@ -1,5 +1,6 @@
 """`lineside new`: a recipe for a folder of images, of what was found in it, and never over another."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,18 @@ def test_a_new_recipe_loads_and_says_what_was_found(tmp_path: Path) -> None:
         "# Found 7 images (MVTec AD layout): 5 good, 2 dent; 1 mask.",
         "# Sizes: 64x48 (7); 7 colour; 7 with 8 bit.",
     ]
+
+
+def test_every_hint_of_a_new_recipe_is_one(tmp_path: Path) -> None:
+    """Taken out of their comments, the lines on pose, light and region are read, and change what they name."""
+    root = images.write_folder(tmp_path / "photos", {"good": 2})
+    file, _ = new_recipe(tmp_path / "r", root)
+    (tmp_path / "r" / "flat.png").touch()
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(r"^  # (pose|light|roi)", r"  \1", text, flags=re.MULTILINE), encoding="utf-8")
+    normalise = load_recipe(file).recipe.normalise
+    assert (normalise.pose.angle_deg, normalise.light.flat_field) == (10.0, "flat.png")
+    assert normalise.roi == (0.1, 0.1, 0.9, 0.9)
 
 
 def test_16_bit_files_are_told_with_their_largest_sample(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import typer
 
 from conftest import ROOT, Trained
 from lineside.cli.main import register
-from lineside.recipe import load_recipe
-from lineside.recipe_model import Recipe
+from lineside.recipe import Normalise, Recipe, load_recipe
+from lineside.recipe_yaml import read_yaml
 from lineside.runtime import Inspector
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -152,6 +152,15 @@ def test_the_recipe_loads_and_shows_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "recipe.yaml").write_text(block, encoding="utf-8")
     assert load_recipe(tmp_path).recipe == Recipe(part="mypart", images="images")
+
+
+def test_every_line_on_light_and_angle_is_a_recipe() -> None:
+    """What the table says to write below `normalise:` is taken as it stands."""
+    table = README.split("write below `normalise:` |")[1].split("\n\n")[0]
+    written = re.findall(r"^\| [^|`]+ \| `([^`]+)`", table, re.MULTILINE)
+    assert len(written) == table.count("\n") - 1
+    for text in written:
+        assert Normalise.model_validate(read_yaml(text, Path("README.md")).value) != Normalise()
 
 
 def test_every_file_of_a_bundle_is_listed(small: Trained) -> None:

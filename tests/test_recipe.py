@@ -8,8 +8,7 @@ import yaml
 
 import images
 from lineside import recipe as recipe_module
-from lineside.recipe import LoadedRecipe, Recipe, load_recipe, portable, schema_text
-from lineside.recipe_model import Capture, Light
+from lineside.recipe import Capture, Gate, Light, LoadedRecipe, Pose, Recipe, load_recipe, portable, schema_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +26,9 @@ def test_two_lines_are_a_recipe(tmp_path: Path) -> None:
     assert recipe == Recipe(part="a", images="images")
     assert (recipe.capture.bit_depth, recipe.capture.group, recipe.capture.color) == (8, None, "auto")
     assert (recipe.normalise.working_wh, recipe.normalise.light.gain_limits) == ((256, 256), (0.4, 2.5))
+    assert (recipe.normalise.light.flat_field, recipe.normalise.light.contrast) == (None, "auto")
+    assert (recipe.normalise.pose.model, recipe.normalise.roi, recipe.normalise.foreground) == ("auto", None, "auto")
+    assert (recipe.normalise.gate.mode, recipe.normalise.gate.margin, recipe.export.frame) == ("on", 6.0, None)
     assert (recipe.transfer.method, recipe.transfer.backbone, recipe.transfer.taps) == (
         "lineside",
         "lite0",
@@ -45,9 +47,26 @@ images: images
 capture: {bit_depth: 12, group: '^(?P<part>[0-9]+)_', color: mono}
 normalise:
   size: [512, 256]
-  light: {exposure: off, gain_limits: [0.5, 2], flat_field: null}
-  pose: {model: none}
-  roi: null
+  light:
+    exposure: off
+    gain_limits: [0.5, 2]
+    flat_field: [light/a.png, light/b.png]
+    dark_frame: light/dark.png
+    white_balance: grey_world
+    gradient: on
+    gradient_limit: 0.3
+    contrast: on
+    contrast_limits: [0.8, 1.2]
+  pose:
+    model: perspective
+    angle_deg: 15
+    shift: 0.1
+    scale: 0
+    anchor: light/a.png
+    fiducials: [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]
+  roi: [[0, 0], [1, 0], [0.5, 1]]
+  foreground: off
+  gate: {mode: off, margin: 8}
 transfer:
   task: anomaly
   method: anomalib.Patchcore
@@ -64,14 +83,35 @@ transfer:
   weights: weights
   reference_images: dtd
 calibrate: {overkill: 0.01, crossfit: holdout, folds: 4}
-export: {precision: fp32, frame: null}
+export: {precision: fp32, frame: [1280, 1024]}
 seed: 7
 """
+    (tmp_path / "light").mkdir()
+    for name in ("a", "b", "dark"):
+        (tmp_path / "light" / f"{name}.png").touch()
     (tmp_path / "weights").mkdir()
     (tmp_path / "dtd").mkdir()
     recipe = load(tmp_path, text).recipe
     assert recipe.normalise.working_wh == (512, 256)
-    assert recipe.normalise.light == Light(exposure="off", gain_limits=(0.5, 2.0))
+    assert recipe.normalise.light == Light(
+        exposure="off",
+        gain_limits=(0.5, 2.0),
+        flat_field=("light/a.png", "light/b.png"),
+        dark_frame="light/dark.png",
+        white_balance="grey_world",
+        gradient="on",
+        gradient_limit=0.3,
+        contrast="on",
+        contrast_limits=(0.8, 1.2),
+    )
+    corners = ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))
+    assert recipe.normalise.pose == Pose(
+        model="perspective", angle_deg=15.0, shift=0.1, scale=0.0, anchor="light/a.png", fiducials=corners
+    )
+    assert recipe.normalise.roi == ((0.0, 0.0), (1.0, 0.0), (0.5, 1.0))
+    assert recipe.normalise.foreground == "off"
+    assert recipe.normalise.gate == Gate(mode="off", margin=8.0)
+    assert recipe.export.frame == (1280, 1024)
     assert recipe.transfer.projection is None
     assert recipe.transfer.licences == ("mit", "apache-2.0")
     assert recipe.transfer.options == {
@@ -87,10 +127,32 @@ seed: 7
 
 
 @pytest.mark.parametrize("word", ["on", "off", "auto", "'off'", '"on"'])
-def test_on_and_off_are_words(tmp_path: Path, word: str) -> None:
+@pytest.mark.parametrize("key", ["exposure", "gradient", "contrast"])
+def test_on_and_off_are_words(tmp_path: Path, key: str, word: str) -> None:
     """on and off, which YAML 1.1 reads as booleans, simply work."""
-    recipe = load(tmp_path, f"part: a\nimages: images\nnormalise: {{light: {{exposure: {word}}}}}\n").recipe
-    assert recipe.normalise.light.exposure == word.strip("'\"")
+    recipe = load(tmp_path, f"part: a\nimages: images\nnormalise: {{light: {{{key}: {word}}}}}\n").recipe
+    assert getattr(recipe.normalise.light, key) == word.strip("'\"")
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        ("[0.1, 0, 1, 0.5]", (0.1, 0.0, 1.0, 0.5)),
+        ("[[0, 0], [1, 0], [1, 1], [0, 1]]", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))),
+        ("recipe.yaml", "recipe.yaml"),
+        ("null", None),
+    ],
+)
+def test_a_region_is_a_box_a_polygon_or_an_image(tmp_path: Path, text: str, region: object) -> None:
+    """Four numbers are a box, a list of points is a polygon even where it has four of them, a text is a file."""
+    assert load(tmp_path, f"part: a\nimages: images\nnormalise: {{roi: {text}}}\n").recipe.normalise.roi == region
+
+
+@pytest.mark.parametrize("word", ["auto", "estimate", "null"])
+def test_a_flat_field_that_is_a_word_names_no_file(tmp_path: Path, word: str) -> None:
+    """Words are told from paths: nothing is looked for on the disk."""
+    text = f"part: a\nimages: images\nnormalise: {{light: {{flat_field: {word}}}}}\n"
+    assert load(tmp_path, text).recipe.normalise.named_images == {}
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e-2", 0.01), ("5E-2", 0.05), (".5", 0.5), ("+0.25", 0.25)])
@@ -156,6 +218,18 @@ def test_the_hash_holds_no_machine_path(tmp_path: Path) -> None:
         assert portable(loaded.recipe)["images"] == "caps"
         assert loaded.images_dir == tmp_path / place / "caps"
     assert len(hashes) == 1
+
+
+def test_no_path_of_light_pose_or_region_is_in_the_hash(tmp_path: Path) -> None:
+    """Of the images that `normalise` names, too, only the last name of an absolute path counts."""
+    image = tmp_path / "flat.png"
+    image.touch()
+    light = f"light: {{flat_field: [{image.as_posix()}], dark_frame: {image.as_posix()}}}"
+    text = f"normalise: {{{light}, pose: {{anchor: {image.as_posix()}}}, roi: {image.as_posix()}}}\n"
+    document = portable(load(tmp_path, f"part: a\nimages: images\n{text}").recipe)
+    assert tmp_path.as_posix() not in json.dumps(document)
+    assert document["normalise"]["light"]["flat_field"] == ["flat.png"]
+    assert document["normalise"]["roi"] == "flat.png"
 
 
 def test_the_shipped_schema_is_that_of_the_model() -> None:

@@ -1,6 +1,7 @@
 """The report page, its histogram and its pictures: what a reader sees, and what no file name may do to it."""
 
 import dataclasses
+import hashlib
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,12 +16,12 @@ from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.overlay import encode_jpeg, overlay, overlay_name
 from lineside.batch.row import Row
 from lineside.batch.summary import Top
-from lineside.contract import Component, Contract
+from lineside.contract import Component, Contract, Finding, QualityLimit
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.markup import Markup, element
 from lineside.report.origin import model_section
 from lineside.runtime import Inspector
-from tiny import write_tiny_bundle
+from tiny import tiny_model, write_tiny_bundle
 
 
 class Page(HTMLParser):
@@ -122,6 +123,23 @@ def test_the_page_says_what_was_found(inspector: Inspector) -> None:
         assert words in page.text
     for words in ("empirical", "20 scores of good images", "0.0 % to 20.0 %", "(p95)", "Images per second"):
         assert words in page.text
+
+
+def test_a_finding_is_said_in_words_on_its_card(inspector: Inspector, tmp_path: Path) -> None:
+    """An NG image whose reason no map shows says it as a sentence, and only that image."""
+    pale = Finding("pale", "the part is paler than any good one", (QualityLimit("mean_level", None, 110.0),))
+    contract = dataclasses.replace(inspector.contract, findings=(pale,))
+    folder = tmp_path / "found"
+    folder.mkdir()
+    files = {"model.onnx": tiny_model(contract), "contract.json": contract.to_json().encode()}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    text = page_of(Inspector(folder)).text
+    worst = text[text.index("Worst first", text.index("Threshold")) :]  # red 200: mean level 350 / 3
+    assert worst.count("the part is paler than any good one") == 1
+    assert worst.index("the part is paler") < worst.index("imgs/scratch/2.png") < worst.index("imgs/scratch/1.png")
 
 
 def test_truth_is_reported_only_when_asked(inspector: Inspector) -> None:

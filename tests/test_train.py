@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,16 @@ from lineside.transfer.backbone import load_backbone
 SCHEMA = Path(lineside.__file__).parent / "contract.schema.json"
 
 
+WHICH = ("small", pytest.param("posed", marks=pytest.mark.slow))
+"""A part that lies still, and one at any angle with pose, light and gate switched on."""
+
+
+def part(which: str, request: pytest.FixtureRequest) -> Trained:
+    """Return one of `WHICH`, trained."""
+    trained: Trained = request.getfixturevalue(which)
+    return trained
+
+
 def recorded(bundle: Path) -> dict[str, tuple[float, str]]:
     """Return what training recorded: image -> (score, verdict), for the images that lie on disk."""
     with (bundle / "parity.csv").open(newline="") as file:
@@ -33,65 +44,97 @@ def recorded(bundle: Path) -> dict[str, tuple[float, str]]:
     return {row["name"]: (float(row["score"]), row["verdict"]) for row in rows}
 
 
-def test_inspector_and_plain_onnxruntime_say_what_training_recorded(small: Trained) -> None:
+@pytest.mark.parametrize("which", WHICH)
+def test_inspector_and_plain_onnxruntime_say_what_training_recorded(which: str, request: pytest.FixtureRequest) -> None:
     """Every image: the same verdict, and the same score, from the written file."""
-    inspector = Inspector(small.bundle)
-    session = ort.InferenceSession(str(small.bundle / "model.onnx"), providers=["CPUExecutionProvider"])
-    verdicts = recorded(small.bundle)
-    assert len(verdicts) == 14 + 4 + 6
+    trained = part(which, request)
+    inspector = Inspector(trained.bundle)
+    session = ort.InferenceSession(str(trained.bundle / "model.onnx"), providers=["CPUExecutionProvider"])
+    verdicts = recorded(trained.bundle)
+    assert len(verdicts) == sum(trained.record.contract.image_counts.values())
     for name, (score, verdict) in verdicts.items():
-        frame = read_image(small.images / name)
+        frame = read_image(trained.images / name)
         result = inspector.inspect(frame)
         plain = session.run(["score", "verdict"], {INPUT_FRAME: frame[None]})
         assert (result.verdict.name, Verdict(int(plain[1][0])).name) == (verdict, verdict)
         assert result.score == pytest.approx(score, rel=1e-6)
 
 
-def test_the_same_recipe_gives_the_same_bytes(small: Trained) -> None:
-    """Training again on the same machine writes the same model.onnx and contract."""
-    again = small.recipe / "again"
-    train(load_recipe(small.recipe), again)
+@pytest.mark.slow
+def test_everything_is_on_where_the_part_turns(posed: Trained) -> None:
+    """The recipe's defaults found a pose, corrected light and set limits; parity was proven with all of it."""
+    contract = posed.record.contract
+    assert contract.normalisation["pose"].startswith("similarity")
+    assert contract.normalisation["exposure"] != "off"
+    assert sum(limits != (None, None) for limits in contract.quality_limits) > 10
+    assert {finding.name for finding in contract.findings} == {"expected_feature_not_found", "shading"}
+    with (posed.bundle / "parity.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["kind"] for row in rows} == {"calibration", "disturbed", "test"}
+    assert posed.record.parity_frames == len(rows)
+    assert {row["verdict"] for row in rows if row["label"] == "good" and row["kind"] == "test"} == {"OK"}
+    assert max(float(row["difference_rel"]) for row in rows) <= 1e-3
+
+
+@pytest.mark.slow
+def test_the_same_recipe_gives_the_same_bytes(posed: Trained) -> None:
+    """Training again on the same machine writes the same model.onnx and contract, pose and light included."""
+    again = posed.recipe / "again"
+    train(load_recipe(posed.recipe), again)
     for name in ("model.onnx", "contract.json", "recipe.lock.yaml", "parity.csv", "vectors/vectors.json"):
-        assert (again / name).read_bytes() == (small.bundle / name).read_bytes(), name
+        assert (again / name).read_bytes() == (posed.bundle / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 @pytest.mark.parametrize("size_hw", [(128, 128), (90, 210), (333, 257)])
-def test_one_file_takes_any_batch_and_frame_size(small: Trained, batch: int, size_hw: tuple[int, int]) -> None:
+@pytest.mark.parametrize("which", WHICH)
+def test_one_file_takes_any_batch_and_frame_size(
+    which: str, batch: int, size_hw: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
     """Every output has the contract's shape and type, and no score is anything but finite."""
-    inspector = Inspector(small.bundle)
+    inspector = Inspector(part(which, request).bundle)
     frames = np.random.default_rng(0).integers(0, 256, (batch, *size_hw, 3), dtype=np.uint8)
     out = inspector.raw_outputs(frames)
     map_w, map_h = inspector.contract.map_wh
     shapes = {name: out[name].shape for name in OUTPUTS}
     assert shapes == {
         "score": (batch,), "verdict": (batch,), "anomaly_map": (batch, map_h, map_w), "pose": (batch, 5),
-        "transform": (batch, 3, 3), "gate": (batch,), "quality": (batch, 2), "defect_class": (batch,),
-        "class_prob": (batch, 0), "embedding": (batch, 128),
+        "transform": (batch, 3, 3), "gate": (batch,), "defect_class": (batch,),
+        "quality": (batch, len(inspector.contract.quality_names)), "class_prob": (batch, 0), "embedding": (batch, 128),
     }  # fmt: skip
     assert {out[name].dtype for name in ("verdict", "gate", "defect_class")} == {np.dtype(np.int64)}
     assert all(np.isfinite(out[name]).all() for name in OUTPUTS)
 
 
-@pytest.mark.parametrize("level", [0, 255])
-def test_a_black_or_white_frame_is_refused_with_a_finite_score(small: Trained, level: int) -> None:
-    """NO_CALL for its exposure, never OK."""
-    result = Inspector(small.bundle).inspect(np.full((128, 128, 3), level, np.uint8))
-    if level == 0:
-        assert (result.verdict, result.reasons) == (Verdict.NO_CALL, ("exposure",))
-    assert result.verdict != Verdict.OK
+@pytest.mark.parametrize("which", WHICH)
+@pytest.mark.parametrize(("level", "reason"), [(0, "exposure"), (255, "clipped")])
+def test_a_black_or_white_frame_gets_no_call(
+    which: str, level: int, reason: str, request: pytest.FixtureRequest
+) -> None:
+    """NO_CALL with its reason and a finite score, never OK."""
+    result = Inspector(part(which, request).bundle).inspect(np.full((128, 128, 3), level, np.uint8))
+    assert result.verdict == Verdict.NO_CALL
+    assert reason in result.reasons
     assert np.isfinite(result.score)
+    assert np.isfinite(list(result.quality.values())).all()
 
 
-def test_the_model_is_one_file_of_standard_operators_without_paths(small: Trained) -> None:
+@pytest.mark.parametrize("which", WHICH)
+def test_the_model_is_one_file_of_standard_operators_without_paths(which: str, request: pytest.FixtureRequest) -> None:
     """No external data, no custom operators, opset and IR within the contract, no path of this machine."""
-    content = (small.bundle / "model.onnx").read_bytes()
+    trained = part(which, request)
+    content = (trained.bundle / "model.onnx").read_bytes()
     model = onnx.load_model_from_string(content)
+    onnx.checker.check_model(model)
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+    assert {entry.domain for entry in model.opset_import} <= {"", "ai.onnx"}
     assert model.opset_import[0].version <= 21
     assert model.ir_version <= 10
+    assert not model.functions
     assert all(w.data_location == onnx.TensorProto.DEFAULT for w in model.graph.initializer)
-    assert not any(needle.encode() in content for needle in (str(Path.home()), str(small.recipe), ".py", "stack_trace"))
+    assert {i.name for i in model.graph.input} == {"frame", "threshold_ng", "threshold_review"}
+    needles = (str(Path.home()), str(trained.recipe), ".py", "stack_trace")
+    assert not any(needle.encode() in content for needle in needles)
 
 
 def test_the_contract_follows_its_published_schema(small: Trained) -> None:
@@ -220,40 +263,46 @@ def test_a_graph_that_differs_from_its_reference_is_not_exported(
     small: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A head whose memory changed between fitting and assembly refuses the export, and nothing is written."""
-    import lineside.train.run as run
+    from lineside.train import native, run
 
-    original = run.assemble
-
-    def wrong(trunk: object, head: object, constants: dict[str, np.ndarray], contract: Contract) -> object:
-        return original(trunk, head, {**constants, "memory": constants["memory"] * 1.05}, contract)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(run, "assemble", wrong)
+    head = small.calibration.head
+    changed = {**head.constants, "memory": head.constants["memory"] * np.float32(1.05)}  # type: ignore[operator]
+    wrong = replace(small.calibration, head=replace(head, constants=changed))
+    monkeypatch.setattr(native, "NativeMethod", lambda *_: small.method)
+    monkeypatch.setattr(run, "calibrated", lambda *_: wrong)
     with pytest.raises(ParityError, match="Nothing was exported"):
         train(load_recipe(small.recipe), tmp_path / "never")
     assert {path.name for path in tmp_path.iterdir()} <= {".never.lock"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "settings", ["calibrate: {crossfit: holdout}", "transfer: {memory: 16384, augment: none}"], ids=["holdout", "all"]
-)
-def test_other_settings_export_as_well(small: Trained, tmp_path: Path, settings: str) -> None:
-    """A hold-out, whose threshold is a score of the deployed head; a memory that holds every training patch."""
-    text = f"part: small\nimages: {small.images.as_posix()}\nnormalise: {{size: 128}}\n{settings}\n"
+def test_other_settings_export_as_well(small: Trained, tmp_path: Path) -> None:
+    """A hold-out, whose threshold is a score of the deployed head; a memory of every training patch; the gate off."""
+    text = f"""part: small
+images: {small.images.as_posix()}
+normalise: {{size: 128, pose: {{model: none}}, gate: {{mode: "off"}}}}
+transfer: {{memory: 16384, augment: none}}
+calibrate: {{crossfit: holdout}}
+"""
     (tmp_path / "recipe.yaml").write_text(text)
     record = train(load_recipe(tmp_path), tmp_path / "model")
-    assert record.contract.threshold_ng.kind == ("guaranteed" if "holdout" in settings else "empirical")
+    assert record.contract.threshold_ng.kind == "guaranteed"
     assert verify_bundle(tmp_path / "model").vectors >= 1
+    assert set(record.contract.quality_limits) == {(None, None)}
+    inspector = Inspector(tmp_path / "model")
+    for level in (0, 255):
+        result = inspector.inspect(np.full((60, 90, 3), level, np.uint8))
+        assert (result.verdict, result.gate) == (Verdict.NG, 0)
 
 
 @pytest.mark.slow
-def test_good_frames_beyond_the_exposure_limits_have_no_say(tmp_path: Path) -> None:
+def test_good_frames_that_get_no_call_have_no_say(tmp_path: Path) -> None:
     """A black good frame gets no call on the line, so the threshold is taken without it, and the record says so."""
     folder = write_part(tmp_path / "dark", goods=8, test_goods=1, test_defects=1)
     cv2.imwrite(str(folder / "images" / "train" / "good" / "900.png"), np.zeros((128, 128, 3), np.uint8))
     record = train(load_recipe(folder), tmp_path / "model")
     assert record.contract.threshold_ng.n == 8
-    assert any("1 of 9 good frames are beyond the exposure limits" in decision for decision in record.decisions)
+    assert any("1 of 9 good frames are outside the gate's limits" in decision for decision in record.decisions)
 
 
 def test_a_target_in_use_stops_before_any_work(small: Trained, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The report of a training run: the same bytes each time, the numbers, the pictures, and what it admits not to know."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +13,26 @@ import pytest
 from lineside.batch.gallery import pictures_of
 from lineside.batch.interval import clopper_pearson
 from lineside.batch.overlay import mark_peak
-from lineside.contract import Component, Verdict
+from lineside.contract import Component, Finding, QualityLimit, Verdict
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.training import SHOWN, pages
-from lineside.train.record import Evaluation, ScoredImage, TrainingRecord
+from lineside.train.card import card, limits
+from lineside.train.record import Evaluation, FrontRecord, ScoredImage, TrainingRecord
 from test_report import Page, paint, section
 from tiny import tiny_contract, tiny_model
 
 NOBODY = Evaluation(good=0, defective=0, overkill=0, escapes=0, no_call=0, auroc=None, escapes_by_class=())
+
+
+FRONT = FrontRecord(
+    words=("exposure on: It changes the good images' spread in level by -14.9%.", "No pose: it is a texture."),
+    numbers={
+        "exposure": {"spread without": 0.0625, "spread with": 0.05},
+        "pose": {"unexplained_none": 0.4, "elsewhere_shift": float("nan")},
+    },
+    golden=np.full((8, 8, 3), 120, np.uint8),
+    good_ranges={"mean_level": (61.5, 88.25)},
+)
 
 
 def scored(folder: Path, name: str, red: int, verdict: Verdict | None = None) -> ScoredImage:
@@ -34,7 +47,8 @@ def record(tmp_path: Path) -> TrainingRecord:
     """A run on the tiny graph: one escape in test, one in training, one overkill, three images to calibrate on."""
     part = Component("backbone", "some-net", "pypi:some-net==1", "Apache-2.0", "ab" * 32)
     counts = {"train/good": 3, "train/scratch": 1, "test/good": 2, "test/scratch": 3}
-    contract = dataclasses.replace(tiny_contract(), components=(part,), image_counts=counts)
+    steps = {"exposure": "gain 0.4 to 2.5", "pose": "off"}
+    contract = dataclasses.replace(tiny_contract(), components=(part,), image_counts=counts, normalisation=steps)
     tested = [("train/scratch/t.png", 98), ("test/good/0.png", 95), ("test/good/1.png", 130)]
     tested += [("test/scratch/near.png", 109), ("test/scratch/clear.png", 160), ("test/scratch/big.png", 200)]
     model = tiny_model(contract)
@@ -51,7 +65,8 @@ def record(tmp_path: Path) -> TrainingRecord:
         parity_frames=12,
         parity_worst_rel=3e-7,
         swap_vector=False,
-        decisions=("Memory of 128 patches.",),
+        front=FRONT,
+        decisions=("Memory of 128 patches.", *FRONT.words),
         stage_seconds=(("fit", 1.25),),
         model=model,
     )
@@ -98,7 +113,7 @@ def test_the_page_says_what_the_model_is_made_of(record: TrainingRecord) -> None
     contract = record.contract
     for words in ("A test's threshold: it promises nothing.", "fixed by the test", "empirical", "0.0 % to 20.0 %"):
         assert words in text
-    for words in ("12 frames", "3e-07", "8 × 8 px", "the frame is too dark or too bright", "Memory of 128 patches."):
+    for words in ("12 frames", "3e-07", "8 × 8 px", "Memory of 128 patches."):
         assert words in text
     for words in ("some-net", "Apache-2.0", "abababababab", "lineside test", "good32", "scratch13"):
         assert words in text
@@ -106,13 +121,90 @@ def test_the_page_says_what_the_model_is_made_of(record: TrainingRecord) -> None
         assert digest in text
 
 
+def test_the_page_says_what_was_decided_of_light_and_pose(record: TrainingRecord) -> None:
+    """Steps, reasons with what was measured, and the golden part; once, not among the other decisions again."""
+    page = page_of(record)
+    told = section(page, "exposuregain 0.4 to 2.5", "Not tested")
+    assert all(words in told for words in FRONT.words)
+    assert "exposurewithoutwithspread0.06250.05" in told
+    assert "poseunexplained none0.4elsewhere shift" not in told
+    assert "poseunexplained none0.4" in told
+    assert [image["alt"] for image in page.all("img")].count("golden part") == 1
+    assert all(page.text.count(words) == 1 for words in FRONT.words)
+
+
+def test_the_page_tells_limits_beside_what_the_goods_showed(record: TrainingRecord) -> None:
+    """Each number with its reason, least and greatest good value and its limits; the reasons in words below."""
+    limits = section(page_of(record), "Limits", "What the reasons mean")
+    assert "mean_level61.588.255·" in limits
+    assert "exposurethe frame is too dark or too bright" in page_of(record).text
+
+
+def test_a_good_value_beyond_its_limit_is_marked(record: TrainingRecord) -> None:
+    """A reader sees at once which good images the gate would refuse."""
+    dark = dataclasses.replace(FRONT, good_ranges={"mean_level": (3.0, 88.25)})
+    marked = [cell.get("class") for cell in page_of(dataclasses.replace(record, front=dark)).all("td")]
+    assert marked.count("outside") == 1
+    assert "outside" not in [cell.get("class") for cell in page_of(record).all("td")]
+
+
+def test_a_finding_is_told_with_its_limits_and_in_words(record: TrainingRecord) -> None:
+    """The table names it beside its number, and the card of an image that it concerns says it as a sentence."""
+    pale = Finding("pale", "the part is paler than any good one", (QualityLimit("mean_level", None, 95.0),))
+    page = page_of(dataclasses.replace(record, contract=dataclasses.replace(record.contract, findings=(pale,))))
+    assert "mean_levelNG: pale61.588.25·95" in page.text
+    ng = section(page, "Good test images called NG", "that the threshold was taken from")
+    assert "1.png" in ng  # a mean level of (130 + 60 + 90) / 3, which is below 95
+    assert "paler" not in ng
+    lower = Finding("pale", "the part is paler than any good one", (QualityLimit("mean_level", None, 90.0),))
+    found = page_of(dataclasses.replace(record, contract=dataclasses.replace(record.contract, findings=(lower,))))
+    assert "the part is paler" in section(found, "Good test images called NG", "that the threshold was taken from")
+
+
+def test_numbers_of_one_finding_name_each_other(record: TrainingRecord) -> None:
+    """A reader sees that neither alone is NG."""
+    both = (QualityLimit("mean_level", None, 90.0), QualityLimit("novelty", None, 7.0))
+    contract = dataclasses.replace(
+        record.contract,
+        findings=(Finding("pale", "pale", both),),
+        quality_names=("mean_level", "novelty"),
+        quality_limits=((5.0, None), (None, None)),
+    )
+    text = page_of(dataclasses.replace(record, contract=contract, tested=())).text
+    assert "mean_levelNG: pale, only with novelty" in text
+    assert "noveltyNG: pale, only with mean_level" in text
+
+
+def test_the_frame_size_is_told_where_it_matters(record: TrainingRecord) -> None:
+    """Card and page name the only size that gets a verdict, and say any size where all do."""
+    assert "of any size" in page_of(record).text
+    assert "of any size" in card(record)
+    contract = dataclasses.replace(
+        record.contract,
+        quality_names=("mean_level", "frame_width_px", "frame_height_px"),
+        quality_limits=((5.0, None), (1279.5, 1280.5), (1023.5, 1024.5)),
+    )
+    fixed = dataclasses.replace(record, contract=contract, tested=())
+    words = "of 1280×1024 px (others get no call)"
+    assert words in page_of(fixed).text
+    assert words in card(fixed)
+
+
+def test_training_json_holds_the_numbers(record: TrainingRecord) -> None:
+    """Decisions on light and pose, with numbers; what was not measured is left out, since JSON has no word for it."""
+    told = json.loads(record.to_json(), parse_constant=lambda word: pytest.fail(word))["light_and_pose"]
+    assert told["steps"] == {"exposure": "gain 0.4 to 2.5", "pose": "off"}
+    assert told["words"] == list(FRONT.words)
+    assert told["numbers"]["exposure"] == {"spread without": 0.0625, "spread with": 0.05}
+    assert told["numbers"]["pose"] == {"unexplained_none": 0.4}
+    assert told["quality_of_good_images"] == {"mean_level": [61.5, 88.25]}
+
+
 def test_what_was_not_tested_is_what_the_card_says(record: TrainingRecord) -> None:
     """Card and page share their words."""
-    from lineside.train.card import card, limits
-
     text = page_of(record).text
     words = list(limits(record))
-    assert len(words) == 4
+    assert len(words) == 5
     assert all(sentence in text and f"- {sentence}" in card(record) for sentence in words)
 
 
@@ -142,23 +234,25 @@ def test_the_galleries_are_in_order(record: TrainingRecord) -> None:
     worst = section(page, "that the threshold was taken from", "Not tested")
     places = [worst.index(f"train/good/{i}.png") for i in (1, 2, 0)]
     assert places == sorted(places)
-    assert len(page.all("img")) == 2 * (2 + 1 + 3)
+    assert len(page.all("img")) == 2 * (2 + 1 + 3) + 1
 
 
 def test_a_gallery_has_an_end(record: TrainingRecord, tmp_path: Path) -> None:
     """However many calibration images there are, the page stays small; it says that there are more."""
     many = tuple(scored(tmp_path, f"train/good/{i:03d}.png", 95) for i in range(SHOWN + 5))
     page = page_of(dataclasses.replace(record, calibration=many, tested=()))
-    assert len(page.all("img")) == 2 * SHOWN
+    assert len(page.all("img")) == 2 * SHOWN + 1
     assert f"The first {SHOWN}." in page.text
 
 
 def test_images_without_a_call_stand_apart(record: TrainingRecord, tmp_path: Path) -> None:
     """A refused frame is neither overkill nor escape, and its reason is spelt out; without any there is no section."""
     assert "not fit for a verdict" not in page_of(record).text
-    refused = scored(tmp_path, "test/good/dark.png", 91, Verdict.NO_CALL)
+    dark = scored(tmp_path, "test/good/dark.png", 91, Verdict.NO_CALL)
+    refused = dataclasses.replace(dark, reasons=("exposure",))
     text = page_of(dataclasses.replace(record, tested=(*record.tested, refused))).text
-    assert "dark.png" in text[text.index("not fit for a verdict") :]
+    told = text[text.index("not fit for a verdict") :]
+    assert told.index("the frame is too dark or too bright") < told.index("dark.png")
     assert "pale on top of them the 2 of the test" in text
 
 
@@ -167,7 +261,7 @@ def test_an_image_that_is_gone_is_said_so(record: TrainingRecord) -> None:
     record.calibration[0].path.unlink()
     page = page_of(record)
     assert "The image is no longer where it was inspected." in page.text
-    assert len(page.all("img")) == 2 * (2 + 1 + 2)
+    assert len(page.all("img")) == 2 * (2 + 1 + 2) + 1
 
 
 def test_no_name_becomes_markup(record: TrainingRecord, tmp_path: Path) -> None:

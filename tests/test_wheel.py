@@ -109,7 +109,20 @@ def test_help_names_every_command(clean: Path, tmp_path: Path) -> None:
     """`lineside --help` answers."""
     done = run(clean / "lineside", "--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert {"new", "check", "train", "inspect", "verify", "demo"} <= set(re.findall(r"\w+", done.stdout))
+    commands = {
+        "new",
+        "capture",
+        "flatfield",
+        "check",
+        "preview",
+        "train",
+        "inspect",
+        "verify",
+        "bench",
+        "stress",
+        "demo",
+    }
+    assert commands <= set(re.findall(r"\w+", done.stdout))
 
 
 def test_a_recipe_is_written_and_checked(clean: Path, tmp_path: Path) -> None:
@@ -120,7 +133,7 @@ def test_a_recipe_is_written_and_checked(clean: Path, tmp_path: Path) -> None:
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-@pytest.mark.parametrize("command", ["train", "demo"])
+@pytest.mark.parametrize("command", ["preview", "train", "demo"])
 def test_training_names_what_to_install(clean: Path, tmp_path: Path, command: str) -> None:
     """Without the extra, training ends with one line that holds the pip line, exit code 2, and writes nothing."""
     done = run(clean / "lineside", command, ROOT / "recipes" / "weave", cwd=tmp_path)

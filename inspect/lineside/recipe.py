@@ -40,6 +40,8 @@ __all__ = [
 ]
 RECIPE_FILE = "recipe.yaml"
 SCHEMA_FILE = "recipe.schema.json"
+NEARLY = 0.85
+"""Similarity (difflib) of a slip of the pen: ``mode`` in `pose` is meant to be ``model``, not the gate's key."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,12 @@ def _refuse_missing(loaded: LoadedRecipe) -> None:
             message = f"expected {what}, found {found} at {place}. The path is relative to the recipe."
             raise loaded.error(message, key)
     for key, paths in loaded.recipe.normalise.named_images.items():
+        what = "an image, auto, estimate or null" if key.endswith("flat_field") else "an image"
         for place in map(loaded.resolve, paths):
             if not place.is_file():
                 found = "a folder" if place.exists() else "nothing"
                 raise loaded.error(
-                    f"expected an image, found {found} at {place}. The path is relative to the recipe.", key
+                    f"expected {what}, found {found} at {place}. The path is relative to the recipe.", key
                 )
 
 
@@ -177,7 +180,7 @@ def _recipe_error(
     found: dict[str, RecipeError] = {}
     for detail in error.errors():
         at, models = _field(detail)
-        line = lines.get(_deepest(detail["loc"], lines) or at)
+        line = lines.get(_deepest((*detail["loc"], *_custom_key(detail)), lines) or at)
         key = dotted(at)
         found.setdefault(key, RecipeError(_message(detail, at, models, value), file=file, line=line, key=key))
     first, *rest = sorted(found.values(), key=lambda e: e.line or 0)
@@ -227,9 +230,10 @@ def _message(detail: ErrorDetails, at: Location, models: list[type[BaseModel]], 
         return f"{detail['msg']}."
     block = _block(model, key)
     expected = f"a block of keys ({_listed(block)})" if block else _expected(model, key)
-    if detail["type"] == "missing":
+    found = _at(value, at)
+    if detail["type"] == "missing" and not isinstance(found, list):  # of a list too short it is an item that is missing
         return f"the key is missing, and required: expected {expected}."
-    return f"expected {expected}; found {_described(_at(value, at))}."
+    return f"expected {expected}; found {_described(found)}."
 
 
 def _expected(model: type[BaseModel], key: str) -> str:
@@ -242,7 +246,10 @@ def _listed(model: type[BaseModel]) -> str:
 
 
 def _nearest(key: str, model: type[BaseModel]) -> str:
-    """Return where that very key belongs or, where it is known nowhere, the key of this block spelt most like it."""
+    """Return the key of this block that is nearly that, else where that very key belongs, else the most similar one."""
+    alike = difflib.get_close_matches(key, list(model.model_fields), n=1, cutoff=NEARLY)
+    if alike:
+        return repr(alike[0])
     for place, known in _all_keys(Recipe, ()):
         if known == key:
             return f"'{dotted((*place, known))}'" if place else f"{known!r} without indentation"
@@ -258,8 +265,9 @@ def _all_keys(model: type[BaseModel], at: Location) -> Iterator[tuple[Location, 
 
 
 def _at(value: Value, location: Location) -> Value:
+    """Return what the file holds there, None where it holds nothing."""
     for part in location:
-        value = value[part] if isinstance(value, dict) else value  # type: ignore[index]
+        value = value.get(str(part)) if isinstance(value, dict) else value
     return value
 
 

@@ -2,8 +2,8 @@
 
 The one definition: checking, the JSON Schema for completion in editors and the errors' wording all come out of it.
 `x-expected` is the sentence that every error on the key is made of. pydantic's own messages were rejected, because a
-union of types gives several for one mistake and none says what to write instead. Keys whose other values come later
-take only the neutral value and say so.
+union of types gives several for one mistake and none says what to write instead. The keys `task`, `adapt` and
+`precision` take one value in this version, and say so.
 """
 
 import re

@@ -85,7 +85,7 @@ class Light(Block):
     @model_validator(mode="after")
     def _dark_with_flat(self) -> "Light":
         if self.dark_frame is not None and self.flat_field in (None, "auto", "estimate"):
-            reason = "only allowed with images in flat_field"
+            reason = "only allowed with images in flat_field; name them, or remove this key"
             raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": "dark_frame"})
         return self
 
@@ -123,9 +123,17 @@ class Pose(Block):
     fiducials: tuple[Point, Point, Point, Point] | None = key(
         None,
         "four points [x, y], each from 0 to 1, or null",
-        "Marks that a perspective is read from, in the anchor picture; null: the part's own edges.",
+        "Marks that a perspective is read from, in the anchor picture; only with model: perspective. null: the part's "
+        "own edges.",
         "share of the picture's width and height",
     )
+
+    @model_validator(mode="after")
+    def _perspective_only(self) -> "Pose":
+        if self.fiducials is not None and self.model != "perspective":
+            reason = f"only allowed with model: perspective, and the model here is {self.model}"
+            raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": "fiducials"})
+        return self
 
 
 class Gate(Block):
@@ -161,8 +169,8 @@ class Normalise(Block):
         AfterValidator(_region),
     ] = key(
         None,
-        "a box [x0, y0, x1, y1] or a polygon [[x, y], ...] in numbers from 0 to 1, a mask image relative to this file, "
-        "or null",
+        "a box [x0, y0, x1, y1] with x0 < x1 and y0 < y1, a polygon [[x, y], ...] of three points or more, both in "
+        "numbers from 0 to 1, a mask image relative to this file, or null",
         "Region that is inspected, drawn in the anchor picture; it moves with the part. null: all of it.",
         "share of the picture's width and height",
     )

@@ -161,8 +161,11 @@ capture:
   bit_depth: {depth}{hint}
   # group: '^([^_]+)_'  # pictures of one physical part: what their file names share
 
-normalise:
+normalise:  # light and pose are decided on the good images; `lineside preview` shows what is made of them
   size: 256  # px; smaller is faster, larger sees smaller defects
+  # pose: {{angle_deg: 10, shift: 0.05}}  # largest turn and shift that the fixture allows
+  # light: {{flat_field: flat.png}}  # a picture of an empty, evenly lit target, from `lineside flatfield`
+  # roi: [0.1, 0.1, 0.9, 0.9]  # inspect only this box, in shares of the first good training image
 
 calibrate:
   overkill: 0.05  # share of good parts that may be called NG

@@ -20,6 +20,7 @@ def command(
     loaded = load_recipe(recipe)
     check_installed()
     from lineside.batch.files import write_atomic
+    from lineside.batch.table import plural
     from lineside.cli.train_view import TrainingView
     from lineside.report.preview import preview_page
     from lineside.train.preview import preview
@@ -28,8 +29,8 @@ def command(
     with TrainingView() as view:
         shown = preview(loaded, image, view)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, preview_page(shown))
+    write_atomic(target, preview_page(shown), begun=False)
     for words in shown.decision.words:
         typer.echo(f"• {words}")
     refused = sum(bool(row.reasons) for row in shown.rows)
-    typer.echo(f"{target}: {len(shown.rows)} images, {refused} outside the gate's limits")
+    typer.echo(f"{target}: {plural(len(shown.rows), 'image')}, {refused} outside the gate's limits")

@@ -1,6 +1,7 @@
 """What a training run looks like on the console: one bar a stage, then what was made."""
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -57,14 +58,23 @@ class TrainingView:
             self._progress.update(self._task, total=total, completed=total)
 
 
+def _steps(steps: Mapping[str, str]) -> Table:
+    """The steps before the network in a line each; why they are as they are stands in report and card."""
+    table = Table("light and pose (why: card.md)", "", box=None, header_style="", padding=(0, 2, 0, 0))
+    for name, how in steps.items():
+        table.add_row(f"  {name}", how)
+    return table
+
+
 def print_result(record: "TrainingRecord") -> None:
     """Print what a training run did, how long it took and what it made, to stdout."""
     console = Console(highlight=False, soft_wrap=True)
     seconds = sum(duration for _, duration in record.stage_seconds)
     slowest = sorted(record.stage_seconds, key=lambda item: -item[1])[:3]
     console.print()
-    for decision in record.decisions:
+    for decision in record.other_decisions:
         console.print(f"• {decision}", markup=False)
+    console.print(_steps(record.contract.normalisation))
     result = record.evaluation
     if result.good or result.defective:
         table = Table("on the test images", "", box=None, show_header=False, padding=(0, 2, 0, 0))

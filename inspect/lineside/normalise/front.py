@@ -24,7 +24,7 @@ from lineside.normalise.resize import resize_u8
 REDUCE_OUTPUTS = ("middle", "frame_wh")
 FRONT_OUTPUTS = ("working", "pose", "transform", "front_gate", "front_quality", "region", "small", "matrix")
 FLAT_VALUES = ("gain_map", "dark_map")
-PART, REGION, GATE_LIMITS = "part_mask", "region_mask", "gate_limits"
+PART, REGION, GATE_LIMITS, FENCE = "part_mask", "region_mask", "gate_limits", "fence_mask"
 SMALL_SIDE = 128
 """Longer side of the small grey image that pose and gate look at, px."""
 MIDDLE_FACTOR = 1.5
@@ -52,6 +52,11 @@ class FrontSettings:
     gate : GateSettings
     blank_outside : bool
         Whether the working tensor is 0 outside the region, for heads that do not know `region`.
+    fenced : bool
+        Whether the recipe draws a region of interest: then nothing outside it has a say in light or features, for
+        light is estimated inside it and the working tensor is 0 beyond it. Taking the patches beyond it out of the
+        score is not enough: measured on rendered caps, a blot 16 px outside raised the highest patch inside by a third
+        through the network's wide fields, and the shading number from 2 to 29.
     mean, std : tuple of float
         What the backbone was trained with, of samples scaled to 0 to 1, red, green, blue.
     """
@@ -68,6 +73,7 @@ class FrontSettings:
     blank_outside: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    fenced: bool = False
 
 
 def middle_size(working_wh: tuple[int, int], frame_wh: tuple[int, int]) -> tuple[int, int]:
@@ -128,7 +134,7 @@ class Front(nn.Module):
             FLAT_VALUES if even else (),
             self.pose_search.value_names if self.pose_search else (),
             self.light.value_names,
-            (PART, REGION, GATE_LIMITS),
+            (PART, REGION, GATE_LIMITS, *((FENCE,) if settings.fenced else ())),
         )
 
     @property
@@ -150,15 +156,17 @@ class Front(nn.Module):
         small [N, 1, hs, ws], matrix [N, 3, 3] (golden small px -> frame small px)
         """
         middle, frame_wh = inputs[:2]
-        flat, pose_values, light_values, (part, region_mask, limits) = self._split(inputs[2:])
+        flat, pose_values, light_values, (part, region_mask, limits, *fence) = self._split(inputs[2:])
         small = self.small(middle, flat)  # [N, 1, hs, ws]
         matrix, pose_numbers = self._found(small, pose_values)
         image, valid = self.aligned(middle, flat, matrix)
-        image, light_numbers = self.light(image, valid, *light_values)
+        image, light_numbers = self.light(image, valid * fence[0] if fence else valid, *light_values)
         pose, transform = self._placed(matrix, pose_numbers, frame_wh)
         gate, quality = self.gate(image, valid, part, light_numbers, pose_numbers, pose, frame_wh, limits)
         region = self._region(region_mask, matrix)
         working = image * self.slope - self.offset  # [N, 3, h, w]: grey is spread here
+        if fence:
+            working = working * fence[0]
         if self.settings.blank_outside:
             working = working * self._over_working(region)
         return working, pose, transform, gate, quality, region, small, matrix

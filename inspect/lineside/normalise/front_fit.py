@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lineside.normalise.flat_field import FlatMaps, estimated_flat
-from lineside.normalise.front import FLAT_VALUES, PART, REGION, Front, FrontSettings, middle_size, small_size
+from lineside.normalise.front import FENCE, FLAT_VALUES, PART, REGION, Front, FrontSettings, middle_size, small_size
 from lineside.normalise.gate_rules import GateSettings
 from lineside.normalise.light import LIGHT_NUMBERS, LightSettings
 from lineside.normalise.light_auto import LightDecision, choose_light
@@ -65,6 +65,11 @@ class FrontRequest:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     seed: int
+
+    @property
+    def fenced(self) -> bool:
+        """Whether a region of interest leaves anything out."""
+        return bool((self.roi < 1.0).any())
 
     @property
     def search_middle_wh(self) -> tuple[int, int]:
@@ -171,14 +176,17 @@ def _decided(middles: Tensor, anchor: Tensor, request: FrontRequest) -> FrontDec
     matrices = pose.fit.matrices if pose.fit else np.repeat(np.eye(3, dtype=np.float32)[None], len(middles), axis=0)
     images, valid = _aligned(Front(settings), middles, maps, matrices)
     part = _part(pose, request)
-    light = choose_light(images, valid, recipe.light, request.seed, part)
+    valid, shown = valid * request.roi, _shown(part, request)
+    light = choose_light(images, valid, recipe.light, request.seed, shown)
     values = {**flat, **(pose.fit.values if pose.fit else {})}
-    values.update(fit_light(images, valid, light.settings, part))
+    values.update(fit_light(images, valid, light.settings, shown))
     whole = np.ones((recipe.working_wh[1], recipe.working_wh[0]), np.float32)
     values[PART] = (whole if part is None else part)[None, None]
     region, region_words = _region(part, request)
     values[REGION] = region[None, None]
-    settings = replace(settings, light=light.settings, gate=_gate(request, light.settings, settings.pose))
+    if request.fenced:
+        values[FENCE] = request.roi[None, None]
+    settings = replace(settings, light=light.settings, gate=_gate(request, light.settings, settings.pose, flat))
     words = (*flat_words, pose.words, *_light_words(light), *light.words, *region_words)
     return FrontDecision(settings, values, words, _numbers(pose, light), np.median(images, axis=0))
 
@@ -196,10 +204,11 @@ def _settings(request: FrontRequest, flat: Mapping[str, Floats]) -> FrontSetting
         flat_field="none" if not flat else "gain" if dark is None or not dark.any() else "gain and dark",
         light=light,
         pose=None,
-        gate=_gate(request, light, None),
+        gate=_gate(request, light, None, flat),
         blank_outside=request.blank_outside,
         mean=request.mean,
         std=request.std,
+        fenced=request.fenced,
     )
 
 
@@ -259,6 +268,11 @@ def _part(pose: PoseDecision, request: FrontRequest) -> Floats | None:
     return (part[0, 0] >= 0.5).to(torch.float32).numpy()
 
 
+def _shown(part: Floats | None, request: FrontRequest) -> Floats | None:
+    """Where the part is, [h, w], as far as its background is inside the region of interest."""
+    return None if part is None else np.where(request.roi > 0.5, part, np.float32(1.0))
+
+
 def _region(part: Floats | None, request: FrontRequest) -> tuple[Floats, tuple[str, ...]]:
     """Cells that count [gh, gw], of the region of interest and the part, and what was decided."""
     cells = region_cells(combine(request.roi, part), (request.grid_wh[1], request.grid_wh[0]))
@@ -273,8 +287,11 @@ def _region(part: Floats | None, request: FrontRequest) -> tuple[Floats, tuple[s
     return cells, ()
 
 
-def _gate(request: FrontRequest, light: LightSettings, pose: PoseSettings | None) -> GateSettings:
+def _gate(
+    request: FrontRequest, light: LightSettings, pose: PoseSettings | None, flat: Mapping[str, Floats]
+) -> GateSettings:
     recipe = request.normalise
+    only_wh = request.fixed_frame_wh or (request.frame_wh if flat else None)  # a gain map knows one camera's frames
     stated = [("gradient", 0.0, light.gradient_limit)] if light.gradient else []
     if light.exposure:
         stated.append(("exposure_gain", *light.gain_limits))
@@ -287,7 +304,7 @@ def _gate(request: FrontRequest, light: LightSettings, pose: PoseSettings | None
         light_names=LIGHT_NUMBERS,
         pose_names=POSE_NUMBERS if pose else (),
         pose_range=reach if pose else None,
-        frame_wh=request.fixed_frame_wh,
+        frame_wh=only_wh,
         stated=tuple(stated),
     )
 

@@ -33,7 +33,7 @@ class Card:
 
 
 def row_card(row: Row, picture: Picture | None, words: Mapping[str, str]) -> Card:
-    """Return the card of an inspected image; `words` are the sentences for its reasons, by name."""
+    """Return the card of an inspected image; `words` are the sentences for its reasons and findings, by name."""
     named = f"class {row.defect_class}" if row.defect_class else None
     truth = f"truth: {row.label}" if row.label is not None else None
     reasons = (words.get(reason, reason) for reason in row.reasons)

@@ -148,7 +148,8 @@ def _worst(given: ReportInput) -> Markup:
 
 
 def _pictured(given: ReportInput, title: str, rows: Sequence[Row], words: str, *more: Markup) -> Markup:
-    reasons = reason_words(given.contract)
+    findings = {finding.name: finding.words for finding in given.contract.findings}
+    reasons = {**reason_words(given.contract), **findings}
     cards = [row_card(row, given.pictures.get(row.path), reasons) for row in rows]
     return section(title, element("p", words, class_="note"), more, gallery(cards, given.summary.threshold.ng))
 

@@ -1,19 +1,32 @@
 """The contact sheet of `lineside preview`: what light, pose and gate make of every good image."""
 
-import base64
+from collections.abc import Mapping
 
-from lineside.batch.overlay import encode_jpeg
-from lineside.batch.table import number
 from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS
 from lineside.report.document import document, tile
+from lineside.report.light_pose import (
+    QualityRow,
+    decisions_list,
+    embedded,
+    golden_figure,
+    numbers_tables,
+    quality_table,
+    speaks_for,
+    steps_table,
+)
 from lineside.report.markup import Markup, element, section
-from lineside.train.preview import Pixels, Preview, PreviewRow
+from lineside.train.preview import Preview, PreviewRow
 
 HOW_TO_READ = (
     "Each row from left to right: the frame as it came; after the pose; after the light as well, which is what the "
-    "network sees; and the same with what is not inspected darkened. Numbers outside the gate's limits are marked. "
-    "Limits and golden part are learned from these very images here; training learns them with images held out."
+    "network sees; and the same with what is not inspected darkened. Refused images stand first. Limits and golden "
+    "part are learned here from all good images; training learns them again with some of them held out."
 )
+LIMITS_NOTE = (
+    "Beyond a limit a frame gets no call. Least and greatest are those of the images on this page. Whether the frame "
+    "shows this part at all is told by the network, which a preview does without."
+)
+PICTURES = ("frame", "after pose", "after light", "inspected")
 
 
 def preview_page(preview: Preview) -> bytes:
@@ -21,64 +34,71 @@ def preview_page(preview: Preview) -> bytes:
     refused = [row for row in preview.rows if row.reasons]
     tiles = (
         tile(len(preview.rows), "images"),
-        tile(len(refused), "outside the gate's limits", "NO_CALL" if refused else ""),
+        tile(len(refused), "outside the gate's limits", "NO_CALL" if refused else "none"),
     )
     sections = {
         "Decisions": section("Decisions", _decisions(preview)),
-        "Golden part": section("Golden part", _golden(preview)),
-        "Images": section("Images", element("p", HOW_TO_READ), [_row(row, preview) for row in _ordered(preview)]),
+        "Images": section("Images", element("p", HOW_TO_READ, class_="note"), _sheet(preview)),
+        "Limits": section("Limits", element("p", LIMITS_NOTE, class_="note"), _limits(preview)),
     }
     title = f"{preview.part}: preview"
     page = document(title, [element("div", *tiles, class_="tiles")], sections, "Made by lineside preview.")
     return page.encode("utf-8", "backslashreplace")
 
 
-def _ordered(preview: Preview) -> list[PreviewRow]:
-    """Refused images first, then in the order of their names."""
-    return sorted(preview.rows, key=lambda row: (not row.reasons, row.name))
-
-
 def _decisions(preview: Preview) -> Markup:
-    told = [element("li", words) for words in preview.decision.words]
-    steps = [element("tr", element("th", n), element("td", v)) for n, v in preview.decision.described.items()]
-    return element("div", element("ul", told), element("table", steps))
+    decision = preview.decision
+    told = element("div", steps_table(decision.described), decisions_list(decision.words))
+    both = element("div", told, golden_figure(preview.golden), class_="beside")
+    return element("div", both, numbers_tables(decision.numbers))
 
 
-def _golden(preview: Preview) -> Markup:
-    words = (
-        "The middle of all aligned good images, light as it was. A region of interest (normalise.roi) is drawn in "
-        "these coordinates, as shares of its width and height."
-    )
-    return element("figure", _image(preview.golden, "golden part"), element("figcaption", words))
-
-
-def _row(row: PreviewRow, preview: Preview) -> Markup:
+def _sheet(preview: Preview) -> list[Markup]:
+    """Return a row for each image, refused ones first, then in the order of their names."""
     words = dict(zip(GATE_BITS, GATE_WORDS, strict=True))
-    pictures = (("frame", row.raw), ("after pose", row.aligned), ("after light", row.working), ("region", row.region))
-    angle, dx, dy, scale, confidence = row.pose
-    pose = f"{angle:+.1f}°, {dx:+.1f} px, {dy:+.1f} px, × {scale:.3f}, confidence {confidence:.2f}"
-    facts = [element("span", "refused", class_="badge NO_CALL")] if row.reasons else []
-    told = " · ".join([*(words[reason] for reason in row.reasons), *([pose] if preview.decision.settings.pose else [])])
+    ordered = sorted(preview.rows, key=lambda row: (not row.reasons, row.name))
+    heads = element("div", (element("span", name) for name in PICTURES), class_="strip heads")
+    return [heads, *(_row(row, preview, words) for row in ordered)]
+
+
+def _row(row: PreviewRow, preview: Preview, words: Mapping[str, str]) -> Markup:
+    pictures = zip(PICTURES, (row.raw, row.aligned, row.working, row.region), strict=True)
+    strip = (embedded(picture, f"{row.name}: {name}") for name, picture in pictures)
+    badge = element("span", "refused", class_="badge NO_CALL") if row.reasons else None
+    told = [*(words[reason] for reason in row.reasons), *_pose_words(row, preview)]
     return element(
         "figure",
-        element("div", [_image(picture, f"{row.name}: {name}") for name, picture in pictures], class_="strip"),
-        element("figcaption", facts, element("span", told), element("span", row.name, class_="path")),
+        element("div", strip, class_="strip"),
+        element("figcaption", badge, element("span", " · ".join(told)), element("span", row.name, class_="path")),
         element("details", element("summary", "numbers"), _numbers(row, preview)),
+        class_="sheet",
     )
+
+
+def _pose_words(row: PreviewRow, preview: Preview) -> tuple[str, ...]:
+    if preview.decision.settings.pose is None:
+        return ()
+    angle, dx, dy, scale, confidence = row.pose
+    found = f"turned {_signed(angle)}°, shifted {_signed(dx)}, {_signed(dy)} px, × {scale:.3f}"
+    return (f"{found}, confidence {confidence:.2f}",)
+
+
+def _signed(value: float) -> str:
+    """Return a number with its sign and one decimal; nothing is +0.0, on whichever side it lies."""
+    return f"{round(value, 1) + 0.0:+.1f}"
 
 
 def _numbers(row: PreviewRow, preview: Preview) -> Markup:
-    rows = []
-    for name, value in row.quality.items():
-        low, high = preview.limits[name]
-        outside = (low is not None and value < low) or (high is not None and value > high)
-        cells = [element("td", name), element("td", number(value), class_="outside" if outside else None)]
-        cells += [element("td", "–" if limit is None else number(limit)) for limit in (low, high)]
-        rows.append(element("tr", cells))
-    head = element("tr", [element("th", name) for name in ("number", "value", "lower limit", "upper limit")])
-    return element("table", head, rows)
+    rows = [_quality_row(preview, name, (value,)) for name, value in row.quality.items()]
+    return quality_table(rows, ("Value",))
 
 
-def _image(picture: Pixels, words: str) -> Markup:
-    data = base64.b64encode(encode_jpeg(picture)).decode()
-    return element("img", src=f"data:image/jpeg;base64,{data}", alt=words, title=words, loading="lazy")
+def _limits(preview: Preview) -> Markup:
+    columns = {name: [row.quality[name] for row in preview.rows] for name in preview.limits}
+    rows = [_quality_row(preview, name, (min(values), max(values))) for name, values in columns.items() if values]
+    return quality_table(sorted(rows, key=lambda row: not row.speaks_for), ("Least", "Greatest"))
+
+
+def _quality_row(preview: Preview, name: str, shown: tuple[float, ...]) -> QualityRow:
+    limits = preview.limits[name]
+    return QualityRow(name, speaks_for(name) if limits != (None, None) else "", limits, shown)

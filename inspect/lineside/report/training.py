@@ -8,23 +8,36 @@ only, or where its torch is loaded already: this room is torch-free.
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.batch.gallery import Look, Picture, pictures_of
+from lineside.batch.judge import read_frame
 from lineside.batch.labels import GOOD
 from lineside.batch.summary import Limits
 from lineside.contract import INPUT_FRAME, Contract
+from lineside.errors import LinesideError
 from lineside.report.document import document
 from lineside.report.gallery import HOW_TO_READ, Card, colour_scale, gallery
 from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import threshold_section
-from lineside.report.training_sections import evaluation, in_words, made_of, parity, preprocessing, training, untested
+from lineside.report.training_sections import (
+    evaluation,
+    in_words,
+    light_and_pose,
+    made_of,
+    parity,
+    preprocessing,
+    training,
+    untested,
+)
 
 if TYPE_CHECKING:
+    from lineside.graph.run import Graph
     from lineside.train.record import ScoredImage, TrainingRecord
 
 REPORT_FILE = "report.html"
@@ -63,18 +76,32 @@ def pages(record: "TrainingRecord") -> dict[str, bytes]:
     shown = _shown(record)
     paths = {image.name: image.path for image in shown}
     workers = os.cpu_count() or 1
-    pictures = pictures_of(paths, contract.frame, _eye(record.model), contract.threshold_ng.value, workers)
+    graph = _graph(record.model)
+    pictures = pictures_of(paths, contract.frame, _eye(graph), contract.threshold_ng.value, workers)
+    found = {image.name: _found(image.path, graph, contract) for image in shown.overkill}
     introduction = (element("p", in_words(record), class_="lead"),)
     footer = f"lineside {contract.software.get('lineside', '')} · model {record.model_sha256[:12]}"
-    page = document(f"Model of {contract.part}", introduction, _sections(record, shown, pictures), footer)
+    page = document(f"Model of {contract.part}", introduction, _sections(record, shown, pictures, found), footer)
     return {REPORT_FILE: page.encode("utf-8", "backslashreplace")}
 
 
-def _eye(model: bytes) -> Look:
+def _graph(model: bytes) -> "Graph":
     from lineside.graph.run import Graph
 
-    graph = Graph(model)
+    return Graph(model)
 
+
+def _found(path: Path, graph: "Graph", contract: Contract) -> tuple[str, ...]:
+    """Findings in an image, by name; none where it can no longer be read."""
+    try:
+        frame = read_frame(path, contract.frame)
+    except LinesideError:
+        return ()
+    quality = graph({INPUT_FRAME: frame[None]}, ["quality"])["quality"][0]
+    return contract.found(dict(zip(contract.quality_names, quality.astype(float).tolist(), strict=True)))
+
+
+def _eye(graph: "Graph") -> Look:
     def look(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         outputs = graph({INPUT_FRAME: frame[None]}, ["anomaly_map"])
         return cast("npt.NDArray[np.float32]", outputs["anomaly_map"][0])  # [h, w]
@@ -100,7 +127,9 @@ def _highest(images: "Iterable[ScoredImage]") -> "tuple[ScoredImage, ...]":
     return tuple(sorted(images, key=lambda image: (-image.score, image.name))[:SHOWN])
 
 
-def _sections(record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Picture]) -> dict[str, Markup]:
+def _sections(
+    record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Picture], found: Mapping[str, tuple[str, ...]]
+) -> dict[str, Markup]:
     """The sections by title: how it did first, what it was made of last."""
     contract = record.contract
     own, review = contract.threshold_ng, contract.threshold_review.value
@@ -108,7 +137,8 @@ def _sections(record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Pi
         "Evaluation": evaluation(record),
         "Threshold": threshold_section(Limits(own.value, review, overridden=False, contract=own)),
         "Scores": _scores(record),
-        **_galleries(record, shown, pictures),
+        **_galleries(record, shown, pictures, found),
+        "Light and pose": light_and_pose(record),
         "Not tested": untested(record),
         "Parity": parity(record),
         "Preprocessing": preprocessing(contract),
@@ -143,7 +173,9 @@ def _floats(images: "Iterable[ScoredImage]") -> npt.NDArray[np.float32]:
     return np.array([image.score for image in images], np.float32)
 
 
-def _galleries(record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Picture]) -> dict[str, Markup]:
+def _galleries(
+    record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Picture], found: Mapping[str, tuple[str, ...]]
+) -> dict[str, Markup]:
     defective = sum(image.label != GOOD for image in record.tested)
     goods = len(record.tested) - defective
     escaped = sum(image.label != GOOD and image.verdict == "OK" for image in record.tested)
@@ -157,27 +189,30 @@ def _galleries(record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, P
     named = {
         "Escapes": (shown.escapes, f"{escapes}; lowest score first."),
         "Overkill": (shown.overkill, f"Good test images called NG, {called_ng} of {goods}; highest score first."),
-        "No call": (shown.no_call, f"The picture is not fit for a verdict. {_gate_words(record.contract)}"),
+        "No call": (shown.no_call, "The picture is not fit for a verdict; the reasons stand below each."),
         "Worst good images": (shown.calibration, worst),
     }
     limit = record.contract.threshold_ng.value
-    found: dict[str, Markup] = {}
+    sections: dict[str, Markup] = {}
     for title, (images, words) in named.items():
         if title == "No call" and not images:
             continue
-        legend = () if found else (element("p", HOW_TO_READ, class_="note"), colour_scale(limit))
+        legend = () if sections else (element("p", HOW_TO_READ, class_="note"), colour_scale(limit))
         cut = f" The first {SHOWN}." if len(images) == SHOWN else ""
         note = element("p", words + cut, class_="note")
-        found[title] = section(title, note, legend, gallery(_cards(images, pictures), limit))
-    return found
+        sections[title] = section(title, note, legend, gallery(_cards(record.contract, images, pictures, found), limit))
+    return sections
 
 
-def _cards(images: "Sequence[ScoredImage]", pictures: Mapping[str, Picture]) -> list[Card]:
-    return [
-        Card(image.name, image.verdict, image.score, pictures.get(image.name), (f"truth: {image.label}",))
-        for image in images
-    ]
-
-
-def _gate_words(contract: Contract) -> str:
-    return "; ".join(f"{name}: {words}" for name, words in zip(contract.gate_bits, contract.gate_words, strict=True))
+def _cards(
+    contract: Contract,
+    images: "Sequence[ScoredImage]",
+    pictures: Mapping[str, Picture],
+    found: Mapping[str, tuple[str, ...]],
+) -> list[Card]:
+    cards = []
+    for image in images:
+        reasons = (contract.in_words(name) for name in (*image.reasons, *found.get(image.name, ())))
+        facts = (f"truth: {image.label}", *reasons)
+        cards.append(Card(image.name, image.verdict, image.score, pictures.get(image.name), facts))
+    return cards

@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING
 
 from lineside.batch.labels import Rate, rate
 from lineside.batch.table import area, interval_words, percent, plural, rate_words
-from lineside.contract import Contract
+from lineside.contract import Contract, Finding, QualityLimit
 from lineside.report.document import tile
+from lineside.report.light_pose import (
+    GATE_NOTE,
+    QualityRow,
+    decisions_list,
+    golden_figure,
+    numbers_tables,
+    quality_table,
+    speaks_for,
+    steps_table,
+)
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import code, components_table, definitions, fitted_details
 
@@ -92,22 +102,71 @@ def parity(record: "TrainingRecord") -> Markup:
     return section("Parity", element("p", words))
 
 
+def light_and_pose(record: "TrainingRecord") -> Markup:
+    """Return what evens out light and pose, why, on which part, and the limits that hold a bad picture back."""
+    contract, front = record.contract, record.front
+    return section(
+        "Light and pose",
+        element(
+            "div",
+            element("div", steps_table(contract.normalisation), decisions_list(front.words)),
+            golden_figure(front.golden),
+            class_="beside",
+        ),
+        numbers_tables(front.numbers),
+        element("h3", "Limits"),
+        element("p", GATE_NOTE, class_="note"),
+        quality_table(_quality_rows(record), ("Good, least", "Good, greatest")),
+        _reasons(contract),
+    )
+
+
+def _quality_rows(record: "TrainingRecord") -> list[QualityRow]:
+    """Numbers that the gate speaks by, then those of findings, then those that are told only."""
+    contract, ranges = record.contract, record.front.good_ranges
+    rows = [
+        QualityRow(name, speaks_for(name) if limits != (None, None) else "", limits, ranges.get(name, ()))
+        for name, limits in zip(contract.quality_names, contract.quality_limits, strict=True)
+    ]
+    found = [
+        QualityRow(limit.quality, _ng_words(item, limit), (limit.lower, limit.upper), ranges.get(limit.quality, ()))
+        for item in contract.findings
+        for limit in item.limits
+    ]
+    speaking = {row.name for row in found}
+    told = [row for row in rows if not row.speaks_for and row.name not in speaking]
+    return [*(row for row in rows if row.speaks_for), *found, *told]
+
+
+def _ng_words(finding: Finding, limit: QualityLimit) -> str:
+    """Say what a number beyond its limit amounts to, and together with which others."""
+    others = [other.quality for other in finding.limits if other is not limit]
+    return f"NG: {finding.name}" + (f", only with {' and '.join(others)}" if others else "")
+
+
+def _reasons(contract: Contract) -> Markup:
+    """Return what the reasons mean, folded away: of no call first, then of NG beside the map."""
+    gate = zip(contract.gate_bits, contract.gate_words, strict=True)
+    facts = [(name.replace("_", " "), words) for name, words in gate]
+    facts += [(f"NG: {item.name.replace('_', ' ')}", item.words) for item in contract.findings]
+    return element("details", element("summary", "What the reasons mean"), definitions(facts))
+
+
 def preprocessing(contract: Contract) -> Markup:
     """Return what the graph does to a frame before the model looks at it."""
+    from lineside.train.card import frame_size_words  # as below
+
     frame, (width, height), (map_width, map_height) = contract.frame, contract.working_wh, contract.map_wh
     colour = "grey, 1 channel" if frame.channels == 1 else "3 channels: red, green, blue"
-    refused = [f"{name}: {words}" for name, words in zip(contract.gate_bits, contract.gate_words, strict=True)]
     facts = [
-        ("Frame", f"uint8, {colour}, of any size"),
+        ("Frame", f"uint8, {colour}, {frame_size_words(contract)}"),
         (f"Camera samples of {frame.bit_depth} bit", frame.depth_rule),
         ("Working size", f"{width} × {height} px, reduced inside the graph"),
-        ("No call when", "; ".join(refused) or "never"),
-        ("Measured in every frame", ", ".join(contract.quality_names) or "nothing"),
         ("Anomaly map", f"{map_width} × {map_height} over the whole frame"),
         ("Embedding", contract.embedding),
         *((f"Neutral in this model: {name}", words) for name, words in contract.neutral_outputs.items()),
     ]
-    note = "All of it is part of model.onnx. The settings behind it, limits included, stand in recipe.lock.yaml."
+    note = "All of it is part of model.onnx. Its settings stand in recipe.lock.yaml, its limits in contract.json."
     return section("Preprocessing", definitions(facts), element("p", note, class_="note"))
 
 
@@ -115,7 +174,7 @@ def training(record: "TrainingRecord") -> Markup:
     """Return what was decided in training, and from how many images."""
     return section(
         "Training",
-        element("ul", (element("li", decision) for decision in record.decisions)),
+        element("ul", (element("li", decision) for decision in record.other_decisions)),
         element("div", _image_table(record.contract), class_="scroll"),
         fitted_details(record.contract),
         element("p", "How long each stage took stands in training.json.", class_="note"),

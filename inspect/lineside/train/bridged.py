@@ -24,6 +24,7 @@ from lineside.transfer.backbone import Triple, load_backbone, write_local_dir
 from lineside.transfer.bridge import BridgeSpec, fit_anomalib
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
 from lineside.transfer.bridge_head import THUMBNAIL, export_bridged_head
+from lineside.transfer.familiar import THUMBNAIL_SPREAD
 
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -79,7 +80,7 @@ class BridgedMethod:
         def reference(outputs: Arrays) -> float:
             return model.score(outputs["working"].astype(np.float32, copy=False))
 
-        head = HeadRun(exported, {}, ("working",), run, reference)
+        head = HeadRun(exported, {}, ("working",), run, reference, least_spread=THUMBNAIL_SPREAD)
         return finish(front, head, self._references.rows(positions, with_copies=False), self._references, self.map_wh)
 
     def _spec(self, folder: Path) -> BridgeSpec:

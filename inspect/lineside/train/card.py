@@ -6,6 +6,7 @@ The headings follow Mitchell et al., "Model Cards for Model Reporting" (2019).
 from collections.abc import Iterator
 
 from lineside.contract import Contract
+from lineside.normalise.gate_rules import SIZE_NAMES
 from lineside.train.record import Evaluation, TrainingRecord
 
 
@@ -16,11 +17,31 @@ def card(record: TrainingRecord) -> str:
 
 def limits(record: TrainingRecord) -> Iterator[str]:
     """Say what was not tested, one sentence each; for card and report alike."""
-    yield "Light and pose beyond those of the training images were not tested."
-    yield "Only exposure is evened out and gated in this version; angle, shift, focus and shading are not."
-    yield "A frame that shows something else than the part gets a verdict, most likely NG."
-    if not record.swap_vector and record.contract.frame.channels == 3:
+    contract = record.contract
+    yield "Light, pose and picture quality beyond those of the images at hand were not tested."
+    if all(bounds == (None, None) for bounds in contract.quality_limits):
+        yield "The gate is off: a bad picture gets a verdict."
+    else:
+        yield "The gate measures what its numbers say: what spoils a picture and moves none of them passes."
+    if contract.normalisation.get("pose", "off") == "off":
+        yield "Frames are not aligned: parts must lie as they do in the training images."
+    if contract.normalisation.get("exposure", "off") != "off":
+        yield (
+            "Where the part fills the frame, a change of its brightness as a whole cannot be told from the lamp's: "
+            "within the exposure's gain limits it is evened out."
+        )
+    if not record.swap_vector and contract.frame.channels == 3:
         yield "No vector of this bundle changes its verdict when red and blue are swapped: the part is colourless."
+
+
+def frame_size_words(contract: Contract) -> str:
+    """Say which frame sizes get a verdict."""
+    limits = dict(zip(contract.quality_names, contract.quality_limits, strict=True))
+    sides = [limits.get(name, (None, None)) for name in SIZE_NAMES]
+    if any(low is None or high is None for low, high in sides):
+        return "of any size"
+    width, height = (round((low + high) / 2) for low, high in sides if low is not None and high is not None)
+    return f"of {_size((width, height))} (others get no call)"
 
 
 def _lines(record: TrainingRecord) -> Iterator[str]:
@@ -34,10 +55,13 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
         "images were taken with. It was shown good parts only; it does not name defects."
     )
     yield ""
-    yield f"- Input: {_frame_words(contract)}, any size; reduced to {_size(contract.working_wh)} inside the graph."
+    size = f"reduced to {_size(contract.working_wh)} inside the graph"
+    yield f"- Input: {_frame_words(contract)}, {frame_size_words(contract)}; {size}."
     yield f"- Recipe `{contract.recipe_sha256[:12]}`, images `{contract.data_sha256[:12]}`, " + (
         f"model.onnx `{record.model_sha256[:12]}` ({record.model_bytes / 1e6:.1f} MB)."
     )
+    for step, how in contract.normalisation.items():
+        yield f"- {step.capitalize()}: {how}."
     yield ""
     yield "## Threshold and what it is worth"
     yield ""

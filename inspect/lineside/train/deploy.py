@@ -94,6 +94,7 @@ def _software() -> dict[str, str]:
 def proven(
     graph: Graph, head: FittedHead, contract: Contract, cases: Sequence[ParityCase], journal: Journal
 ) -> tuple[ParityRecord, ...]:
+    """Prove the deployed graph on every case, and say how it went."""
     journal.stage("parity", len(cases))
     floor = finding_floor(contract.threshold_ng)
 

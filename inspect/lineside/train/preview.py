@@ -64,7 +64,7 @@ class Preview:
     part : str
     decision : FrontDecision
     golden : ndarray of uint8 [h, w, 3]
-        Mean aligned good image.
+        The middle of the aligned good images, light as it was.
     limits : mapping of str to (low, high)
         Of the gate, by quality name; None where there is none.
     rows : tuple of PreviewRow
@@ -97,6 +97,7 @@ def preview(loaded: LoadedRecipe, image: Path | None, progress: Progress) -> Pre
     journal.stage("images")
     dataset = load_dataset(loaded)
     reader = FrameReader(frame_channels(loaded, dataset), recipe.capture.bit_depth)
+    one = read_image(image, channels=reader.channels, bit_depth=reader.bit_depth) if image else None
     references = References(dataset.select("train", good=True), reader, Augmenter("none", recipe.seed), 0)
     width, height = recipe.normalise.working_wh
     grid_wh = (width // GRID_STRIDE, height // GRID_STRIDE)
@@ -112,16 +113,17 @@ def preview(loaded: LoadedRecipe, image: Path | None, progress: Progress) -> Pre
     reduced = np.concatenate(middles)
     decision = decide_front(reduced, reduction(anchor_frame(loaded, references))[0][0], request)
     shown = _Shown(decision, request, reduced)
-    journal.stage("pictures", 1 if image else len(references.samples))
-    if image is None:
+    if image is not None and one is not None:
+        rows = [shown.row(image.name, one)]
+    else:
+        journal.stage("pictures", len(references.samples))
         rows = []
         for sample in references.samples:
             rows.append(shown.row(sample.name, reader.read(sample)))
             journal.step()
-    else:
-        frame = read_image(image, channels=reader.channels, bit_depth=reader.bit_depth)
-        rows = [shown.row(image.name, frame)]
-    return Preview(recipe.part, decision, _picture(decision.golden), shown.named_limits(), tuple(rows))
+    return Preview(
+        recipe.part, decision, _picture(decision.golden.transpose(1, 2, 0)), shown.named_limits(), tuple(rows)
+    )
 
 
 class _Shown:

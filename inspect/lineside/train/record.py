@@ -2,8 +2,13 @@
 
 import dataclasses
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from lineside.contract import Contract
 
@@ -17,6 +22,30 @@ class ScoredImage:
     label: str
     score: float
     verdict: str
+    reasons: tuple[str, ...] = ()
+    """Bits of the gate that are set, by name."""
+
+
+@dataclass(frozen=True)
+class FrontRecord:
+    """What was decided of light and pose, and what the good frames showed of it.
+
+    Attributes
+    ----------
+    words : tuple of str
+        What was decided and why, a sentence or two for each step.
+    numbers : mapping of str to mapping of str to float
+        The numbers behind each step.
+    golden : ndarray of uint8 [h, w, 1 or 3]
+        The middle of the aligned good frames at the working size, light as it was.
+    good_ranges : mapping of str to (least, greatest)
+        Of each number of `quality` over the good training frames, by the deployed front.
+    """
+
+    words: tuple[str, ...]
+    numbers: Mapping[str, Mapping[str, float]]
+    golden: npt.NDArray[np.uint8] = field(repr=False)
+    good_ranges: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -55,18 +84,36 @@ class TrainingRecord:
     parity_worst_rel: float
     swap_vector: bool
     """Whether the bundle's vectors tell swapped channels."""
+    front: FrontRecord
     decisions: tuple[str, ...]
+    """In the order in which they were taken; those of `front` are among them."""
     stage_seconds: tuple[tuple[str, float], ...]
     model: bytes = field(repr=False)
     """model.onnx itself, for pictures of what it sees."""
+
+    @property
+    def other_decisions(self) -> tuple[str, ...]:
+        """Decisions on anything but light and pose."""
+        return tuple(words for words in self.decisions if words not in self.front.words)
 
     def to_json(self) -> str:
         """Return ``training.json``: decisions, times and evaluation."""
         document = {
             "decisions": list(self.decisions),
+            "light_and_pose": {
+                "steps": dict(self.contract.normalisation),
+                "words": list(self.front.words),
+                "numbers": {step: _finite(numbers) for step, numbers in self.front.numbers.items()},
+                "quality_of_good_images": {name: list(ends) for name, ends in self.front.good_ranges.items()},
+            },
             "stage_seconds": {name: round(seconds, 3) for name, seconds in self.stage_seconds},
             "evaluation": dataclasses.asdict(self.evaluation),
             "calibration_scores": {image.name: image.score for image in self.calibration},
             "parity": {"frames": self.parity_frames, "worst_difference_rel": self.parity_worst_rel},
         }
         return json.dumps(document, indent=1) + "\n"
+
+
+def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what was not measured, which JSON cannot say."""
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}

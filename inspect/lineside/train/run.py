@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lineside.capture.folder import frame_channels
 from lineside.contract import CONTRACT_FILE, MODEL_FILE, Contract, Verdict
 from lineside.dataset import Dataset, load_dataset, lock_document
@@ -18,15 +20,15 @@ from lineside.export.parity import ParityRecord
 from lineside.export.vectors import VECTORS_FILE, make_vectors
 from lineside.graph.run import Graph
 from lineside.recipe import LoadedRecipe
-from lineside.train.calibration import calibrated
+from lineside.train.calibration import Calibration, calibrated
 from lineside.train.card import card
 from lineside.train.deploy import assembled, contract_of, proven
 from lineside.train.evaluate import evaluate
 from lineside.train.images import FrameReader, References
-from lineside.train.method import Method
+from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
-from lineside.train.record import ScoredImage, TrainingRecord
+from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
 from lineside.transfer.augment import Augmenter
 from lineside.transfer.bridge_catalog import check_method
 
@@ -73,7 +75,7 @@ def train(
         proofs = proven(graph, calibration.head, contract, cases, journal)
         journal.stage("vectors")
         vectors = make_vectors(graph, contract, vector_candidates(cases, proofs))
-        record = _record(contract, out, model, dataset, references, calibration.scores, proofs, vectors, journal)
+        record = _record(contract, out, model, dataset, references, calibration, proofs, vectors, journal)
         journal.stage("bundle")
         files = {
             MODEL_FILE: model,
@@ -129,19 +131,20 @@ def _record(
     model: bytes,
     dataset: Dataset,
     references: References,
-    calibration: Mapping[int, float],
+    calibration: Calibration,
     proofs: Sequence[ParityRecord],
     vectors: Mapping[str, bytes],
     journal: Journal,
 ) -> TrainingRecord:
     by_name = {proof.name: proof for proof in proofs}
     tested = tuple(
-        ScoredImage(s.name, s.path, s.label, by_name[s.name].score, by_name[s.name].verdict) for s in unseen(dataset)
+        ScoredImage(s.name, s.path, s.label, proof.score, proof.verdict, contract.reasons(proof.gate))
+        for s, proof in ((sample, by_name[sample.name]) for sample in unseen(dataset))
     )
     limit = contract.threshold_ng.value
     calibrated = tuple(
         ScoredImage(sample.name, sample.path, sample.label, score, Verdict(int(score > limit)).name)
-        for sample, score in ((references.samples[i], score) for i, score in sorted(calibration.items()))
+        for sample, score in ((references.samples[i], score) for i, score in sorted(calibration.scores.items()))
     )
     return TrainingRecord(
         contract=contract,
@@ -154,7 +157,26 @@ def _record(
         parity_frames=len(proofs),
         parity_worst_rel=max(proof.difference_rel for proof in proofs),
         swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),
+        front=_front(contract, calibration.head, references),
         decisions=tuple(journal.decisions),
         stage_seconds=journal.seconds(),
         model=model,
+    )
+
+
+def _front(contract: Contract, head: FittedHead, references: References) -> FrontRecord:
+    """Gather what was decided of light and pose, and the quality numbers of the good frames behind it."""
+    positions = range(len(references.samples))
+    quality = head.front.outputs["front_quality"][references.rows(positions, with_copies=False)]
+    novelty = np.array([[one.novelty] for one in head.judge(positions)])
+    columns = np.concatenate([quality.astype(np.float64), novelty], axis=1).T  # [q, n], as the contract names them
+    decision = head.front.decision
+    return FrontRecord(
+        words=decision.words,
+        numbers=decision.numbers,
+        golden=np.clip(np.rint(decision.golden.transpose(1, 2, 0)), 0, 255).astype(np.uint8),
+        good_ranges={
+            name: (float(values.min()), float(values.max()))
+            for name, values in zip(contract.quality_names, columns, strict=True)
+        },
     )

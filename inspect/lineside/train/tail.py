@@ -54,6 +54,8 @@ class HeadRun:
     """Its score from the trunk's outputs of one frame, another way."""
     words: tuple[str, ...] = ()
     """What was decided about it."""
+    least_spread: float | None = None
+    """Of the embedding, see `lineside.transfer.familiar.fit_familiarity`."""
     unit: str = ""
     """Scores of heads with the same word here can be compared."""
 
@@ -150,7 +152,7 @@ def finish(
     """
     passed = rows[front.gate[rows] == 0]
     embeddings = np.concatenate([out["embedding"] for out in parallel(head.run, passed.tolist())])
-    familiar = fit_familiarity(embeddings.astype(np.float32), front.seed)
+    familiar = fit_familiarity(embeddings.astype(np.float32), front.seed, head.least_spread)
     limit = front.novelty_limit
     limits = fit_finding_limits(front, rows)
     constants = {

@@ -1,0 +1,157 @@
+"""The deployed head and its threshold: folds, hold-out, frames without a say, and heads whose scores do not compare."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lineside.errors import UsageError
+from lineside.recipe_model import Calibrate
+from lineside.train.calibration import Calibration, calibrated
+from lineside.train.method import FittedHead, Judged
+from lineside.train.progress import Journal, SilentProgress
+from lineside.train.tail import FLOOR_FACTOR
+
+COUNT = 12
+
+
+def judged(position: int) -> Judged:
+    """A frame's judgement that tells its position."""
+    return Judged(1.0 + 0.01 * position, 0.5, refused=False, found=False)
+
+
+@dataclass
+class Stub:
+    """A method whose heads are what a test says; it keeps what it was asked."""
+
+    unit: Callable[[Sequence[int]], str] = lambda _: "memory"
+    judge: Callable[[int], Judged] = judged
+    prefers_holdout: bool = False
+    may_use_places: bool = True
+    fits: list[tuple[int, ...]] = field(default_factory=list)
+    scored: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+
+    def fit(self, positions: Sequence[int]) -> FittedHead:
+        """Return a head that knows these positions."""
+        fitted = tuple(positions)
+        self.fits.append(fitted)
+        unit = self.unit(fitted) if self.may_use_places else "memory"
+
+        def judge(wanted: Sequence[int]) -> list[Judged]:
+            self.scored.append((fitted, tuple(wanted)))
+            return [self.judge(position) for position in wanted]
+
+        decision = SimpleNamespace(words=("Pose is off.",), choices=("pose none",))
+        head: Any = SimpleNamespace(front=SimpleNamespace(decision=decision), words=(), unit=unit, judge=judge)
+        return head  # type: ignore[no-any-return]
+
+
+def run(method: Stub, groups: Sequence[str] | None = None, **calibrate: Any) -> tuple[Calibration, list[str]]:
+    """Calibrate a stub; return what came of it and the decisions."""
+    groups = groups or [f"part{i}" for i in range(COUNT)]
+    samples = tuple(SimpleNamespace(group=group, name=f"{i}.png", path=Path()) for i, group in enumerate(groups))
+    loaded: Any = SimpleNamespace(recipe=SimpleNamespace(calibrate=Calibrate(**calibrate), seed=0))
+    references: Any = SimpleNamespace(samples=samples)
+    journal = Journal(SilentProgress())
+    made = calibrated(loaded, method, references, journal)  # type: ignore[arg-type]
+    return made, journal.decisions
+
+
+def test_every_frame_is_scored_by_a_head_that_has_not_seen_its_part() -> None:
+    """Folds leave whole parts out, every frame is scored once, and the deployed head is fitted on all, last."""
+    method = Stub()
+    groups = [f"part{i // 2}" for i in range(COUNT)]
+    made, _ = run(method, groups, folds=3)
+    assert sorted(position for _, scored in method.scored for position in scored) == list(range(COUNT))
+    for fitted, scored in method.scored:
+        assert not {groups[i] for i in fitted} & {groups[i] for i in scored}
+    assert method.fits[-1] == tuple(range(COUNT))
+    assert made.threshold.n == COUNT
+    assert made.threshold.n_groups == COUNT // 2
+    assert made.own == {}
+
+
+def test_a_hold_out_deploys_the_head_that_gave_the_scores() -> None:
+    """One fit, its scores are recorded as the deployed head's own, and they carry the guarantee."""
+    method = Stub(prefers_holdout=True)
+    made, _ = run(method)
+    assert len(method.fits) == 1
+    assert made.own == made.scores
+    assert not set(made.scores) & set(method.fits[0])
+    assert made.threshold.kind == "guaranteed"
+
+
+@pytest.mark.parametrize("odd", ["fold", "deployed"])
+def test_heads_whose_scores_do_not_compare_are_never_mixed(odd: str) -> None:
+    """One head of places among heads of memories, or the other way: all are fitted again without places."""
+
+    def unit(fitted: Sequence[int]) -> str:
+        deployed = len(fitted) == COUNT
+        return "place" if deployed == (odd == "deployed") and (deployed or 0 not in fitted) else "memory"
+
+    method = Stub(unit)
+    made, decisions = run(method, folds=3)
+    assert made.head.unit == "memory"
+    assert method.may_use_places is False
+    assert any("disagree on whether a patch is compared with its place" in words for words in decisions)
+    assert len(made.scores) == COUNT
+    assert method.fits[-4:] == [*(fitted for fitted, _ in method.scored[-3:]), tuple(range(COUNT))]
+
+
+def test_heads_that_agree_keep_their_places() -> None:
+    """Where every fold and the deployed head use places, nothing is fitted twice."""
+    method = Stub(lambda _: "place")
+    made, decisions = run(method, folds=3)
+    assert (made.head.unit, method.may_use_places, len(method.fits)) == ("place", True, 4)
+    assert not any("disagree" in words for words in decisions)
+
+
+def test_frames_that_get_no_call_have_no_say() -> None:
+    """A refused frame has no score, however bad it is, and the record says how many there are."""
+    method = Stub(judge=lambda i: Judged(100.0, 9.0, refused=True, found=False) if i == 3 else judged(i))
+    made, decisions = run(method, folds=3)
+    assert 3 not in made.scores
+    assert made.threshold.n == COUNT - 1
+    assert made.threshold.value < 2.0
+    assert any(f"1 of {COUNT} good frames are outside the gate's limits" in words for words in decisions)
+
+
+def test_a_good_frame_with_a_finding_counts_as_the_worst() -> None:
+    """Its score is what the graph's floor would make of it: above every other, whatever its patches say."""
+    method = Stub(judge=lambda i: Judged(0.5, 0.5, refused=False, found=i == 5) if i == 5 else judged(i))
+    made, _ = run(method, folds=3)
+    largest = max(score for position, score in made.scores.items() if position != 5)
+    assert made.scores[5] == pytest.approx(FLOOR_FACTOR * largest)
+
+
+def test_a_found_frame_of_a_hold_out_is_not_compared_with_the_graph() -> None:
+    """The graph's floor follows from the threshold, calibration's from the scores: only patch scores are recorded."""
+    method = Stub(prefers_holdout=True, judge=lambda i: Judged(1.0, 0.5, refused=False, found=True))
+    made, _ = run(method)
+    assert made.own == {}
+
+
+def test_no_threshold_is_taken_from_nothing() -> None:
+    """A gate that refuses every good frame, and a score that is no number, are said in one line."""
+    with pytest.raises(UsageError, match="refuses every good frame"):
+        run(Stub(judge=lambda i: Judged(1.0, 9.0, refused=True, found=False)))
+    with pytest.raises(UsageError, match=r"4\.png.*nan"):
+        run(Stub(judge=lambda i: Judged(float("nan"), 0.5, refused=False, found=False) if i == 4 else judged(i)))
+
+
+def test_folds_that_decide_otherwise_are_counted() -> None:
+    """The record says how many folds chose another light or pose than the deployed front."""
+    method = Stub()
+    original = method.fit
+
+    def fit(positions: Sequence[int]) -> FittedHead:
+        head: Any = original(positions)
+        head.front.decision.choices = ("pose rigid",) if 0 not in positions else ("pose none",)
+        return head  # type: ignore[no-any-return]
+
+    method.fit = fit  # type: ignore[method-assign]
+    _, decisions = run(method, folds=4)
+    assert any(words.startswith("1 of 4 folds") for words in decisions)

@@ -1,0 +1,149 @@
+"""Findings: what no patch shows raises the score, by one rule in graph, calibration and contract."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import Trained
+from lineside.contract import Finding, QualityLimit, Verdict
+from lineside.export.decision import DECISION_OUTPUTS, Decision, DecisionSettings, export_decision
+from lineside.graph.run import Graph
+from lineside.runtime import Inspector
+from lineside.synth import cap, render
+from lineside.train.tail import decision_settings, findings, found
+
+SETTINGS = DecisionSettings(quality_count=5, unfamiliar_bit=10, findings=((1, 3), (4,)))
+LIMITS = np.array([[0.5, np.inf], [0.7, np.inf], [-np.inf, 8.0]], np.float32)
+FLOOR = 6.0
+
+
+@pytest.fixture(scope="module")
+def decision() -> Graph:
+    """The exported decision with two findings: of two numbers, and of one."""
+    return Graph(export_decision(SETTINGS))
+
+
+def feed(quality: np.ndarray, score: float = 1.0, novelty: float = 0.5, gate: int = 0) -> dict[str, np.ndarray]:
+    """Return what the decision takes, NG above 3, REVIEW above 2, unfamiliar above 9."""
+    count = len(quality)
+    one = {"threshold_ng": 3.0, "threshold_review": 2.0, "unfamiliar_limit": 9.0, "finding_floor": FLOOR}
+    return {
+        "patch_score": np.full(count, score, np.float32),
+        "front_gate": np.full(count, gate, np.int64),
+        "front_quality": quality.astype(np.float32),
+        "novelty": np.full(count, novelty, np.float32),
+        "finding_limits": LIMITS,
+        **{name: np.array([value], np.float32) for name, value in one.items()},
+    }
+
+
+def row(rotation: float = 1.0, match: float = 1.0, shading: float = 1.0) -> np.ndarray:
+    """Return quality numbers [1, 5] of which three matter."""
+    return np.array([[0.0, rotation, 0.0, match, shading]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("quality", "score", "verdict"),
+    [
+        (row(), 1.0, Verdict.OK),
+        (row(rotation=0.4), 1.0, Verdict.OK),
+        (row(match=0.6), 1.0, Verdict.OK),
+        (row(rotation=0.4, match=0.6), FLOOR, Verdict.NG),
+        (row(rotation=0.5, match=0.6), 1.0, Verdict.OK),
+        (row(shading=8.0), 1.0, Verdict.OK),
+        (row(shading=8.1), FLOOR, Verdict.NG),
+        (row(rotation=0.1, match=0.1, shading=20.0), FLOOR, Verdict.NG),
+    ],
+)
+def test_a_finding_needs_all_of_its_numbers(
+    quality: np.ndarray, score: float, verdict: Verdict, decision: Graph
+) -> None:
+    """Every number of a finding must lie beyond its limit, at it does not count; any finding raises the score."""
+    out = decision(feed(quality))
+    assert out["score"].tolist() == [score]
+    assert Verdict(int(out["verdict"][0])) == verdict
+
+
+def test_a_worse_patch_score_stays_what_it_is(decision: Graph) -> None:
+    """The floor raises a score and never lowers one."""
+    assert decision(feed(row(shading=9.0), score=7.5))["score"].tolist() == [7.5]
+
+
+@pytest.mark.parametrize(("gate", "novelty", "bits"), [(4, 0.5, 4), (0, 9.5, 1024), (4, 9.5, 1028), (0, 9.0, 0)])
+def test_the_gate_goes_before_a_finding(gate: int, novelty: float, bits: int, decision: Graph) -> None:
+    """A frame that gets no call gets none for a finding either; novelty beyond its limit is a bit of the gate."""
+    out = decision(feed(row(shading=9.0), gate=gate, novelty=novelty))
+    assert out["gate"].tolist() == [bits]
+    assert Verdict(int(out["verdict"][0])) == (Verdict.NO_CALL if bits else Verdict.NG)
+    assert out["quality"][0, -1] == pytest.approx(novelty)
+
+
+def test_without_findings_the_score_is_that_of_the_patches() -> None:
+    """A front without such numbers has a decision without findings."""
+    given = {name: torch.from_numpy(value) for name, value in feed(row(shading=99.0)).items()}
+    out = Decision(DecisionSettings(5, 10, ()))(**given)
+    assert dict(zip(DECISION_OUTPUTS, out, strict=True))["score"].tolist() == [1.0]
+
+
+def test_a_limit_of_the_contract_counts_beyond_and_not_at_it() -> None:
+    """Lower and upper ends, each of which may be open."""
+    finding = Finding("f", "words", (QualityLimit("a", 0.5, None), QualityLimit("b", None, 8.0)))
+    assert finding.holds({"a": 0.4, "b": 8.1})
+    assert not finding.holds({"a": 0.5, "b": 8.1})
+    assert not finding.holds({"a": 0.4, "b": 8.0})
+
+
+@pytest.mark.slow
+def test_graph_numpy_and_contract_have_one_rule(posed: Trained) -> None:
+    """Random numbers around the limits of a trained part: three ways to say whether a finding holds, one answer."""
+    head = posed.calibration.head
+    settings = decision_settings(head.front.decision.settings)
+    names = head.front.decision.settings.gate.quality_names
+    limits = head.finding_limits
+    rng = np.random.default_rng(0)
+    quality = rng.uniform(0, 1.2, (400, settings.quality_count)).astype(np.float32)
+    quality[:, names.index("shading")] = rng.uniform(0, 16, 400)
+    numpy_says = found(head.front, limits, quality)
+    graph = Graph(export_decision(settings))
+    graph_says = graph({**feed(quality), "finding_limits": limits})["score"] == FLOOR
+    told = findings(head.front.decision.settings, limits)
+    assert told == posed.record.contract.findings
+    contract_says = [any(f.holds(dict(zip(names, line.tolist(), strict=True))) for f in told) for line in quality]
+    assert numpy_says.tolist() == graph_says.tolist() == contract_says
+    assert 40 < numpy_says.sum() < 360
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caps are rendered without print and without mark."""
+
+    def nothing(side: int) -> Any:
+        return np.zeros((side, side), np.float32)
+
+    monkeypatch.setattr(cap, "_stamp", nothing)
+    monkeypatch.setattr(cap, "_print", lambda side: (nothing(side), nothing(side)))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("seed", range(5000, 5008))
+def test_a_cap_without_print_and_mark_is_ng(seed: int, posed: Trained) -> None:
+    """Nothing shows how it is turned: NG for the missing feature with a score well above the threshold, no NO_CALL."""
+    result = Inspector(posed.bundle).inspect(render("caps", seed, size=128).image)
+    assert result.verdict == Verdict.NG
+    assert "expected_feature_not_found" in result.reasons
+    assert result.score >= 2 * posed.record.contract.threshold_ng.value * (1 - 1e-6)
+    assert "missing" in posed.record.contract.in_words("expected_feature_not_found")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", [None, "missing_print", "stain", "dent"])
+def test_other_caps_have_no_missing_feature(defect: str | None, posed: Trained) -> None:
+    """Good caps and caps with defects that leave enough to see their angle by get a call, without the finding."""
+    inspector = Inspector(posed.bundle)
+    for seed in range(6000, 6006):
+        result = inspector.inspect(render("caps", seed, defect, severity=0.8, size=128).image)
+        assert result.verdict != Verdict.NO_CALL
+        assert "expected_feature_not_found" not in result.reasons

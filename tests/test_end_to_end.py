@@ -145,12 +145,13 @@ def test_the_map_lies_in_the_frame_up_to_its_border(posed: Trained, angle: float
         assert np.hypot(*(peak - (x, y))) <= 12.0  # one and a half cells of the backbone
 
 
-@pytest.mark.parametrize(("part", "least_auroc"), [("caps", 0.92), ("weave", 0.97)])
+@pytest.mark.parametrize(("part", "least_auroc"), [("caps", 0.985), ("weave", 0.985)])
 def test_the_sample_parts_reach_their_auroc_without_a_flip(tmp_path: Path, part: str, least_auroc: float) -> None:
-    """The committed recipes, as they are: AUROC, zero flips on every image, a bundle that verifies."""
+    """The committed recipes, as they are: AUROC, no frame of the part refused, zero flips, a bundle that verifies."""
     record = train(load_recipe(ROOT / "recipes" / part), tmp_path / part)
     assert record.evaluation.auroc is not None
     assert record.evaluation.auroc >= least_auroc
+    assert record.evaluation.no_call == 0
     images, differ = flips(tmp_path / part, ROOT / "sample_data" / part)
     assert images == sum(record.contract.image_counts.values())
     assert differ == 0

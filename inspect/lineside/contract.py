@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "2.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 METADATA_KEY = "lineside"

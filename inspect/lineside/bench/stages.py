@@ -32,7 +32,7 @@ FRONT_LIMIT = 2.6
 POSE_AND_GATE_LIMIT_MS = 3.0
 """Pose search and gate together on one core: what the project promises."""
 WHOLE, FRONT, FLOOR = "whole graph", "whole front", "resize alone (floor)"
-_POSE_AND_GATE = ("pose search", "gate")
+_POSE_AND_GATE = ("small image", "pose search", "gate")
 _LARGEST_PX = 32768  # a side longer than any camera's; a slip of the hand would fill the memory
 
 

@@ -30,7 +30,8 @@ def overkill_threshold(
     Parameters
     ----------
     scores : ndarray of float32 [n]
-        Of good frames, each from a model that has not seen the frame's part.
+        Of good frames, each from a model that has not seen the frame's part. Infinite where the frame is NG whatever
+        the threshold; not all may be.
     groups : sequence of str
         Physical part of each frame. Of a part with several frames the worst counts, so that parts are exchangeable.
     overkill : float
@@ -49,7 +50,8 @@ def overkill_threshold(
 
     parts = _worst_of_each(scores, groups)
     n = len(parts)
-    k = max(1, min(math.ceil((n + 1) * (1.0 - overkill) - 1e-9), n))
+    always = int(np.isinf(parts).sum())
+    k = max(1, min(math.ceil((n + 1) * (1.0 - overkill) - 1e-9), n - always))
     supported = 1.0 - k / (n + 1)
     tail = (1.0 - CONFIDENCE) / 2.0
     interval = (float(beta.ppf(tail, n + 1 - k, k)), float(beta.ppf(1.0 - tail, n + 1 - k, k)))
@@ -63,7 +65,7 @@ def overkill_threshold(
         n_groups=n,
         confidence=CONFIDENCE,
         interval=interval,
-        statement=_statement(n, len(scores), overkill, supported, interval, crossfit, held_out),
+        statement=_statement(n, len(scores), always, overkill, supported, interval, crossfit, held_out),
     )
 
 
@@ -74,7 +76,7 @@ def _just_above(ascending: npt.NDArray[np.float32], k: int) -> float:
     turn the verdict of the very part that it was taken from.
     """
     score = float(ascending[k - 1])
-    larger = ascending[ascending > ascending[k - 1]]
+    larger = ascending[(ascending > ascending[k - 1]) & np.isfinite(ascending)]
     step = MARGIN_REL * abs(score)
     if len(larger):
         step = min(step, 0.5 * (float(larger[0]) - score))
@@ -92,6 +94,7 @@ def _worst_of_each(scores: npt.NDArray[np.float32], groups: Sequence[str]) -> np
 def _statement(
     n: int,
     frames: int,
+    always: int,
     wish: float,
     supported: float,
     interval: tuple[float, float],
@@ -114,8 +117,10 @@ def _statement(
             f"{low} to {high} at {100 * CONFIDENCE:g} % if cross-fitted scores were the deployed model's own."
         )
     short = ""
-    if supported > wish + 1e-9:
-        short = (
+    if always:
+        short = f" {always} of them {'is' if always == 1 else 'are'} NG by a finding, whatever the threshold."
+    if supported > wish + 1e-9 and not always:
+        short += (
             f" The wish was {100 * wish:g} %, which needs {parts_needed(wish)} good parts; "
             f"{n} support{'s' if n == 1 else ''} {100 * supported:.1f} %, the strictest used here."
         )

@@ -82,7 +82,8 @@ class Decision(nn.Module):
         score = patch_score
         if self.settings.findings:
             found = self._found(front_quality, finding_limits)
-            score = torch.where(found, torch.maximum(patch_score, finding_floor), patch_score)
+            floor = torch.maximum(finding_floor, 2.0 * threshold_ng)  # a finding is NG at an overridden threshold too
+            score = torch.where(found, torch.maximum(patch_score, floor), patch_score)
         strange = (novelty > unfamiliar_limit).to(torch.int64)
         gate = front_gate + strange * (1 << self.settings.unfamiliar_bit)
         review = (score > threshold_review).to(torch.int64) * int(Verdict.REVIEW)

@@ -58,6 +58,7 @@ def prove_parity(
     threshold_review: Threshold,
     cases: Iterable[ParityCase],
     done: Callable[[], None],
+    gate_of: Callable[[npt.NDArray[np.float32]], int] | None = None,
 ) -> tuple[ParityRecord, ...]:
     """Compare the assembled graph with the reference on every case.
 
@@ -72,18 +73,22 @@ def prove_parity(
     cases : iterable of ParityCase
     done : callable
         Called after each case, for the progress bar.
+    gate_of : callable, optional
+        Quality numbers [q] of a frame -> the gate's bits, by another way than the graph's.
 
     Raises
     ------
     ParityError
         At the first score off by more than 1e-3 of itself (of the threshold, where that is larger), or the first
-        verdict that differs.
+        verdict or gate that differs.
     """
 
     def one(case: ParityCase) -> ParityRecord:
         frame = case.load()
-        out = graph({INPUT_FRAME: frame[None]}, ("score", "verdict", "gate"))
+        out = graph({INPUT_FRAME: frame[None]}, ("score", "verdict", "gate", "quality"))
         score, gate = float(out["score"][0]), int(out["gate"][0])
+        if gate_of is not None:
+            _compare_gate(case, gate, gate_of(out["quality"][0].astype(np.float32)))
         verdict = Verdict(int(out["verdict"][0]))
         expected = reference(frame)
         for source, wanted in (("the reference", expected), ("calibration", case.recorded)):
@@ -94,6 +99,15 @@ def prove_parity(
         return ParityRecord(case.name, case.kind, case.label, score, verdict.name, gate, expected, difference)
 
     return tuple(parallel(one, cases))
+
+
+def _compare_gate(case: ParityCase, gate: int, wanted: int) -> None:
+    if gate != wanted:
+        raise ParityError(
+            f"{case.name} ({case.kind}): the assembled graph's gate is {gate}, by its own quality numbers and the "
+            f"contract's limits it must be {wanted}. Nothing was exported. This is a fault of lineside or of the "
+            "installed ONNX Runtime: please report it with their versions."
+        )
 
 
 def _unit(score: float, threshold: float) -> float:

@@ -47,7 +47,7 @@ class FlatMaps:
     Attributes
     ----------
     gain : ndarray of float32 [1, hf, wf, C]
-        Factor on every sample, mean 1 per channel, within 1/3 to 3.
+        Factor on every sample, median 1 per channel, within 1/3 to 3.
     dark : ndarray of float32 [1, hf, wf, C]
         Dark level that is taken off first, grey levels; zeros where there is no dark frame.
     """
@@ -207,7 +207,7 @@ def _blurred(field: F32, cells: float = BLUR_CELLS) -> F32:
 
 
 def _gain(light: F32) -> F32:
-    """Reciprocal of the light, mean 1 per channel, bounded."""
-    gain = 1.0 / np.maximum(light, 1.0)
-    bounded: F32 = np.clip(gain / gain.mean(axis=(0, 1)), *GAIN_LIMITS).astype(np.float32)
+    """Reciprocal of the light, median 1 per channel, bounded: black corners do not move what the rest is brought to."""
+    gain = np.median(light, axis=(0, 1)) / np.maximum(light, 1.0)
+    bounded: F32 = np.clip(gain, *GAIN_LIMITS).astype(np.float32)
     return bounded

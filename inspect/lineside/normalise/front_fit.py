@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lineside.errors import UsageError
 from lineside.normalise.flat_field import FlatMaps, estimated_flat
 from lineside.normalise.front import FENCE, FLAT_VALUES, PART, REGION, Front, FrontSettings, middle_size, small_size
 from lineside.normalise.gate_rules import GateSettings
@@ -25,6 +26,9 @@ from lineside.normalise.pose_settings import PoseSettings
 from lineside.normalise.region import combine, region_cells
 from lineside.normalise.resize import resize_u8
 from lineside.recipe_normalise import Normalise
+
+ANCHOR_MATCH = 0.5
+"""Least match of the anchor picture; good frames match about 1, other parts less than 0.43 (rendered caps)."""
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -91,8 +95,8 @@ class FrontDecision:
         What was decided and why, a sentence or two for each step.
     numbers : mapping of str to mapping of str to float
         The numbers behind each step.
-    golden : ndarray of float32 [h, w, C]
-        Mean aligned working image of the good frames, 0 to 255, after light.
+    golden : ndarray of float32 [C, h, w]
+        Median of the aligned good frames' working images, 0 to 255, light as it was.
     """
 
     settings: FrontSettings
@@ -172,6 +176,7 @@ def _decided(middles: Tensor, anchor: Tensor, request: FrontRequest) -> FrontDec
     maps = tuple(torch.from_numpy(value) for value in flat.values())
     smalls, anchor_small = front.small(middles, maps)[:, 0].numpy(), front.small(anchor, maps)[0, 0].numpy()
     pose = choose_pose(smalls, anchor_small, _asked_pose(request), request.seed)
+    _refuse_strange_anchor(pose)
     settings = _with_pose(base, pose, request)
     matrices = pose.fit.matrices if pose.fit else np.repeat(np.eye(3, dtype=np.float32)[None], len(middles), axis=0)
     images, valid = _aligned(Front(settings), middles, maps, matrices)
@@ -181,8 +186,9 @@ def _decided(middles: Tensor, anchor: Tensor, request: FrontRequest) -> FrontDec
     values = {**flat, **(pose.fit.values if pose.fit else {})}
     values.update(fit_light(images, valid, light.settings, shown))
     whole = np.ones((recipe.working_wh[1], recipe.working_wh[0]), np.float32)
-    values[PART] = (whole if part is None else part)[None, None]
+    seen = (whole if part is None else part) * (request.roi >= 0.5)
     region, region_words = _region(part, request)
+    values[PART] = seen[None, None].astype(np.float32)
     values[REGION] = region[None, None]
     if request.fenced:
         values[FENCE] = request.roi[None, None]
@@ -228,6 +234,15 @@ def _with_pose(settings: FrontSettings, pose: PoseDecision, request: FrontReques
     if pose.settings is None:
         return settings
     return replace(settings, pose=pose.settings, middle_wh=request.search_middle_wh)
+
+
+def _refuse_strange_anchor(pose: PoseDecision) -> None:
+    if pose.fit is not None and pose.fit.anchor_match < ANCHOR_MATCH:
+        raise UsageError(
+            "normalise.pose.anchor: the anchor picture does not show the part as the good images do (match "
+            f"{pose.fit.anchor_match:.2f}, 1 is typical; without the key it is the first good image). Name a good "
+            "image of the part there."
+        )
 
 
 def _aligned(front: Front, middles: Tensor, maps: tuple[Tensor, ...], matrices: Floats) -> tuple[Floats, Floats]:

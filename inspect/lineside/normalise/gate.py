@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lineside.normalise.gate_measures import Measures
 from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS, UNFAMILIAR, GateSettings
+from lineside.normalise.geometry import pose_to_matrix, transform_points
 
 __all__ = ["GATE_BITS", "GATE_WORDS", "UNFAMILIAR", "Gate", "GateSettings"]
 
@@ -73,7 +74,7 @@ class Gate(nn.Module):
         searches = self.settings.searches
         columns = [light_numbers, self.measures(working, valid if searches else None)]
         if searches:
-            columns += [pose_numbers, view_share(valid, part), _pose_size(pose, frame_wh)]
+            columns += [pose_numbers, view_share(valid, part), _pose_size(pose, part, frame_wh)]
         if self.settings.frame_wh is not None:
             columns.append(frame_wh[None].expand(working.shape[0], 2))
         quality = torch.cat(columns, dim=1)  # [N, q]
@@ -88,7 +89,19 @@ def view_share(valid: Tensor, part: Tensor) -> Tensor:
     return (valid * part).sum(dim=(1, 2, 3))[:, None] / part.sum().clamp(min=1.0)
 
 
-def _pose_size(pose: Tensor, frame_wh: Tensor) -> Tensor:
-    """`gate_rules.RANGE_NAMES` of poses, [N, 3]."""
-    shift = pose[:, 1:3].abs().amax(dim=1) / frame_wh.amax(dim=0)
+def _pose_size(pose: Tensor, part: Tensor, frame_wh: Tensor) -> Tensor:
+    """`gate_rules.RANGE_NAMES` of poses, [N, 3]; the shift is that of the part's own centre: turning is none."""
+    centre = (_centre(part) * frame_wh - 0.5)[None, None]  # [1, 1, 2], px of the frame
+    moved = transform_points(pose_to_matrix(pose[:, :4], frame_wh), centre) - centre  # [N, 1, 2]
+    shift = moved[:, 0].abs().amax(dim=1) / frame_wh.amax(dim=0)
     return torch.stack((pose[:, 0].abs(), shift, (pose[:, 3] - 1.0).abs()), dim=1)
+
+
+def _centre(part: Tensor) -> Tensor:
+    """Centre of the part [1, 1, h, w] as shares of width and height, [2]; the middle where there is no part."""
+    height, width = part.shape[2:]
+    held = part + 1e-6
+    total = held.sum()
+    across = (held.sum(dim=(0, 1, 2)) * (torch.arange(width, dtype=torch.float32) + 0.5)).sum() / (total * width)
+    down = (held.sum(dim=(0, 1, 3)) * (torch.arange(height, dtype=torch.float32) + 0.5)).sum() / (total * height)
+    return torch.stack((across, down))

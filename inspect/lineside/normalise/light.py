@@ -136,7 +136,7 @@ class Light(nn.Module):
         mean_ratio = (ratio * golden.level).sum(dim=1, keepdim=True) / golden.level.sum()  # [N, 1]
         cast = self._cast(cells, ratio, mean_ratio)  # [N, C]
         corrected = self._applied(image, mean_ratio, cast, estimate, golden)
-        numbers = self._numbers(cells, mean_ratio, cast, estimate)
+        numbers = self._numbers(cells, mean_ratio, ratio / mean_ratio, estimate)
         return corrected, torch.cat((*numbers, *shading_numbers(estimate.residual, templates, spans)), dim=1)
 
     def _cast(self, cells: Cells, ratio: Tensor, mean_ratio: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The golden part from all good frames: aligned group-wise, averaged robustly, in the anchor frame's coordinates.
 
-One good frame after another is tried as the first reference; the one that the others agree with best is the seed. Then
+A few good frames are tried as the first reference; the one that the others agree with best is the seed. Then
 align, average, rebuild, a few times. Only the gauge comes from the anchor: its pose is the identity.
 """
 
@@ -16,11 +16,13 @@ from lineside.normalise.pose_settings import PoseSettings
 from lineside.normalise.pose_shape import foreground, same_answer, symmetry_order
 from lineside.normalise.pose_values import GoldenPart, build_values, positions, see_all, turned, typical_of
 
-REFERENCES = 3
+REFERENCES = 4
 TRIED_ON = 24
-"""First references beside the anchor, and the frames that they are tried on."""
+"""First references, and the frames that they are tried on. The anchor is none of them: in a fold it may be held out."""
 
 ROUNDS = 3
+LEAST_VARIANCE = 1e-6
+"""Of the contrast between good frames: frames that are one picture do not vary at all."""
 TRIM = 0.2
 """Share of the frames left out at either end, pixel by pixel."""
 
@@ -54,6 +56,8 @@ class PoseFit:
         Rotations that look the same: 1, 2, 3, ...; 1000 stands for all of them.
     inner : GoldenPart
         As the search sees it.
+    anchor_match : float
+        How well the anchor fits the golden part, 1 being typical of the good frames.
     """
 
     values: dict[str, F32]
@@ -65,6 +69,7 @@ class PoseFit:
     foreground: F32
     symmetry: int
     inner: GoldenPart
+    anchor_match: float
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def fit_pose(smalls: F32, anchor: F32, settings: PoseSettings, seed: int) -> Pos
         Of the choice of references and points.
     """
     group = group_of(smalls, settings, seed)
-    golden = _seed_golden(group, anchor)
+    golden = _seed_golden(group)
     for _ in range(ROUNDS):
         golden = _rebuild(group, golden, anchor)
     golden = _with_symmetry(group, golden, anchor)
@@ -131,6 +136,7 @@ def fit_pose(smalls: F32, anchor: F32, settings: PoseSettings, seed: int) -> Pos
         foreground(smalls, matrices),
         golden.symmetry,
         golden,
+        float(at_anchor.shown[0, 0] * values["pose_typical"][0]),
     )
 
 
@@ -172,11 +178,11 @@ def _outer(group: Group, values: dict[str, F32]) -> tuple[F32, F32]:
     return matrix.numpy(), numbers.numpy()
 
 
-def _seed_golden(group: Group, anchor: F32) -> GoldenPart:
+def _seed_golden(group: Group) -> GoldenPart:
     """Return the single frame with which the others agree best, as a first golden part."""
     rng = np.random.default_rng([group.seed, 1])
     tried = rng.permutation(len(group.small))[:TRIED_ON]
-    firsts = [group.search.features(_as_batch(anchor))] + [group.contrast[i : i + 1] for i in tried[:REFERENCES]]
+    firsts = [group.contrast[i : i + 1] for i in tried[:REFERENCES]]
     best, best_match = None, -np.inf
     for contrast in firsts:
         golden = _golden(contrast, group.mask, group.mask)
@@ -211,7 +217,7 @@ def _rebuilt(group: Group, matrix: F64) -> GoldenPart:
     """Return the golden part of frames whose inner matrices are known."""
     mean, spread, seen = moments(group, matrix)
     energetic = (mean**2 * seen).flatten()
-    floor = float((spread.flatten() * energetic).sum() / energetic.sum().clamp(min=1e-9))
+    floor = max(float((spread.flatten() * energetic).sum() / energetic.sum().clamp(min=1e-9)), LEAST_VARIANCE)
     weight = seen * (2 * floor) / (spread + floor)
     return _golden(mean, weight, (seen >= 0.5).float())
 

@@ -13,7 +13,7 @@ from lineside.recipe import LoadedRecipe
 from lineside.train.images import References
 from lineside.train.method import FittedHead, Judged, Method, Reference
 from lineside.train.progress import Journal
-from lineside.train.tail import FLOOR_FACTOR
+from lineside.train.tail import finding_floor
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,17 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
         head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     assert head is not None  # all heads have one unit now
     _note_front(head, decided, journal)
-    scores = _scores(judged, references, journal)
-    positions = sorted(scores)
+    called = _called(judged, references, journal)
+    positions = sorted(called)
     threshold = overkill_threshold(
-        np.array([scores[i] for i in positions], np.float32),
+        np.array([np.inf if called[i].found else called[i].patch_score for i in positions], np.float32),
         [groups[i] for i in positions],
         calibrate.overkill,
         crossfit=words,
         held_out=held_out,
     )
+    floor = finding_floor(threshold)
+    scores = {i: Reference(called[i].patch_score, called[i].found).score(floor) for i in positions}
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
     return Calibration(head, scores, own, threshold)
@@ -95,11 +97,8 @@ def _note_front(head: FittedHead, decided: Sequence[tuple[str, ...]], journal: J
         journal.note(f"{other} of {len(decided)} folds of the cross-fitting decided otherwise about light or pose.")
 
 
-def _scores(judged: Mapping[int, Judged], references: References, journal: Journal) -> dict[int, float]:
-    """Return honest scores by position, and say how many good frames got no call.
-
-    A finding puts a frame above all others, as it does in the graph; there the floor follows from the threshold.
-    """
+def _called(judged: Mapping[int, Judged], references: References, journal: Journal) -> dict[int, Judged]:
+    """Return what got a call, by position, and say how many good frames got none."""
     called = {position: one for position, one in judged.items() if not one.refused}
     if not called:
         raise UsageError(
@@ -117,5 +116,9 @@ def _scores(judged: Mapping[int, Judged], references: References, journal: Journ
             f"{len(judged) - len(called)} of {len(judged)} good frames are outside the gate's limits: they get no call "
             "and have no say in the threshold. Look at them with `lineside preview`."
         )
-    floor = FLOOR_FACTOR * max(one.patch_score for one in called.values())
-    return {position: Reference(one.patch_score, one.found).score(floor) for position, one in called.items()}
+    if all(one.found for one in called.values()):
+        raise UsageError(
+            "Every good image that was held out for calibration is NG by a finding, so that none is left to take a "
+            "threshold from. Look at them with `lineside preview`."
+        )
+    return called

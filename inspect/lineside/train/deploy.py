@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside import __version__
-from lineside.contract import CONTRACT_VERSION, Contract, FrameSpec, Threshold, depth_rule
+from lineside.contract import CONTRACT_VERSION, Contract, FrameSpec, depth_rule
 from lineside.dataset import Dataset, data_sha256
 from lineside.export.assemble import assemble
 from lineside.export.decision import FINDING_FLOOR, UNFAMILIAR_LIMIT, export_decision
@@ -18,13 +18,13 @@ from lineside.graph.run import Graph
 from lineside.image_files import read_content
 from lineside.normalise.front import GATE_LIMITS
 from lineside.normalise.gate_limits import NO_LIMIT
-from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS
+from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS, RULES, UNFAMILIAR
 from lineside.recipe import LoadedRecipe
 from lineside.train.calibration import Calibration
 from lineside.train.images import FrameReader
 from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal
-from lineside.train.tail import FLOOR_FACTOR, decision_settings, findings
+from lineside.train.tail import decision_settings, finding_floor, findings
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,11 +41,6 @@ def assembled(head: FittedHead, contract: Contract) -> bytes:
     parts = (*head.parts, ("decision", export_decision(decision_settings(head.front.decision.settings))))
     model = assemble(head.front.trunk.joined({}), parts, {**head.constants, FINDING_FLOOR: floor}, contract)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def finding_floor(threshold: Threshold) -> float:
-    """Score that a finding raises a frame to: well above the threshold, whatever its patches say."""
-    return float(np.float32(FLOOR_FACTOR * max(abs(threshold.value), 1e-6)))
 
 
 def contract_of(
@@ -101,13 +96,33 @@ def proven(
     def reference(frame: Pixels) -> float:
         return head.reference(frame).score(floor)
 
-    proofs = prove_parity(graph, reference, contract.threshold_ng, contract.threshold_review, cases, journal.step)
+    def gate(quality: npt.NDArray[np.float32]) -> int:
+        return _gate_by_contract(contract, quality)
+
+    limits = contract.threshold_ng, contract.threshold_review
+    proofs = prove_parity(graph, reference, *limits, cases, journal.step, gate)
     worst = max(proof.difference_rel for proof in proofs)
     journal.note(
         f"Parity: {len(proofs)} frames, no verdict flipped, scores differ by at most {worst:.0e}, relative to "
         "the larger of score and threshold."
     )
     return proofs
+
+
+def _gate_by_contract(contract: Contract, quality: npt.NDArray[np.float32]) -> int:
+    """Return the gate's bits by the limits that the contract publishes, the slow twin of the graph's own."""
+    gate = 0
+    for name, value, (low, high) in zip(contract.quality_names, quality, contract.quality_limits, strict=True):
+        bit = UNFAMILIAR if name == NOVELTY else _bit_of(name)
+        beyond = (low is not None and value < np.float32(low)) or (high is not None and value > np.float32(high))
+        if bit is not None and (beyond or not np.isfinite(value)):
+            gate |= 1 << bit
+    return gate
+
+
+def _bit_of(name: str) -> int | None:
+    bit = RULES[name].bit
+    return None if bit is None else GATE_BITS.index(bit)
 
 
 def _data_sha256(loaded: LoadedRecipe, dataset: Dataset) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lineside.errors import UsageError
 from lineside.graph.run import parallel
 from lineside.graph.trunk import Reduction, Trunk, export_reduction
 from lineside.normalise.front import GATE_LIMITS, FrontSettings
 from lineside.normalise.front_fit import FrontDecision, FrontRequest, decide_front
 from lineside.normalise.gate_limits import NO_LIMIT, fit_limits, gate_of
-from lineside.normalise.gate_rules import GateSettings
+from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS, GateSettings
 from lineside.recipe_normalise import Gate
 from lineside.train.images import References
 from lineside.train.progress import Journal
@@ -53,6 +54,16 @@ class FittedFront:
     gate: npt.NDArray[np.int64]
     novelty_limit: float
     seed: int
+
+
+OTHERWISE = "Look at them with `lineside preview`, or set normalise.gate.mode to off."
+REMEDIES = {
+    "exposure": "Widen normalise.light.gain_limits, or take brighter pictures.",
+    "light": "Widen normalise.light.gradient_limit, or even out the light.",
+    "pose_range": "Widen normalise.pose.angle_deg, shift or scale.",
+    "frame_size": "Set export.frame to the images' size, or to null.",
+}
+"""What to do when a limit that the recipe states refuses every good image, by bit."""
 
 
 class FrontFitter:
@@ -97,6 +108,7 @@ class FrontFitter:
         quality = outputs["front_quality"].astype(np.float32, copy=False)
         limits = front_limits(quality[rows], decision.settings.gate, self._request.normalise.gate)
         gate = gate_of(quality, limits, decision.settings.gate)
+        _refuse_nothing_left(gate[rows])
         fitted, request = decision.with_values({GATE_LIMITS: limits}), self._request
         strange = NO_LIMIT if request.normalise.gate.mode == "off" else novelty_limit(request.normalise.gate.margin)
         return FittedFront(trunk, fitted, outputs, gate, strange, request.seed)
@@ -147,3 +159,15 @@ def open_limits(settings: GateSettings) -> Floats:
 def front_limits(quality: Floats, settings: GateSettings, asked: Gate) -> Floats:
     """Return the gate's limits [q, 2] from quality numbers of good frames; open where the recipe wants no gate."""
     return open_limits(settings) if asked.mode == "off" else fit_limits(quality, settings, asked.margin)
+
+
+def _refuse_nothing_left(gate: npt.NDArray[np.int64]) -> None:
+    """Refuse a front that lets none of the good frames through that it was fitted on: a stated limit is wrong."""
+    if (gate == 0).any():
+        return
+    counts = [int((gate >> bit & 1).sum()) for bit in range(len(GATE_BITS))]
+    bit = int(np.argmax(counts))
+    raise UsageError(
+        f"The gate refuses every good image, {counts[bit]} of {len(gate)} because {GATE_WORDS[bit]} "
+        f"({GATE_BITS[bit]}). {REMEDIES.get(GATE_BITS[bit], OTHERWISE)}"
+    )

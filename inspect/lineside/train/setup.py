@@ -64,7 +64,7 @@ def front_request(
         frame_wh=frame_wh,
         grid_wh=grid_wh,
         fixed_frame_wh=recipe.export.frame,
-        flat=_flat(loaded, references),
+        flat=_flat(loaded, references, frame_wh),
         roi=_roi(loaded, frame_wh),
         blank_outside=blank_outside,
         mean=mean,
@@ -73,7 +73,7 @@ def front_request(
     )
 
 
-def _flat(loaded: LoadedRecipe, references: References) -> FlatMaps | None:
+def _flat(loaded: LoadedRecipe, references: References, frame_wh: tuple[int, int]) -> FlatMaps | None:
     light, reader = loaded.recipe.normalise.light, references.reader
     if light.flat_field in (None, "auto", "estimate"):
         return None
@@ -82,7 +82,15 @@ def _flat(loaded: LoadedRecipe, references: References) -> FlatMaps | None:
         files = [loaded.resolve(path) for path in paths]
         return [read_flat_image(file, channels=reader.channels, bit_depth=reader.bit_depth) for file in files]
 
-    return flat_maps(read(as_paths(light.flat_field)), read(as_paths(light.dark_frame)))
+    pictures = read(as_paths(light.flat_field))
+    height, width = pictures[0].shape[:2]
+    if (width, height) != frame_wh:
+        raise loaded.error(
+            f"expected pictures of the camera's {frame_wh[0]}×{frame_wh[1]} px, found {width}×{height} px. Take them "
+            "with the same camera and lens as the images.",
+            "normalise.light.flat_field",
+        )
+    return flat_maps(pictures, read(as_paths(light.dark_frame)))
 
 
 def _roi(loaded: LoadedRecipe, frame_wh: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import Finding, QualityLimit
+from lineside.contract import Finding, QualityLimit, Threshold
 from lineside.export.decision import FINDING_LIMITS, UNFAMILIAR_LIMIT, DecisionSettings
 from lineside.graph.join import rename_output, select_outputs
 from lineside.graph.onnx_export import export_module
@@ -90,6 +90,11 @@ def decision_settings(settings: FrontSettings) -> DecisionSettings:
     names = settings.gate.quality_names
     columns = tuple(tuple(names.index(name) for name in rule.quality) for rule in finding_rules(settings))
     return DecisionSettings(len(names), UNFAMILIAR, columns)
+
+
+def finding_floor(threshold: Threshold) -> float:
+    """Score that a finding raises a frame to: well above the threshold, whatever its patches say."""
+    return float(np.float32(FLOOR_FACTOR * max(abs(threshold.value), 1e-6)))
 
 
 def fit_finding_limits(front: FittedFront, rows: npt.NDArray[np.int64]) -> Floats:

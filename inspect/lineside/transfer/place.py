@@ -39,10 +39,10 @@ DRAWS = 10
 """Places at which each held-out frame is spoiled, one at a time."""
 LEAST_SEPARATION = 0.6
 """Below this the place of a patch says too little, whatever pose was found. Measured over several drawings of the good
-frames: caps 0.73 to 0.93 with 10 frames, 0.68 to 0.82 with 8, 0.87 to 0.90 with 40 and more; without a pose, drives 0.55
-to 0.68 and weave 0.60 to 0.71. So it does not tell a part from a texture by itself: `normalise.pose_auto` does, and
-gives neither of the two a pose. A limit of 0.7 was rejected: folds of 8 frames fell on either side of it, and all heads
-of a training must be of one kind."""
+frames: caps 0.73 to 0.93 with 10 frames, 0.68 to 0.82 with 8, 0.87 to 0.90 with 40 and more; without a pose, drives
+0.55 to 0.68 and weave 0.60 to 0.71. So it does not tell a part from a texture by itself: `normalise.pose_auto` does,
+and gives neither of the two a pose. A limit of 0.7 was rejected: folds of 8 frames fell on either side of it, and all
+heads of a training must be of one kind."""
 
 
 @dataclass(frozen=True)

@@ -119,19 +119,33 @@ def test_frames_that_get_no_call_have_no_say() -> None:
     assert any(f"1 of {COUNT} good frames are outside the gate's limits" in words for words in decisions)
 
 
-def test_a_good_frame_with_a_finding_counts_as_the_worst() -> None:
-    """Its score is what the graph's floor would make of it: above every other, whatever its patches say."""
+def test_a_good_frame_with_a_finding_never_sets_the_threshold() -> None:
+    """It is NG whatever the threshold: this lies among the other scores, and the statement counts the frame."""
     method = Stub(judge=lambda i: Judged(0.5, 0.5, refused=False, found=i == 5) if i == 5 else judged(i))
     made, _ = run(method, folds=3)
-    largest = max(score for position, score in made.scores.items() if position != 5)
-    assert made.scores[5] == pytest.approx(FLOOR_FACTOR * largest)
+    others = [score for position, score in made.scores.items() if position != 5]
+    assert made.threshold.value == pytest.approx(max(others), rel=2e-3)
+    assert made.scores[5] == pytest.approx(FLOOR_FACTOR * made.threshold.value)
+    assert "1 of them is NG by a finding" in made.threshold.statement
+    assert made.threshold.supported_overkill >= 2 / (made.threshold.n + 1) - 1e-9
 
 
 def test_a_found_frame_of_a_hold_out_is_not_compared_with_the_graph() -> None:
-    """The graph's floor follows from the threshold, calibration's from the scores: only patch scores are recorded."""
-    method = Stub(prefers_holdout=True, judge=lambda i: Judged(1.0, 0.5, refused=False, found=True))
-    made, _ = run(method)
-    assert made.own == {}
+    """Its score is the graph's floor, which follows from the threshold: only patch scores are recorded."""
+    groups = set[int]()
+
+    def judge(position: int) -> Judged:
+        groups.add(position)
+        return Judged(1.0 + position, 0.5, refused=False, found=position != min(groups))
+
+    made, _ = run(Stub(prefers_holdout=True, judge=judge))
+    assert len(made.own) <= 1
+
+
+def test_findings_on_every_good_frame_leave_no_threshold() -> None:
+    """Then nothing is left to take one from, which is said."""
+    with pytest.raises(UsageError, match="NG by a finding"):
+        run(Stub(judge=lambda i: Judged(1.0, 0.5, refused=False, found=True)))
 
 
 def test_no_threshold_is_taken_from_nothing() -> None:

@@ -50,14 +50,14 @@ def test_a_dark_frame_is_taken_off_first() -> None:
     assert ratio == pytest.approx(4.0, rel=0.06)
 
 
-def test_the_gain_has_mean_one_and_is_bounded() -> None:
+def test_the_gain_has_median_one_and_is_bounded() -> None:
     """Also where the target has a black corner."""
     target = shot(180.0 * np.ones((HEIGHT, WIDTH, 1)))
     target[:40, :40] = 0
     gain = flat_maps([target]).gain
     assert gain.max() <= 3.0
     assert gain.min() >= 1 / 3
-    assert flat_maps([shot(180 * vignette())]).gain.mean(axis=(0, 1, 2)) == pytest.approx(1.0, abs=1e-3)
+    assert np.median(flat_maps([shot(180 * vignette())]).gain, axis=(0, 1, 2)) == pytest.approx(1.0, abs=5e-3)
     assert max(gain.shape) == 64
 
 

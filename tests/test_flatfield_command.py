@@ -179,3 +179,10 @@ def test_numbers_of_pictures_are_checked(empty: Path) -> None:
     """From a program too."""
     with pytest.raises(UsageError, match="from 1"):
         FlatRequest("empty", Path("a.png"), count=0)
+
+
+def test_a_flat_field_is_not_written_among_its_own_pictures(tmp_path: Path) -> None:
+    """The next average would take it for one of them."""
+    (tmp_path / "targets").mkdir()
+    with pytest.raises(UsageError, match="lies among the pictures"):
+        FlatRequest(source=str(tmp_path / "targets"), out=tmp_path / "targets" / "flat.png")

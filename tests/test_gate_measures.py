@@ -87,7 +87,7 @@ def test_the_measures_are_those_of_the_oracle(size_wh: tuple[int, int], channels
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 1000), st.floats(0.5, 2.0), st.floats(1.3, 2.0))
+@given(st.integers(0, 1000), st.floats(0.5, 1.2), st.floats(1.3, 2.0))
 def test_blur_lowers_focus(seed: int, blur_px: float, more: float) -> None:
     """The more blur, the lower both directions of focus and the detail."""
     image = scene(seed, 1)[0]

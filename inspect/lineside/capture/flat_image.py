@@ -74,6 +74,13 @@ class FlatRequest:
             raise UsageError(f"The bit depth must be one of {', '.join(map(str, BIT_DEPTHS))}, found {self.bit_depth}.")
         if self.out.suffix.lower() != ".png":
             raise UsageError(f"{self.out}: a flat-field image is a 16-bit PNG; end its name in .png.")
+        for source in (self.source, self.dark):
+            folder = Path(source).resolve() if source else None
+            if folder and folder.is_dir() and self.out.resolve().is_relative_to(folder):
+                raise UsageError(
+                    f"{self.out}: lies among the pictures of {source}, and would be averaged with them the next time. "
+                    "Name another place with --out."
+                )
         for path in (self.out, self.dark_out) if self.dark else (self.out,):
             if path.is_dir():
                 raise UsageError(f"{path}: expected the name of an image, found a folder.")

@@ -76,7 +76,7 @@ def test_ctrl_c_leaves_the_old_bundle(small: Trained, tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "import lineside.train.run as training\n"
         "def wait(*_): Path(sys.argv[-1], '../../ready').resolve().write_text('x'); time.sleep(60)\n"
-        "training.assemble = wait\n"
+        "training.assembled = wait\n"
         "run()\n"
     )
     words = ["train", str(small.recipe), "--out", str(out)]

@@ -93,14 +93,22 @@ def test_folds_never_split_a_part_and_score_every_image_once(parts: list[int], c
     groups = [str(part) for part in parts]
     if len(set(groups)) < 2:
         with pytest.raises(UsageError, match="at least 2 parts"):
-            grouped_folds(groups, count, seed)
+            grouped_folds(groups, count)
         return
-    folds = grouped_folds(groups, count, seed)
+    folds = grouped_folds(groups, count)
     assert sorted(i for fold in folds for i in fold.score) == list(range(len(groups)))
     for fold in (*folds, holdout(groups, seed)):
         assert not {groups[i] for i in fold.fit} & {groups[i] for i in fold.score}
         assert fold.fit
         assert fold.score
+
+
+def test_neighbours_by_name_share_a_fold() -> None:
+    """Pictures taken one after another are alike: a fold is a block of them, not every fifth."""
+    groups = [f"{number:03d}" for number in range(23)]
+    folds = grouped_folds(groups, 5)
+    assert folds[0].score == (0, 1, 2, 3, 4)
+    assert all(fold.score[-1] - fold.score[0] == len(fold.score) - 1 for fold in folds)
 
 
 @given(st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=40), st.floats(0.01, 0.9))

@@ -1,8 +1,11 @@
 """Splitting good images for honest scores: every score comes from a model that has not seen the part.
 
 Whatever is fitted on images is fitted again without the fold's parts and without all their augmented copies; a part
-that gives several frames keeps them in one fold. scikit-learn's GroupKFold was rejected: it balances by sorting and
-cannot be seeded so that a fold is the same on every version.
+that gives several frames keeps them in one fold. Folds are blocks of parts that follow each other by name, because
+pictures taken one after another are alike: drawn at random, nearly every part would leave its neighbours in the fit,
+and its score would promise too little overkill. Measured on ball-screw drives (100 good, test goods of other places of
+the spindle): 16 of 100 test goods above the threshold of random folds, 9 above that of blocks, at a wish of 5.
+scikit-learn's GroupKFold was rejected: it balances by sorting, and neighbours come apart.
 """
 
 from collections.abc import Sequence
@@ -22,8 +25,8 @@ class Fold:
     score: tuple[int, ...]
 
 
-def grouped_folds(groups: Sequence[str], count: int, seed: int) -> tuple[Fold, ...]:
-    """Split images into folds by physical part.
+def grouped_folds(groups: Sequence[str], count: int) -> tuple[Fold, ...]:
+    """Split images into folds by physical part, neighbours by name together.
 
     Parameters
     ----------
@@ -31,7 +34,6 @@ def grouped_folds(groups: Sequence[str], count: int, seed: int) -> tuple[Fold, .
         One key an image: its physical part.
     count : int
         Number of folds; fewer where there are fewer parts.
-    seed : int
 
     Returns
     -------
@@ -43,26 +45,26 @@ def grouped_folds(groups: Sequence[str], count: int, seed: int) -> tuple[Fold, .
     UsageError
         When there are fewer than two parts.
     """
-    names = _shuffled(groups, seed)
-    number = min(count, len(names))
-    return tuple(_fold(groups, set(names[k::number])) for k in range(number))
+    names = _parts(groups)
+    blocks = np.array_split(np.arange(len(names)), min(count, len(names)))
+    return tuple(_fold(groups, {names[i] for i in block}) for block in blocks)
 
 
 def holdout(groups: Sequence[str], seed: int) -> Fold:
     """Keep a fifth of the parts, at least one, for scoring alone."""
-    names = _shuffled(groups, seed)
-    return _fold(groups, set(names[: holdout_parts(len(names))]))
+    names = _parts(groups)
+    order = np.random.default_rng(seed).permutation(len(names))
+    return _fold(groups, {names[i] for i in order[: holdout_parts(len(names))]})
 
 
-def _shuffled(groups: Sequence[str], seed: int) -> list[str]:
+def _parts(groups: Sequence[str]) -> list[str]:
     names = sorted(set(groups))
     if len(names) < 2:
         raise UsageError(
             f"Calibration needs good images of at least 2 parts, found {len(names)}. Add good images, "
             "or mend capture.group in the recipe if it takes different parts for one."
         )
-    order = np.random.default_rng(seed).permutation(len(names))
-    return [names[i] for i in order]
+    return names
 
 
 def _fold(groups: Sequence[str], held: set[str]) -> Fold:

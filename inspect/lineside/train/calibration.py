@@ -41,7 +41,7 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     calibrate, seed = loaded.recipe.calibrate, loaded.recipe.seed
     groups = [sample.group for sample in references.samples]
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
-    folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds, seed)
+    folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
     head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     if head is None:

@@ -184,7 +184,7 @@ def _decided(middles: Tensor, anchor: Tensor, request: FrontRequest) -> FrontDec
     valid, shown = valid * request.roi, _shown(part, request)
     light = choose_light(images, valid, recipe.light, request.seed, shown)
     values = {**flat, **(pose.fit.values if pose.fit else {})}
-    values.update(fit_light(images, valid, light.settings, shown))
+    values.update(fit_light(images, valid, shown))
     whole = np.ones((recipe.working_wh[1], recipe.working_wh[0]), np.float32)
     seen = (whole if part is None else part) * (request.roi >= 0.5)
     region, region_words = _region(part, request)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lineside.normalise.light import VALUE_NAMES, LightSettings
+from lineside.normalise.light import VALUE_NAMES
 from lineside.normalise.light_cells import CELLS, Cells, CellSampler, cell_places
 from lineside.normalise.light_estimate import Estimate, Golden, LightEstimator
 
@@ -30,9 +30,7 @@ LEAST_STEP = 0.005
 CHUNK = 16
 
 
-def fit_light(
-    images: F32, valid: F32, settings: LightSettings | None = None, foreground: F32 | None = None
-) -> dict[str, F32]:
+def fit_light(images: F32, valid: F32, foreground: F32 | None = None) -> dict[str, F32]:
     """Fit the golden light on good images.
 
     Parameters
@@ -41,8 +39,6 @@ def fit_light(
         0 to 255, aligned to the golden part.
     valid : ndarray of float32 [n, 1, h, w]
         1 where a sample comes from inside the frame.
-    settings : LightSettings, optional
-        Taken for the sake of one signature; the values are the same whatever is switched on.
     foreground : ndarray of float32 [h, w], optional
         1 on the part, 0 on its background. Without it nothing tells the part from the background.
 

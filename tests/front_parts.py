@@ -33,7 +33,7 @@ def request(
 ) -> FrontRequest:
     """Return what a recipe with this `normalise` block would ask for."""
     recipe = Normalise.model_validate(normalise)
-    width, height = recipe.working_wh
+    width, height = recipe.working_wh(frame_wh)
     return FrontRequest(
         normalise=recipe,
         channels=channels,
@@ -41,7 +41,7 @@ def request(
         grid_wh=(width // 8, height // 8),
         fixed_frame_wh=fixed_frame_wh,
         flat=flat,
-        roi=region_mask(recipe.roi, frame_wh, recipe.working_wh),
+        roi=region_mask(recipe.roi, frame_wh, recipe.working_wh(frame_wh)),
         blank_outside=blank_outside,
         mean=MEAN,
         std=STD,

@@ -21,22 +21,22 @@ from lineside.transfer.head import (
 )
 from lineside.transfer.place import LEAST_SEPARATION
 
-STRIDES, CHANNELS = (8, 16, 32), (6, 10, 14)
+CHANNELS, GRIDS = (6, 10, 14), ((12, 16), (6, 8), (3, 4))
 
 
 def features(n: int, seed: int, shift: float = 0.0) -> dict[int, np.ndarray]:
     """Return tap features of frames of 128×96 px."""
     rng = np.random.default_rng(seed)
     made = {}
-    for stride, channels in zip(STRIDES, CHANNELS, strict=True):
-        made[stride] = rng.standard_normal((n, channels, 96 // stride, 128 // stride)).astype(np.float32)
-        made[stride][:, :, :1, :1] += shift
+    for tap, (channels, grid) in enumerate(zip(CHANNELS, GRIDS, strict=True)):
+        made[tap] = rng.standard_normal((n, channels, *grid)).astype(np.float32)
+        made[tap][:, :, :1, :1] += shift
     return made
 
 
 def shape(projection: int | None = 12, memory: int = 64) -> HeadShape:
     """Return a small head's shape."""
-    return head_shape(STRIDES, CHANNELS, (128, 96), projection, memory)
+    return head_shape(CHANNELS, GRIDS, (128, 96), projection, memory)
 
 
 def part(n: int, seed: int, noise: float = 0.2) -> dict[int, np.ndarray]:
@@ -54,8 +54,14 @@ def run(
 ) -> dict[str, np.ndarray]:
     """Run the head's graph, without a region on all patches."""
     if region is None:
-        region = np.ones((len(taps[8]), 1, *head.grid_hw), np.float32)
-    return graph({**{tap_name(s): taps[s] for s in STRIDES}, "region": region, **values.feed(head)})
+        region = np.ones((len(taps[0]), 1, *head.grid_hw), np.float32)
+    return graph({**{tap_name(s): taps[s] for s in range(len(CHANNELS))}, "region": region, **values.feed(head)})
+
+
+def weights(head: HeadShape, taps: Mapping[int, np.ndarray]) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Return projections and offsets fitted on these features."""
+    values = fit_head(head, taps, 0)
+    return values.projections, values.offsets
 
 
 def left_half(n: int) -> np.ndarray:
@@ -87,7 +93,7 @@ def test_what_lies_outside_the_region_changes_nothing(placed: bool) -> None:
     graph, taps = Graph(export_head(head)), features(1, 5)
     before = run(graph, head, values, taps, left_half(1))
     spoiled = {s: a.copy() for s, a in taps.items()}
-    spoiled[8][:, :, 5, 14] += 20.0
+    spoiled[0][:, :, 5, 14] += 20.0
     after = run(graph, head, values, spoiled, left_half(1))
     assert after["score"][0] == before["score"][0] > 0.0
     assert np.array_equal(after["anomaly_map"], before["anomaly_map"])
@@ -117,14 +123,14 @@ def test_nothing_is_fitted_outside_the_region() -> None:
 
 def test_a_patch_of_another_place_is_seen_only_where_places_count() -> None:
     """A frame that is shifted by four patches is nothing to a full memory but for its seams, and much to its places."""
-    goods, normal = part(8, 0, noise=0.05)[8], part(1, 1, noise=0.05)[8]
+    goods, normal = part(8, 0, noise=0.05)[0], part(1, 1, noise=0.05)[0]
     shifted = np.roll(normal, 4, axis=3)
     ratios = {}
     for placed in (False, True):
-        head = replace(head_shape((8,), (6,), (128, 96), None, 10_000), placed=placed)
-        feed, graph = fit_head(head, {8: goods}, 0).feed(head), Graph(export_head(head))
+        head = replace(head_shape((6,), (GRIDS[0],), (128, 96), None, 10_000), placed=placed)
+        feed, graph = fit_head(head, {0: goods}, 0).feed(head), Graph(export_head(head))
         ones = np.ones((1, 1, 12, 16), np.float32)
-        typical = [np.median(graph({tap_name(8): x, "region": ones, **feed})["anomaly_map"]) for x in (normal, shifted)]
+        typical = [np.median(graph({tap_name(0): x, "region": ones, **feed})["anomaly_map"]) for x in (normal, shifted)]
         ratios[placed] = typical[1] / typical[0]
     assert ratios[True] > 5.0
     assert ratios[False] < 1.5
@@ -179,9 +185,9 @@ def test_the_map_is_in_the_unit_of_the_score() -> None:
 def test_taps_count_alike_whatever_their_unit() -> None:
     """A tap whose activations are a hundred times larger gives the same embedding."""
     head, one = shape(), features(4, 0)
-    louder = {s: a * (100.0 if s == 16 else 1.0) for s, a in one.items()}
-    first = embed_patches(head, one, fit_head(head, one, 0).projections)
-    second = embed_patches(head, louder, fit_head(head, louder, 0).projections)
+    louder = {s: a * (100.0 if s == 1 else 1.0) for s, a in one.items()}
+    first = embed_patches(head, one, *weights(head, one))
+    second = embed_patches(head, louder, *weights(head, louder))
     assert np.abs(first - second).max() < 1e-3
 
 
@@ -189,8 +195,8 @@ def test_the_random_projection_keeps_distances() -> None:
     """On average over pairs, squared distances are those of the unprojected embedding (Johnson-Lindenstrauss)."""
     taps = features(6, 0)
     full, small = shape(None), shape(16)
-    x = embed_patches(full, taps, fit_head(full, taps, 0).projections)
-    y = embed_patches(small, taps, fit_head(small, taps, 0).projections)
+    x = embed_patches(full, taps, *weights(full, taps))
+    y = embed_patches(small, taps, *weights(small, taps))
     pairs = np.random.default_rng(0).integers(0, len(x), (2, 2000))
     ratio = ((y[pairs[0]] - y[pairs[1]]) ** 2).sum(1).mean() / ((x[pairs[0]] - x[pairs[1]]) ** 2).sum(1).mean()
     assert 0.85 < ratio < 1.15

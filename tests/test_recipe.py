@@ -9,6 +9,7 @@ import yaml
 import images
 from lineside import recipe as recipe_module
 from lineside.recipe import Capture, Gate, Light, LoadedRecipe, Pose, Recipe, load_recipe, portable, schema_text
+from lineside.recipe_normalise import Normalise
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,7 +26,7 @@ def test_two_lines_are_a_recipe(tmp_path: Path) -> None:
     recipe = load(tmp_path, "part: a\nimages: images\n").recipe
     assert recipe == Recipe(part="a", images="images")
     assert (recipe.capture.bit_depth, recipe.capture.group, recipe.capture.color) == (8, None, "auto")
-    assert (recipe.normalise.working_wh, recipe.normalise.light.gain_limits) == ((256, 256), (0.4, 2.5))
+    assert (recipe.normalise.working_wh((640, 640)), recipe.normalise.light.gain_limits) == ((256, 256), (0.4, 2.5))
     assert (recipe.normalise.light.flat_field, recipe.normalise.light.contrast) == (None, "auto")
     assert (recipe.normalise.pose.model, recipe.normalise.roi, recipe.normalise.foreground) == ("auto", None, "auto")
     assert (recipe.normalise.gate.mode, recipe.normalise.gate.margin, recipe.export.frame) == ("on", 6.0, None)
@@ -92,7 +93,7 @@ seed: 7
     (tmp_path / "weights").mkdir()
     (tmp_path / "dtd").mkdir()
     recipe = load(tmp_path, text).recipe
-    assert recipe.normalise.working_wh == (512, 256)
+    assert recipe.normalise.working_wh((640, 640)) == (512, 256)
     assert recipe.normalise.light == Light(
         exposure="off",
         gain_limits=(0.5, 2.0),
@@ -258,3 +259,12 @@ def test_the_recipes_that_ship_are_right(name: str) -> None:
     loaded = load_recipe(ROOT / "recipes" / name)
     assert loaded.recipe.part == name
     jsonschema.validate(yaml.safe_load(loaded.file.read_text(encoding="utf-8")), json.loads(schema_text()))
+
+
+@pytest.mark.parametrize(
+    ("frame_wh", "working_wh"),
+    [((640, 480), (288, 224)), ((1130, 460), (416, 160)), ((100, 1000), (96, 800)), ((50, 5000), (64, 1024))],
+)
+def test_one_number_keeps_the_frames_proportions(frame_wh: tuple[int, int], working_wh: tuple[int, int]) -> None:
+    """A size of 256 is the area of 256 × 256 in the frame's proportions, in steps of 32, between 64 and 1024."""
+    assert Normalise().working_wh(frame_wh) == working_wh

@@ -1,5 +1,6 @@
 """The recipe's `normalise` block: light, pose, region and gate."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictFloat, StrictInt, StrictStr, model_validator
@@ -7,7 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from lineside.recipe_block import Block, empty_block, key
 
-Side = Annotated[StrictInt, Field(ge=64, le=1024, multiple_of=32)]
+LEAST_SIDE, LARGEST_SIDE, SIDE_STEP = 64, 1024, 32
+Side = Annotated[StrictInt, Field(ge=LEAST_SIDE, le=LARGEST_SIDE, multiple_of=SIDE_STEP)]
 """A side of the working size, px."""
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 Point = tuple[Share, Share]
@@ -156,7 +158,8 @@ class Normalise(Block):
     size: Side | tuple[Side, Side] = key(
         256,
         "a whole number or [width, height], each from 64 to 1024 and a multiple of 32",
-        "Working size that every frame is reduced to; one number is a square.",
+        "Working size that every frame is reduced to; one number means the area of such a square, in the proportions "
+        "of the recipe's frames.",
         "px",
     )
     light: Annotated[Light, BeforeValidator(empty_block)] = Light()
@@ -192,7 +195,17 @@ class Normalise(Block):
         }
         return {key: paths for key, paths in named.items() if paths}
 
-    @property
-    def working_wh(self) -> tuple[int, int]:
-        """Working size as (width, height) in px."""
-        return (self.size, self.size) if isinstance(self.size, int) else self.size
+    def working_wh(self, frame_wh: tuple[int, int]) -> tuple[int, int]:
+        """Return the working size (width, height) in px for frames of this size.
+
+        One number asks for the area of a square with this side, in the frames' own proportions: squashing a long part
+        into a square costs resolution along it. Sides are multiples of 32, which all strides divide, from 64 to 1024.
+        """
+        if not isinstance(self.size, int):
+            return self.size
+        stretch = math.sqrt(frame_wh[0] / frame_wh[1])
+        width, height = (
+            min(LARGEST_SIDE, max(LEAST_SIDE, SIDE_STEP * round(side / SIDE_STEP)))
+            for side in (self.size * stretch, self.size / stretch)
+        )
+        return width, height

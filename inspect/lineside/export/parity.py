@@ -155,14 +155,15 @@ def reference_score(
     ----------
     shape : HeadShape
     values : HeadValues
-    features : mapping of stride to ndarray [1, channels, h, w]
+    features : mapping of tap number to ndarray [1, channels, h, w]
     region : ndarray of float32 [1, 1, gh, gw] or None
         Patches below a half do not count; None: all count.
     """
     total: Doubles = np.zeros((shape.dimensions, *shape.grid_hw))
-    for stride, projection in zip(shape.strides, values.projections, strict=True):
-        tap = features[stride][0].astype(np.float64)
-        total += _enlarge(_mean_3x3(np.einsum("dc,chw->dhw", projection[:, :, 0, 0], tap)), shape.grid_hw)
+    for number, (projection, offset) in enumerate(zip(values.projections, values.offsets, strict=True)):
+        tap = features[number][0].astype(np.float64)
+        projected = np.einsum("dc,chw->dhw", projection[:, :, 0, 0], tap) + offset[:, None, None]
+        total += _enlarge(_mean_3x3(projected), shape.grid_hw)
     patches = total.reshape(shape.dimensions, -1).T  # [P, d]
     distances = _from_memory(patches, values.memory) if values.place is None else _from_place(patches, values.place)
     if region is not None:

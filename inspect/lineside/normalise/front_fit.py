@@ -76,9 +76,14 @@ class FrontRequest:
         return bool((self.roi < 1.0).any())
 
     @property
+    def working_wh(self) -> tuple[int, int]:
+        """Working size for the recipe's usual frames."""
+        return self.normalise.working_wh(self.frame_wh)
+
+    @property
     def search_middle_wh(self) -> tuple[int, int]:
         """Size of the reductions that the fit looks at: those of a pose, unless none is asked for."""
-        working_wh = self.normalise.working_wh
+        working_wh = self.working_wh
         return working_wh if self.normalise.pose.model == "none" else middle_size(working_wh, self.frame_wh)
 
 
@@ -185,7 +190,7 @@ def _decided(middles: Tensor, anchor: Tensor, request: FrontRequest) -> FrontDec
     light = choose_light(images, valid, recipe.light, request.seed, shown)
     values = {**flat, **(pose.fit.values if pose.fit else {})}
     values.update(fit_light(images, valid, shown))
-    whole = np.ones((recipe.working_wh[1], recipe.working_wh[0]), np.float32)
+    whole = np.ones((request.working_wh[1], request.working_wh[0]), np.float32)
     seen = (whole if part is None else part) * (request.roi >= 0.5)
     region, region_words = _region(part, request)
     values[PART] = seen[None, None].astype(np.float32)
@@ -199,12 +204,12 @@ def _decided(middles: Tensor, anchor: Tensor, request: FrontRequest) -> FrontDec
 
 def _settings(request: FrontRequest, flat: Mapping[str, Floats]) -> FrontSettings:
     """Settings without a pose, nothing of the light switched on."""
-    recipe, dark = request.normalise, flat.get(FLAT_VALUES[1])
+    dark = flat.get(FLAT_VALUES[1])
     light = LightSettings()
     return FrontSettings(
         channels=request.channels,
-        working_wh=recipe.working_wh,
-        middle_wh=recipe.working_wh,
+        working_wh=request.working_wh,
+        middle_wh=request.working_wh,
         small_wh=small_size(request.frame_wh),
         grid_wh=request.grid_wh,
         flat_field="none" if not flat else "gain" if dark is None or not dark.any() else "gain and dark",
@@ -277,7 +282,7 @@ def _part(pose: PoseDecision, request: FrontRequest) -> Floats | None:
     """Where the part is at the working size, [h, w]; None where that is not known."""
     if pose.fit is None or request.normalise.foreground == "off":
         return None
-    width, height = request.normalise.working_wh
+    width, height = request.working_wh
     small = torch.from_numpy(pose.fit.foreground)[None, None]
     part = nn.functional.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
     return (part[0, 0] >= 0.5).to(torch.float32).numpy()
@@ -315,7 +320,7 @@ def _gate(
     reach = (recipe.pose.angle_deg, recipe.pose.shift, recipe.pose.scale)
     return GateSettings(
         channels=request.channels,
-        working_wh=recipe.working_wh,
+        working_wh=request.working_wh,
         light_names=LIGHT_NUMBERS,
         pose_names=POSE_NUMBERS if pose else (),
         pose_range=reach if pose else None,

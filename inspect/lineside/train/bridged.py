@@ -18,7 +18,7 @@ from lineside.train.front_fit import FrontFitter
 from lineside.train.images import References
 from lineside.train.method import FittedHead
 from lineside.train.progress import Journal
-from lineside.train.setup import FRONT_FITTED, anchor_frame, front_request
+from lineside.train.setup import FRONT_FITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
 from lineside.transfer.backbone import Triple, load_backbone, write_local_dir
 from lineside.transfer.bridge import BridgeSpec, fit_anomalib
@@ -49,7 +49,7 @@ class BridgedMethod:
         _refuse_unlicensed(transfer)
         journal.stage("backbone")
         mean, std, components = _input_of(self._known, loaded)
-        width, height = recipe.normalise.working_wh
+        width, height = recipe.normalise.working_wh(usual_frame_wh(references))
         self.map_wh = (width // 4, height // 4)
         self.embedding = f"working image reduced to {THUMBNAIL}×{THUMBNAIL} cells of red, green, blue"
         self.components: tuple[Component, ...] = components

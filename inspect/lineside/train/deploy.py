@@ -53,7 +53,7 @@ def contract_of(
         contract_version=CONTRACT_VERSION,
         part=recipe.part,
         frame=FrameSpec(reader.channels, reader.bit_depth, depth_rule(reader.bit_depth)),
-        working_wh=recipe.normalise.working_wh,
+        working_wh=settings.working_wh,
         map_wh=method.map_wh,
         threshold_ng=threshold,
         threshold_review=threshold,

@@ -18,9 +18,9 @@ from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
 from lineside.train.method import FittedHead
 from lineside.train.progress import Journal
-from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request
+from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
-from lineside.transfer.backbone import Backbone, load_backbone
+from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
 from lineside.transfer.head import (
     REGION,
     Features,
@@ -51,10 +51,11 @@ class NativeMethod:
         self._backbone = load_backbone(
             recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder)
         )
+        working_wh = recipe.normalise.working_wh(usual_frame_wh(references))
         self._shape: HeadShape = head_shape(
-            self._backbone.strides,
             self._backbone.channels,
-            recipe.normalise.working_wh,
+            tap_grids(self._backbone.module, working_wh),
+            working_wh,
             recipe.transfer.projection,
             recipe.transfer.memory,
         )
@@ -67,9 +68,9 @@ class NativeMethod:
         self._seed = recipe.seed
         self._references = references
         self._journal = journal
-        self._taps = tuple(tap_name(stride) for stride in self._backbone.strides)
+        self._taps = tuple(tap_name(number) for number in range(len(self._backbone.channels)))
         journal.stage("export of the backbone")
-        self._backbone_model = export_backbone(self._backbone.module, self._taps, recipe.normalise.working_wh)
+        self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh)
         self._heads: dict[HeadShape, tuple[onnx.ModelProto, Graph]] = {}
         height, width = self._shape.grid_hw
         request = front_request(
@@ -84,7 +85,7 @@ class NativeMethod:
         front = self._fronts.fit(positions)
         rows = self._references.rows(positions, with_copies=True)
         passed = rows[front.gate[rows] == 0]
-        features = {s: front.outputs[tap_name(s)][passed].astype(np.float32, copy=False) for s in self._shape.strides}
+        features = {i: front.outputs[name][passed].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
         regions = front.outputs[REGION][passed].astype(np.float32, copy=False)
         self._journal.stage(f"head on {len(passed)} frames")
         frames = (passed // self._references.rows_per_frame).tolist()
@@ -118,7 +119,7 @@ class NativeMethod:
 
 
 def _reference(fit: HeadFit, outputs: Arrays) -> float:
-    features: Features = {s: outputs[tap_name(s)].astype(np.float32) for s in fit.shape.strides}
+    features: Features = {i: outputs[tap_name(i)].astype(np.float32) for i in range(len(fit.shape.channels))}
     return reference_score(fit.shape, fit.values, features, outputs[REGION].astype(np.float32))
 
 

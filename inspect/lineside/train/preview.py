@@ -20,7 +20,7 @@ from lineside.recipe import LoadedRecipe
 from lineside.train.front_fit import front_limits, open_limits
 from lineside.train.images import FrameReader, References
 from lineside.train.progress import Journal, Progress
-from lineside.train.setup import anchor_frame, front_request
+from lineside.train.setup import anchor_frame, front_request, usual_frame_wh
 from lineside.transfer.augment import Augmenter
 
 Pixels = npt.NDArray[np.uint8]
@@ -99,7 +99,7 @@ def preview(loaded: LoadedRecipe, image: Path | None, progress: Progress) -> Pre
     reader = FrameReader(frame_channels(loaded, dataset), recipe.capture.bit_depth)
     one = read_image(image, channels=reader.channels, bit_depth=reader.bit_depth) if image else None
     references = References(dataset.select("train", good=True), reader, Augmenter("none", recipe.seed), 0)
-    width, height = recipe.normalise.working_wh
+    width, height = recipe.normalise.working_wh(usual_frame_wh(references))
     grid_wh = (width // GRID_STRIDE, height // GRID_STRIDE)
     unit = (0.0, 0.0, 0.0), (1.0 / 255, 1.0 / 255, 1.0 / 255)  # the working tensor is then in grey levels
     request = front_request(loaded, references, *unit, grid_wh, blank_outside=False)

@@ -94,7 +94,7 @@ def _flat(loaded: LoadedRecipe, references: References, frame_wh: tuple[int, int
 
 
 def _roi(loaded: LoadedRecipe, frame_wh: tuple[int, int]) -> npt.NDArray[np.float32]:
-    region, working_wh = loaded.recipe.normalise.roi, loaded.recipe.normalise.working_wh
+    region, working_wh = loaded.recipe.normalise.roi, loaded.recipe.normalise.working_wh(frame_wh)
     if isinstance(region, str):
         return region_mask(read_image(loaded.resolve(region), channels=1, bit_depth=8), frame_wh, working_wh)
     return region_mask(region, frame_wh, working_wh)

@@ -79,6 +79,15 @@ def load_backbone(name: str, taps: Sequence[int], licences: Sequence[str], base:
     )
 
 
+def tap_grids(module: "torch.nn.Module", working_wh: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Return rows and columns of each tap's feature map for working images of this size, by running the backbone."""
+    import torch
+
+    with torch.inference_mode():
+        taps = module(torch.zeros(1, 3, working_wh[1], working_wh[0]))
+    return tuple((int(tap.shape[2]), int(tap.shape[3])) for tap in taps)
+
+
 def lite0_weights() -> Path:
     """Return the path of the embedded weights after checking their hash.
 

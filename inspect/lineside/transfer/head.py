@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Features = Mapping[int, Floats]
-"""Tap features of some frames: stride -> [n, channels, h, w]."""
+"""Tap features of some frames, by the tap's number: [n, channels, h, w]."""
 
 LEAST_SHARE = 0.25
 """Of a map cell inside a patch, at least this share of its bilinear weights is the patch's own."""
@@ -65,10 +65,10 @@ PLACE_INPUTS = ("place_mean", "place_whitening", "place_weight")
 class HeadShape:
     """What of the head is decided before any image is seen."""
 
-    strides: tuple[int, ...]
     channels: tuple[int, ...]
-    grid_hw: tuple[int, int]
-    """Patches of the finest tap."""
+    """Of each tap."""
+    grids_hw: tuple[tuple[int, int], ...]
+    """Patches of each tap, down and across."""
     map_wh: tuple[int, int]
     dimensions: int
     """Of a patch's embedding."""
@@ -78,6 +78,11 @@ class HeadShape:
     """Entries at most."""
     placed: bool = False
     """Whether patches are compared with their place instead of with the memory."""
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Patches of the finest tap, the head's own grid."""
+        return max(self.grids_hw, key=math.prod)
 
     @property
     def top_count(self) -> int:
@@ -92,6 +97,8 @@ class HeadValues:
 
     projections: tuple[Floats, ...]
     """One a tap, [dimensions, channels, 1, 1]."""
+    offsets: tuple[Floats, ...]
+    """One a tap, [dimensions]: added to what was projected."""
     memory: Floats | None = None
     """[entries, dimensions]; None where patches are compared with their place."""
     place: Place | None = None
@@ -99,7 +106,8 @@ class HeadValues:
 
     def feed(self, shape: HeadShape) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays under the names of the graph's inputs."""
-        named = {projection_name(s): w for s, w in zip(shape.strides, self.projections, strict=True)}
+        named = {projection_name(i): w for i, w in enumerate(self.projections)}
+        named |= {offset_name(i): b for i, b in enumerate(self.offsets)}
         if self.place is not None:
             return {**named, **dict(zip(PLACE_INPUTS, self.place.arrays, strict=True))}
         assert self.memory is not None
@@ -117,14 +125,19 @@ class HeadFit:
     """What `lineside.transfer.place.separation` measured; None where position was not allowed."""
 
 
-def tap_name(stride: int) -> str:
+def tap_name(number: int) -> str:
     """Name of a tap in the graph."""
-    return f"tap{stride}"
+    return f"tap{number}"
 
 
-def projection_name(stride: int) -> str:
+def projection_name(number: int) -> str:
     """Name of a tap's projection in the graph."""
-    return f"projection{stride}"
+    return f"projection{number}"
+
+
+def offset_name(number: int) -> str:
+    """Name of what is added to a tap's projection in the graph."""
+    return f"offset{number}"
 
 
 class PatchHead(nn.Module):
@@ -141,18 +154,19 @@ class PatchHead(nn.Module):
         ----------
         *inputs : Tensor
             The taps [N, C, h, w], then the region [N, 1, gh, gw] (0 to 1; below a half a patch does not count), then
-            the projections [d, C, 1, 1], then the memory [M, d], or mean [P, d], whitening [d, d] and weight [P] of
-            the places.
+            the projections [d, C, 1, 1], then their offsets [d], then the memory [M, d], or mean [P, d], whitening
+            [d, d] and weight [P] of the places.
 
         Returns
         -------
         score [N], anomaly_map [N, h, w] (0 outside the region), embedding [N, d] (mean over the region)
         """
-        count = len(self.shape.strides)
-        patches = self.embed(inputs[:count], inputs[count + 1 : 2 * count + 1])  # [N, P, d]
+        count = len(self.shape.channels)
+        projections, offsets = inputs[count + 1 : 2 * count + 1], inputs[2 * count + 1 : 3 * count + 1]
+        patches = self.embed(inputs[:count], projections, offsets)  # [N, P, d]
         counts = (inputs[count] >= 0.5).to(patches.dtype)  # [N, 1, gh, gw]
         flat = counts.flatten(1)  # [N, P]
-        fitted = inputs[2 * count + 1 :]
+        fitted = inputs[3 * count + 1 :]
         distance = flat * (_to_place(patches, *fitted) if self.shape.placed else _to_memory(patches, *fitted))
         score = distance.topk(self.shape.top_count, dim=1).values.mean(dim=1)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
@@ -167,11 +181,11 @@ class PatchHead(nn.Module):
         inside = F.interpolate(counts, size=size, mode="nearest")
         return (full * inside / share.clamp(min=LEAST_SHARE))[:, 0]  # [N, h, w]
 
-    def embed(self, taps: Sequence[Tensor], projections: Sequence[Tensor]) -> Tensor:
+    def embed(self, taps: Sequence[Tensor], projections: Sequence[Tensor], offsets: Sequence[Tensor]) -> Tensor:
         """Patch embeddings [N, P, d] of tap features."""
         total: Tensor | None = None
-        for tap, projection in zip(taps, projections, strict=True):
-            x = F.conv2d(tap, projection)  # [N, d, h, w]
+        for tap, projection, offset in zip(taps, projections, offsets, strict=True):
+            x = F.conv2d(tap, projection, offset)  # [N, d, h, w]
             x = F.avg_pool2d(x, kernel_size=3, stride=1, padding=1)  # zeros beyond the border count: see the header
             if tuple(x.shape[2:]) != self.shape.grid_hw:
                 x = F.interpolate(x, size=self.shape.grid_hw, mode="bilinear", align_corners=False)
@@ -195,20 +209,18 @@ def _to_place(patches: Tensor, mean: Tensor, whitening: Tensor, weight: Tensor) 
 
 
 def head_shape(
-    strides: Sequence[int],
     channels: Sequence[int],
+    grids_hw: Sequence[tuple[int, int]],
     working_wh: tuple[int, int],
     projection: int | None,
     memory: int,
 ) -> HeadShape:
     """Derive the head's shape from the recipe's settings and the backbone's taps."""
     width, height = working_wh
-    finest = min(strides)
     dimensions = sum(channels) if projection is None else min(projection, sum(channels))
     return HeadShape(
-        strides=tuple(strides),
         channels=tuple(channels),
-        grid_hw=(math.ceil(height / finest), math.ceil(width / finest)),
+        grids_hw=tuple(grids_hw),
         map_wh=(max(1, width // 4), max(1, height // 4)),
         dimensions=dimensions,
         projected=projection is not None and projection < sum(channels),
@@ -242,14 +254,15 @@ def fit_either(
         )
     placed = replace(shape, placed=True)
     projections = _projections(shape, features, seed)
+    offsets = _offsets(shape)
     grid = (-1, shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
-    patches = embed_patches(shape, features, projections).reshape(grid)  # [n, P, d]
+    patches = embed_patches(shape, features, projections, offsets).reshape(grid)  # [n, P, d]
     counts = _counts(shape, patches, regions)
     told = separation(patches, counts, frames, shape.grid_hw, placed.top_count, seed)
     if told < LEAST_SEPARATION:
         flat = replace(shape, placed=False)
-        return HeadFit(flat, HeadValues(projections, memory=_memory(flat, patches, counts, seed)), told)
-    return HeadFit(placed, HeadValues(projections, place=fit_place(patches, counts, frames)), told)
+        return HeadFit(flat, HeadValues(projections, offsets, memory=_memory(flat, patches, counts, seed)), told)
+    return HeadFit(placed, HeadValues(projections, offsets, place=fit_place(patches, counts, frames)), told)
 
 
 def fit_head(
@@ -264,7 +277,7 @@ def fit_head(
     Parameters
     ----------
     shape : HeadShape
-    features : mapping of stride to ndarray of float32 [n, channels, h, w]
+    features : mapping of tap number to ndarray of float32 [n, channels, h, w]
         Of good frames and of their augmented copies, out of ONNX Runtime.
     seed : int
         Of the projection and of the memory's first entry.
@@ -279,13 +292,14 @@ def fit_head(
         When no patch lies inside the region.
     """
     projections = _projections(shape, features, seed)
+    offsets = _offsets(shape)
     grid = (-1, shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
-    patches = embed_patches(shape, features, projections).reshape(grid)  # [n, P, d]
+    patches = embed_patches(shape, features, projections, offsets).reshape(grid)  # [n, P, d]
     counts = _counts(shape, patches, regions)
     if shape.placed:
         rows = range(len(patches)) if frames is None else frames
-        return HeadValues(projections, place=fit_place(patches, counts, rows))
-    return HeadValues(projections, memory=_memory(shape, patches, counts, seed))
+        return HeadValues(projections, offsets, place=fit_place(patches, counts, rows))
+    return HeadValues(projections, offsets, memory=_memory(shape, patches, counts, seed))
 
 
 def _counts(shape: HeadShape, patches: Floats, regions: Floats | None) -> npt.NDArray[np.bool_]:
@@ -308,15 +322,18 @@ def _memory(shape: HeadShape, patches: Floats, counts: npt.NDArray[np.bool_], se
     return np.ascontiguousarray(points[k_centre(points, shape.memory, seed)])
 
 
-def embed_patches(shape: HeadShape, features: Features, projections: Sequence[Floats]) -> Floats:
+def embed_patches(
+    shape: HeadShape, features: Features, projections: Sequence[Floats], offsets: Sequence[Floats]
+) -> Floats:
     """Return the patch embeddings of all frames, [n × P, d]."""
     module = PatchHead(shape)
     weights = [torch.from_numpy(w) for w in projections]
+    added = [torch.from_numpy(b) for b in offsets]
     blocks = []
     with torch.inference_mode():
-        for start in range(0, len(features[shape.strides[0]]), 16):
-            taps = [torch.from_numpy(features[s][start : start + 16]) for s in shape.strides]
-            blocks.append(module.embed(taps, weights).reshape(-1, shape.dimensions).numpy())
+        for start in range(0, len(features[0]), 16):
+            taps = [torch.from_numpy(features[i][start : start + 16]) for i in range(len(shape.channels))]
+            blocks.append(module.embed(taps, weights, added).reshape(-1, shape.dimensions).numpy())
     return np.concatenate(blocks)
 
 
@@ -324,15 +341,15 @@ def export_head(shape: HeadShape) -> "onnx.ModelProto":
     """Export the head with taps, region and fitted numbers as inputs; frames and memory entries are dynamic."""
     inputs: dict[str, Tensor] = {}
     dynamic: dict[str, dict[int, str]] = {}
-    finest = min(shape.strides)
-    for stride, channels in zip(shape.strides, shape.channels, strict=True):
-        grid = [math.ceil(side * finest / stride) for side in shape.grid_hw]
-        inputs[tap_name(stride)] = torch.zeros(2, channels, *grid)
-        dynamic[tap_name(stride)] = {0: "N"}
+    for number, (channels, grid) in enumerate(zip(shape.channels, shape.grids_hw, strict=True)):
+        inputs[tap_name(number)] = torch.zeros(2, channels, *grid)
+        dynamic[tap_name(number)] = {0: "N"}
     inputs[REGION] = torch.ones(2, 1, *shape.grid_hw)
     dynamic[REGION] = {0: "N"}
-    for stride, channels in zip(shape.strides, shape.channels, strict=True):
-        inputs[projection_name(stride)] = torch.zeros(shape.dimensions, channels, 1, 1)
+    for number, channels in enumerate(shape.channels):
+        inputs[projection_name(number)] = torch.zeros(shape.dimensions, channels, 1, 1)
+    for number in range(len(shape.channels)):
+        inputs[offset_name(number)] = torch.zeros(shape.dimensions)
     if shape.placed:
         places, size = shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions
         examples = (torch.zeros(places, size), torch.zeros(size, size), torch.ones(places))
@@ -355,10 +372,15 @@ def _projections(shape: HeadShape, features: Features, seed: int) -> tuple[Float
     else:
         basis = np.eye(total)
     projections, start = [], 0
-    for stride, channels in zip(shape.strides, shape.channels, strict=True):
-        deviation = float(features[stride].std(axis=(0, 2, 3), dtype=np.float64).mean())
+    for number, channels in enumerate(shape.channels):
+        deviation = float(features[number].std(axis=(0, 2, 3), dtype=np.float64).mean())
         scale = 1.0 / (max(deviation, 1e-6) * math.sqrt(channels))
         block = basis[start : start + channels].T * scale  # [d, channels]
         projections.append(np.ascontiguousarray(block, dtype=np.float32)[:, :, None, None])
         start += channels
     return tuple(projections)
+
+
+def _offsets(shape: HeadShape) -> tuple[Floats, ...]:
+    """Nothing is added until a line that changed is matched to the old one."""
+    return tuple(np.zeros(shape.dimensions, np.float32) for _ in shape.channels)

@@ -46,7 +46,7 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     if head is None:
         journal.note(
-            "Folds and deployed head choose differently how patches are compared: the choice is taken from all of them."
+            "Folds and deployed head disagree on how patches are compared: the choice is taken from all of them."
         )
         method.may_choose = False
         head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)

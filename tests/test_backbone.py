@@ -18,7 +18,7 @@ from lineside.transfer.backbone_table import KNOWN, known_backbones, measured
 from lineside.transfer.backbone_taps import choose_taps, probed
 
 ALLOWED = ("apache-2.0", "mit", "bsd-3-clause")
-VIT = {"depth": 2, "embed_dim": 48, "num_heads": 3}
+VIT = {"depth": 4, "embed_dim": 48, "num_heads": 3}
 SWIN = {"depths": (1, 1, 2, 1), "embed_dim": 24, "num_heads": (1, 2, 4, 8)}
 CONVNEXT = {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}
 
@@ -41,9 +41,9 @@ SLOW = [
     ("wide_resnet50_2", {"layers": (1, 1, 1, 1), "base_width": 16}, *STRIDED),
     ("mobilenetv4_conv_small", {}, *STRIDED),
     ("swin_tiny_patch4_window7_224", SWIN, *STRIDED),
-    ("vit_tiny_patch16_224", VIT, ("block 1 of 2", "block 2 of 2"), ((4, 6), (4, 6))),
-    ("vit_small_patch16_dinov3", VIT, ("block 1 of 2", "block 2 of 2"), ((4, 6), (4, 6))),
-    ("vit_base_patch16_clip_224", VIT, ("block 1 of 2", "block 2 of 2"), ((4, 6), (4, 6))),
+    ("vit_tiny_patch16_224", VIT, ("block 2 of 4", "block 3 of 4"), ((4, 6), (4, 6))),
+    ("vit_small_patch16_dinov3", VIT, ("block 2 of 4", "block 3 of 4"), ((4, 6), (4, 6))),
+    ("vit_base_patch16_clip_224", VIT, ("block 2 of 4", "block 3 of 4"), ((4, 6), (4, 6))),
 ]
 
 
@@ -51,7 +51,7 @@ SLOW = [
     ("architecture", "arguments", "words", "grids"),
     [
         ("convnext_atto", CONVNEXT, *STRIDED),
-        ("vit_small_patch14_reg4_dinov2", VIT, ("block 1 of 2", "block 2 of 2"), ((5, 7), (5, 7))),
+        ("vit_small_patch14_reg4_dinov2", VIT, ("block 2 of 4", "block 3 of 4"), ((5, 7), (5, 7))),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW),
     ],
 )
@@ -62,7 +62,7 @@ def test_every_kind_of_network_becomes_the_same_trunk(
     words: tuple[str, ...],
     grids: tuple[tuple[int, int], ...],
 ) -> None:
-    """Random weights from a local folder: tapped by stride or block, and ONNX Runtime gives torch's maps in any batch."""
+    """Random weights from a local folder: tapped, exported, and ONNX Runtime gives torch's maps in any batch."""
     write_network(tmp_path / "net", architecture, "apache-2.0", **arguments)
     backbone = load_backbone("local-dir:net", "auto", ALLOWED, tmp_path, (96, 64))
     assert backbone.taps == words
@@ -143,7 +143,7 @@ def test_a_folder_with_pickled_weights_is_refused(tmp_path: Path) -> None:
     """Only safetensors are read, and the message says how to write them."""
     folder = write_network(tmp_path / "net", "vit_tiny_patch16_224", "mit", **VIT)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(UsageError, match="holds no model.safetensors.*safe_serialization=True"):
+    with pytest.raises(UsageError, match=r"holds no model\.safetensors.*safe_serialization=True"):
         load_backbone("local-dir:net", "auto", ALLOWED, tmp_path)
 
 
@@ -154,7 +154,7 @@ def test_a_folder_with_pickled_weights_is_refused(tmp_path: Path) -> None:
     "names", [("lite0", "timm:vit_small_patch14_dinov2.lvd142m"), pytest.param(KNOWN, marks=pytest.mark.slow)]
 )
 def test_the_table_holds_what_timms_networks_measure(names: tuple[str, ...]) -> None:
-    """Licence, taps, parameters and multiplications in the file are those of the networks; nothing was typed by hand."""
+    """Licence, taps, parameters and multiplications in the file are those of the networks themselves."""
     stored = {row.backbone: row for row in known_backbones()}
     assert tuple(stored) == KNOWN
     assert [stored[name] for name in names] == [measured(name) for name in names]

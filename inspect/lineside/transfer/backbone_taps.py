@@ -182,8 +182,8 @@ def _blocks(depth: int, taps: TapNumbers) -> Taps:
     for number in taps:
         if not 1 <= number <= depth:
             raise UsageError(
-                f"transfer.taps: this backbone is a plain transformer, tapped by block; it has the blocks 1 to {depth}; "
-                f"found {number}."
+                f"transfer.taps: this backbone is a plain transformer, tapped by block; it has the blocks 1 to "
+                f"{depth}; found {number}."
             )
     return Taps(tuple(n - 1 for n in taps), tuple(f"block {n} of {depth}" for n in taps), by_block=True)
 

@@ -130,7 +130,7 @@ class NativeMethod:
 
     def _run(self, front: FittedFront, graph: Graph, fit: HeadFit, row: int) -> Arrays:
         taken = {name: front.outputs[name][row : row + 1] for name in (*self._taps, REGION)}
-        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "embedding"))
+        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "anomaly_map", "embedding"))
 
     def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
         return export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)

@@ -1,0 +1,106 @@
+"""From which value on a cell of the anomaly map belongs to a defect.
+
+The threshold on the score says whether a part is bad; this level says where. It decides no verdict: boxes and masks are
+drawn only where the verdict is not OK. Two ways: where training images come with marked defects, the level that fits
+the marks best; else from honest maps of good frames, of which a stated share has any cell above it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+GOOD_SHARE = 0.2
+"""Share of good frames with a cell above the level, where no defect is marked."""
+MOST_LEVELS = 2048
+"""Levels that are tried, quantiles of the cells' values: between two of them lies less than a 2,000th of the cells."""
+
+
+@dataclass(frozen=True)
+class MapLevel:
+    """A level and how it was found."""
+
+    value: float
+    """A float32 value in the score's unit."""
+    rule: str
+
+
+@dataclass(frozen=True)
+class MarkedMap:
+    """The map of a training image and which of its cells the marks cover.
+
+    Attributes
+    ----------
+    anomaly_map : ndarray of float32 [h, w]
+        Exactly 0 outside part and region.
+    defect : ndarray of bool [h, w]
+        Cells at least half of which are marked, or the cell that is marked most.
+    """
+
+    anomaly_map: Floats
+    defect: Bools
+
+
+def level_of_goods(peaks: Sequence[float], share: float = GOOD_SHARE) -> MapLevel:
+    """Find the level that a share of good frames exceeds anywhere.
+
+    Parameters
+    ----------
+    peaks : sequence of float
+        Highest value in the map of each good frame, by a model that has not seen the frame's part.
+    share : float
+        Above 0 and below 1. With n frames the level is the k-th smallest peak, k = ceil((n + 1)(1 - share)), and the
+        largest where there is none: the conformal quantile, as for the score's threshold.
+    """
+    ordered = np.sort(np.asarray(peaks, np.float32))
+    k = min(len(ordered), math.ceil((len(ordered) + 1) * (1.0 - share) - 1e-9))
+    over = int((ordered > ordered[k - 1]).sum())
+    return MapLevel(
+        float(ordered[k - 1]),
+        f"highest map value of good frame {k} of {len(ordered)} in ascending order, each by a model that has not seen "
+        f"its part: {over} of them have a cell above it",
+    )
+
+
+def level_of_marks(marked: Sequence[MarkedMap]) -> MapLevel | None:
+    """Find the level whose cells agree best with the marks: largest F1 over all cells of all images together.
+
+    Returns None where no cell is marked inside the region that is inspected.
+    """
+    if not marked:
+        return None
+    values = np.concatenate([one.anomaly_map.ravel() for one in marked])
+    defect = np.concatenate([one.defect.ravel() for one in marked])
+    inside = values != 0.0
+    values, defect = values[inside], defect[inside]
+    if not defect.any():
+        return None
+    levels = np.unique(np.quantile(values, np.linspace(0.0, 1.0, MOST_LEVELS), method="lower"))
+    above = len(values) - np.searchsorted(np.sort(values), levels, side="right")
+    hit = int(defect.sum()) - np.searchsorted(np.sort(values[defect]), levels, side="right")
+    f1 = 2.0 * hit / (above + int(defect.sum()))
+    best = int(f1.argmax())
+    return MapLevel(
+        float(levels[best]),
+        f"fits the marked defects of {len(marked)} training images best: F1 of cells {f1[best]:.2f}, on these images",
+    )
+
+
+def marked_cells(mask: Bools, map_hw: tuple[int, int]) -> Bools:
+    """Return the cells [h, w] of a map that a mask [H, W] over the same frame marks.
+
+    A cell is marked where at least half of it is; where no cell is, the one that is marked most, so that a defect
+    smaller than a cell is not lost.
+    """
+    import cv2
+
+    share = cv2.resize(mask.astype(np.float32), (map_hw[1], map_hw[0]), interpolation=cv2.INTER_AREA)
+    cells: Bools = share >= 0.5
+    if mask.any() and not cells.any():
+        cells.flat[int(share.argmax())] = True
+    return cells

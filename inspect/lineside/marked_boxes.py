@@ -84,10 +84,8 @@ def _read_csv(file: Path) -> Iterator[tuple[str, MarkedBox]]:
     columns = reader.fieldnames or ()
     missing = [name for name in ("image", *CORNERS) if name not in columns]
     if missing:
-        raise ImageError(
-            f"expected the columns image, {', '.join(CORNERS)} and perhaps class, found {', '.join(columns) or 'none'}.",
-            path=file,
-        )
+        found = ", ".join(columns) or "none"
+        raise ImageError(f"expected the columns image, {', '.join(CORNERS)} and class, found {found}.", path=file)
     kind = next((name for name in CLASS_COLUMNS if name in columns), None)
     for row in reader:
         where = f"line {reader.line_num}"

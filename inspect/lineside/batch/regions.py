@@ -57,6 +57,9 @@ class Region:
 def regions_of(result: Result, level: float) -> tuple[Region, ...]:
     """Return the defects that a result shows, the worst first; none on a frame that is OK or got no call.
 
+    An NG frame may show none: the score sums up what no single cell says, and a finding has no place. Its highest place
+    is then no substitute. Measured on BSData: of 15 such frames it lay on the defect in 3.
+
     Parameters
     ----------
     result : Result

@@ -16,7 +16,15 @@ from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.coco import categories
 from lineside.batch.overlay import BOX_RGB, draw_boxes
-from lineside.batch.regions import Region, cells_to_frame, find_regions, from_run_lengths, regions_of, run_lengths
+from lineside.batch.regions import (
+    Region,
+    cells_to_frame,
+    find_regions,
+    frame_run_lengths,
+    from_run_lengths,
+    regions_of,
+    run_lengths,
+)
 from lineside.batch.row import Row
 from lineside.contract import Verdict
 from lineside.errors import UsageError
@@ -84,11 +92,12 @@ def test_run_lengths_come_back(mask: np.ndarray) -> None:
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.bool_, (3, 5)), st.integers(1, 40), st.integers(1, 40))
 def test_every_pixel_belongs_to_the_cell_its_centre_lies_in(cells: np.ndarray, width: int, height: int) -> None:
-    """Whatever the sizes, as a slow loop says."""
+    """Whatever the sizes, as a slow loop says; the frame's run lengths are found without its pixels."""
     pixels = cells_to_frame(cells, (width, height))
     slow = [[cells[(2 * y + 1) * 3 // (2 * height), (2 * x + 1) * 5 // (2 * width)] for x in range(width)]
             for y in range(height)]  # fmt: skip
     assert np.array_equal(pixels, np.array(slow))
+    assert frame_run_lengths(cells, (width, height)) == run_lengths(pixels)
 
 
 def test_only_a_frame_that_is_not_ok_has_defects(inspector: Inspector) -> None:

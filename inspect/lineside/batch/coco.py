@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
-from lineside.batch.regions import DEFECT, cells_to_frame, from_run_lengths, run_lengths
+from lineside.batch.regions import DEFECT, frame_run_lengths, from_run_lengths
 from lineside.batch.row import Row
 from lineside.contract import Contract
 
@@ -68,7 +68,7 @@ def _annotations(rows: Iterable[Row], names: tuple[str, ...], map_wh: tuple[int,
             assert row.frame_wh is not None  # a row with regions was judged
             number += 1
             width, height = row.frame_wh
-            pixels = cells_to_frame(from_run_lengths(region.cells, map_wh), (width, height))
+            runs = frame_run_lengths(from_run_lengths(region.cells, map_wh), (width, height))
             yield {
                 "id": number,
                 "image_id": image,
@@ -77,7 +77,7 @@ def _annotations(rows: Iterable[Row], names: tuple[str, ...], map_wh: tuple[int,
                 "area": region.area_px,
                 "score": region.score,
                 "iscrowd": 0,
-                "segmentation": {"size": [height, width], "counts": list(run_lengths(pixels))},
+                "segmentation": {"size": [height, width], "counts": list(runs)},
             }
 
 

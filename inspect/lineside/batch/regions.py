@@ -98,21 +98,46 @@ def find_regions(
 def _region(
     anomaly_map: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_], frame_wh: tuple[int, int], category: str
 ) -> Region:
-    pixels = cells_to_frame(inside, frame_wh)
-    columns, rows = np.flatnonzero(pixels.any(axis=0)), np.flatnonzero(pixels.any(axis=1))
-    box = (0, 0, 0, 0)
-    if len(columns):  # a frame smaller than the map has cells without a pixel
-        box = (int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+    (left, top), (width, height) = (0, 0), (0, 0)
+    down, across = _edges(inside.shape[0], frame_wh[1]), _edges(inside.shape[1], frame_wh[0])
+    area = int(np.diff(down) @ inside @ np.diff(across))
+    if area:  # a frame smaller than the map has cells without a pixel
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        left, top = int(across[columns[0]]), int(down[rows[0]])
+        width, height = int(across[columns[-1] + 1]) - left, int(down[rows[-1] + 1]) - top
     score = float(anomaly_map[inside].max())
-    return Region(box, int(pixels.sum()), score, category, run_lengths(inside))
+    return Region((left, top, width, height), area, score, category, run_lengths(inside))
+
+
+def _edges(cells: int, pixels: int) -> npt.NDArray[np.int64]:
+    """First pixel of each cell along a side [cells + 1]: the first whose centre lies in it."""
+    return -((cells - 2 * np.arange(cells + 1, dtype=np.int64) * pixels) // (2 * cells))
 
 
 def cells_to_frame(cells: npt.NDArray[np.bool_], frame_wh: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Return the frame's pixels [H, W] whose centres lie in cells [h, w] that are set."""
-    width, height = frame_wh
-    rows = ((np.arange(height) + 0.5) * cells.shape[0] / height).astype(np.intp)
-    columns = ((np.arange(width) + 0.5) * cells.shape[1] / width).astype(np.intp)
-    return cells[rows[:, None], columns]
+    down, across = _edges(cells.shape[0], frame_wh[1]), _edges(cells.shape[1], frame_wh[0])
+    return np.repeat(np.repeat(cells, np.diff(down), axis=0), np.diff(across), axis=1)
+
+
+def frame_run_lengths(cells: npt.NDArray[np.bool_], frame_wh: tuple[int, int]) -> tuple[int, ...]:
+    """Return `run_lengths` of `cells_to_frame` without making the frame, which may be large and regions many."""
+    down, across = _edges(cells.shape[0], frame_wh[1]), _edges(cells.shape[1], frame_wh[0])
+    padded = np.pad(cells.T.astype(np.int8), ((0, 0), (1, 1)))  # [w, h + 2]
+    column, row = np.nonzero(np.diff(padded, axis=1))  # where runs begin and end, in turn
+    ends = down[row].reshape(-1, 2)  # [runs, 2] px down
+    at, widths = column[::2], np.diff(across)[column[::2]]
+    xs = np.repeat(across[at], widths) + _counting(widths)  # each run once for every pixel column of its cell
+    changes = (xs[:, None] * frame_wh[1] + np.repeat(ends, widths, axis=0)).ravel()
+    at, times = np.unique(changes, return_counts=True)  # a run that ends where the next begins changes nothing there
+    runs = np.diff(at[times % 2 == 1], prepend=0, append=frame_wh[0] * frame_wh[1]).tolist()
+    return tuple(runs if runs[-1] or len(runs) == 1 else runs[:-1])
+
+
+def _counting(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return 0, 1, … up to each length, one after another."""
+    starts = np.cumsum(lengths) - lengths
+    return np.arange(int(lengths.sum()), dtype=np.int64) - np.repeat(starts, lengths)
 
 
 def run_lengths(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ SLOW = [
     ("resnet18", {"layers": (1, 1, 1, 1)}, *STRIDED),
     ("wide_resnet50_2", {"layers": (1, 1, 1, 1), "base_width": 16}, *STRIDED),
     ("mobilenetv4_conv_small", {}, *STRIDED),
+    ("convnext_atto", CONVNEXT, *STRIDED),
     ("swin_tiny_patch4_window7_224", SWIN, *STRIDED),
     ("vit_tiny_patch16_224", VIT, ("block 2 of 4", "block 3 of 4"), ((4, 6), (4, 6))),
     ("vit_small_patch16_dinov3", VIT, ("block 2 of 4", "block 3 of 4"), ((4, 6), (4, 6))),
@@ -50,7 +51,6 @@ SLOW = [
 @pytest.mark.parametrize(
     ("architecture", "arguments", "words", "grids"),
     [
-        ("convnext_atto", CONVNEXT, *STRIDED),
         ("vit_small_patch14_reg4_dinov2", VIT, ("block 2 of 4", "block 3 of 4"), ((5, 7), (5, 7))),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW),
     ],

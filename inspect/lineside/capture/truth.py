@@ -28,7 +28,7 @@ def defect_mask(sample: Sample, frame_wh: tuple[int, int]) -> npt.NDArray[np.boo
     """
     width, height = frame_wh
     if sample.mask is not None:
-        mask: npt.NDArray[np.bool_] = read_image(sample.mask).any(axis=2)
+        mask = np.asarray(read_image(sample.mask).any(axis=2), np.bool_)
         if mask.shape != (height, width):
             raise ImageError(
                 f"expected a mask of {width}x{height} px like its image, found {mask.shape[1]}x{mask.shape[0]}.",

@@ -9,10 +9,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from conftest import write_part
 from lineside.cli.backbones import command
 from lineside.errors import UsageError
 from lineside.graph.run import Graph
 from lineside.graph.trunk import export_backbone
+from lineside.recipe import load_recipe
+from lineside.train import train
 from lineside.transfer.backbone import load_backbone, tap_grids
 from lineside.transfer.backbone_table import KNOWN, known_backbones, measured
 from lineside.transfer.backbone_taps import choose_taps, probed
@@ -145,6 +148,18 @@ def test_a_folder_with_pickled_weights_is_refused(tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UsageError, match=r"holds no model\.safetensors.*safe_serialization=True"):
         load_backbone("local-dir:net", "auto", ALLOWED, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_transformer_trains_end_to_end(tmp_path: Path) -> None:
+    """A recipe with a plain transformer of 14 px patches gives a bundle whose parity was proven; taps are named."""
+    folder = write_part(tmp_path / "part", goods=8, test_goods=1, test_defects=1)
+    write_network(folder / "net", "vit_small_patch14_reg4_dinov2", "apache-2.0", **VIT)
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("transfer: {", "transfer: {backbone: local-dir:net, "))
+    record = train(load_recipe(folder), tmp_path / "model")
+    assert record.contract.components[0].name == "vit_small_patch14_reg4_dinov2"
+    assert any("block 2 of 4, block 3 of 4; " in words and "9×9 patches" in words for words in record.decisions)
 
 
 # ---- the table

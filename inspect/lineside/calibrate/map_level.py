@@ -15,10 +15,15 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-GOOD_SHARE = 0.05
-"""Share of good frames with a cell above the level, where no defect is marked. Measured on BSData (40 good ball screws
-to train on, 40 good and 36 with pitting to test): at 0.05 the cells agree with the marks by F1 0.57 and 20 of 31 boxes
-lie on a defect (the best level there is gives 0.58); at 0.1 by 0.21 and 26 of 100, at 0.2 by 0.07 and 28 of 214."""
+GOOD_SHARE, MARGIN = 0.05, 2.0
+"""At most this share of good frames may have a cell above the level, where no defect is marked; it lies `MARGIN` times
+the distance from their typical peak higher still. Good frames of another day differ more than those that were trained
+on, and too low a level boxes the texture around every defect. Measured on BSData (40 good ball screws to train on, 36
+with pitting from other spindle positions to test, 40 marked places): without a margin the cells agree with the marks by
+F1 0.07 and 28 of 192 boxes lie on a defect; at a margin of 1 by 0.21 and 25 of 87, at 2 by 0.48 and 24 of 47; the best
+level there is gives 0.58 and 21 of 31."""
+NO_LEVEL = float(np.finfo(np.float32).max)
+"""Of a model without a map: no cell is above it."""
 MOST_LEVELS = 2048
 """Levels that are tried, quantiles of the cells' values: between two of them lies less than a 2,000th of the cells."""
 
@@ -49,23 +54,30 @@ class MarkedMap:
 
 
 def level_of_goods(peaks: Sequence[float], share: float = GOOD_SHARE) -> MapLevel:
-    """Find the level that a share of good frames exceeds anywhere.
+    """Find a level that hardly any good frame exceeds anywhere.
 
     Parameters
     ----------
     peaks : sequence of float
-        Highest value in the map of each good frame, by a model that has not seen the frame's part.
+        Highest value in the map of each good frame, by a model that has not seen the frame's part; all 0, or none,
+        where the model gives no map.
     share : float
-        Above 0 and below 1. With n frames the level is the k-th smallest peak, k = ceil((n + 1)(1 - share)), and the
-        largest where there is none: the conformal quantile, as for the score's threshold.
+        Above 0 and below 1. With n frames the k-th smallest peak, k = ceil((n + 1)(1 - share)), is exceeded by that
+        share (the conformal quantile, as for the score's threshold); where there is no such peak the largest is taken.
+        The level lies `MARGIN` times its distance from the median peak above it.
     """
+    if not any(peaks):
+        return MapLevel(NO_LEVEL, "no honest map of a good frame is known, so that no defect is located")
     ordered = np.sort(np.asarray(peaks, np.float32))
     k = min(len(ordered), math.ceil((len(ordered) + 1) * (1.0 - share) - 1e-9))
-    over = int((ordered > ordered[k - 1]).sum())
+    highest = float(ordered[k - 1])
+    level = float(np.float32(highest + MARGIN * (highest - float(np.median(ordered)))))
+    over = int((ordered > level).sum())
     return MapLevel(
-        float(ordered[k - 1]),
-        f"highest map value of good frame {k} of {len(ordered)} in ascending order, each by a model that has not seen "
-        f"its part: {over} of them have a cell above it",
+        level,
+        f"{1 + MARGIN:g} times as far above the median of the good frames' highest map values as number {k} of "
+        f"{len(ordered)} in ascending order, each by a model that has not seen its part; {over} of them have a cell "
+        "above it",
     )
 
 

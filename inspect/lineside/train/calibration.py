@@ -36,7 +36,7 @@ class Calibration:
     scores: Mapping[int, float]
     own: Mapping[int, float]
     threshold: Threshold
-    map_peaks: tuple[float, ...]
+    map_peaks: tuple[float, ...] = ()
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:

@@ -28,7 +28,7 @@ def fitted_to_marks(
     if level is not None:
         contract = replace(contract, map_threshold=level.value, map_rule=level.rule)
         model = _with_contract(model, contract)
-    journal.note(f"Boxes: cells above {contract.map_threshold:.4g} belong to a defect ({contract.map_rule}).")
+    journal.note(f"Boxes: a cell above {contract.map_threshold:.4g} belongs to a defect ({contract.map_rule}).")
     return model, contract
 
 

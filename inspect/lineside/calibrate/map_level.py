@@ -21,7 +21,7 @@ the distance from their typical peak higher still. Good frames of another day di
 on, and too low a level boxes the texture around every defect. Measured on BSData (40 good ball screws to train on, 36
 with pitting from other spindle positions to test, 40 marked places): without a margin the cells agree with the marks by
 F1 0.07 and 28 of 192 boxes lie on a defect; at a margin of 1 by 0.21 and 25 of 87, at 2 by 0.48 and 24 of 47; the best
-level there is gives 0.58 and 21 of 31."""
+level there is gives 0.58 and 21 of 31. On rendered caps (16 good ones, 36 defects of 3 kinds) 0.58 at 2, best 0.64."""
 NO_LEVEL = float(np.finfo(np.float32).max)
 """Of a model without a map: no cell is above it."""
 MOST_LEVELS = 2048

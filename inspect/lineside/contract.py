@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "2.0"
+CONTRACT_VERSION = "3.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 METADATA_KEY = "lineside"
@@ -148,6 +148,10 @@ class Contract:
     map_wh: tuple[int, int]
     threshold_ng: Threshold
     threshold_review: Threshold
+    map_threshold: float
+    """A cell of `anomaly_map` above it belongs to a defect; in the unit of `score`. It decides no verdict."""
+    map_rule: str
+    """How it was found, in words."""
     class_names: tuple[str, ...]
     """Meaning of `defect_class` 0, 1, …, and of the columns of `class_prob`."""
     gate_bits: tuple[str, ...]

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import yaml
 
 from lineside.errors import ImageError
 from lineside.image_files import IMAGE_SUFFIXES, is_own_output, is_text, read_content, shown, walk_images
+from lineside.marked_boxes import MarkedBox, boxes_by_image
 from lineside.recipe import LoadedRecipe, portable
 
 GOOD_NAMES = ("good", "ok", "OK", "normal")
@@ -42,11 +43,18 @@ class Sample:
     mask: Path | None
     group: str
     """The physical part: images of one part stand on one side of every split."""
+    boxes: tuple[MarkedBox, ...] = ()
+    """Around its defects; they count as a mask where there is none."""
 
     @property
     def is_good(self) -> bool:
         """Whether the folder says good."""
         return self.label == "good"
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether somebody marked where its defects are."""
+        return self.mask is not None or bool(self.boxes)
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,8 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     Raises
     ------
     ImageError
-        When the folder has neither layout, no good images to train on, or file names that are no text.
+        When the folder has neither layout, no good images to train on, file names that are no text, or a file of
+        boxes that is wrong.
     RecipeError
         When `capture.group` puts images of one part on both sides of the split that the folders make.
     """
@@ -94,7 +103,7 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     layout = find_layout(root)
     read = _mvtec if layout == "mvtec" else _plain
     tree = _Tree(root, [])
-    samples = tuple(sorted(read(tree, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
+    samples = _with_boxes(root, sorted(read(tree, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
     dataset = Dataset(root, layout, samples, tuple(sorted(shown(path) for path in tree.left_out)))
     refuse_odd_names(root, (sample.name for sample in samples))
     if not dataset.select("train", good=True):
@@ -229,6 +238,16 @@ def _mask(root: Path, folder: str, relative: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def _with_boxes(root: Path, samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Give each image its boxes; one on a good image is a mistake."""
+    samples = tuple(samples)
+    boxes = boxes_by_image(root, (sample.path for sample in samples))
+    for sample in samples:
+        if sample.is_good and sample.path in boxes:
+            raise ImageError("stands among the good images and has a box around a defect.", path=sample.path)
+    return tuple(replace(s, boxes=boxes[s.path]) if s.path in boxes else s for s in samples)
+
+
 def _grouping(loaded: LoadedRecipe) -> Callable[[Path, str], str]:
     """Return the function from (path, name) to the physical part."""
     pattern = re.compile(loaded.recipe.capture.group) if loaded.recipe.capture.group else None
@@ -256,7 +275,7 @@ def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:
 
 
 def data_sha256(dataset: Dataset) -> str:
-    """Return the SHA-256 (hex) over every image's name, side, label, content and mask."""
+    """Return the SHA-256 (hex) over every image's name, side, label, content, mask and boxes."""
     return _data_sha256(dataset, _content_hashes(dataset))
 
 
@@ -288,6 +307,6 @@ def _content_hashes(dataset: Dataset) -> dict[Path, str]:
 def _data_sha256(dataset: Dataset, hashes: dict[Path, str]) -> str:
     total = hashlib.sha256()
     for s in dataset.samples:
-        fields = (s.name, s.split, s.label, hashes[s.path], hashes[s.mask] if s.mask else "")
+        fields = (s.name, s.split, s.label, hashes[s.path], hashes[s.mask] if s.mask else "", *map(repr, s.boxes))
         total.update("\0".join(fields).encode() + b"\n")
     return total.hexdigest()

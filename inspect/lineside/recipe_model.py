@@ -38,10 +38,10 @@ def _regular_expression(text: str) -> str:
     return text
 
 
-def _ascending_powers_of_two(strides: tuple[int, ...]) -> tuple[int, ...]:
-    if not strides or any(s not in (2, 4, 8, 16, 32) for s in strides) or list(strides) != sorted(set(strides)):
+def _ascending(taps: Any) -> Any:
+    if taps != "auto" and (not taps or min(taps) < 1 or list(taps) != sorted(set(taps))):
         raise ValueError
-    return strides
+    return taps
 
 
 def _one_name_each(steps: Any) -> Any:
@@ -94,11 +94,12 @@ class Transfer(Block):
         "network), or a folder relative to this file.",
         pattern=r"^(lite0|timm:\S+|local-dir:.*\S)$",
     )
-    taps: Annotated[tuple[StrictInt, ...], AfterValidator(_ascending_powers_of_two)] = key(
-        (8, 16),
-        "a list of one or more of 2, 4, 8, 16, 32, ascending, each once",
-        "Strides of the network's stages whose features are used; the network is cut off after the last.",
-        "px per feature",
+    taps: Annotated[Literal["auto"] | tuple[StrictInt, ...], AfterValidator(_ascending)] = key(
+        "auto",
+        "auto, or a list of one or more whole numbers from 1, ascending, each once, such as [8, 16]",
+        "Where the network's features are taken, which is cut off after the last: strides of a convolutional network, "
+        "or block numbers of a plain transformer, counted from 1. auto: strides 8 and 16, or the blocks at a half and "
+        "three quarters of the depth.",
     )
     projection: Annotated[StrictInt, Field(ge=16, le=1024)] | None = key(
         128,

@@ -36,6 +36,7 @@ def root(
 def register(target: typer.Typer) -> None:
     """Add every command, in the order in which a user meets them."""
     from lineside.cli import (
+        backbones,
         bench,
         capture,
         check,
@@ -49,7 +50,7 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    for module in (new, capture, flatfield, check, preview, train, inspect, verify, stress, bench, demo):
+    for module in (new, capture, flatfield, check, preview, train, inspect, verify, stress, bench, backbones, demo):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 

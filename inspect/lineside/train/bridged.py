@@ -75,7 +75,7 @@ class BridgedMethod:
         graph = Graph(exported)
 
         def run(row: int) -> Arrays:
-            return graph({"working": working[row : row + 1]}, ("score", "embedding"))
+            return graph({"working": working[row : row + 1]}, ("score", "anomaly_map", "embedding"))
 
         def reference(outputs: Arrays) -> float:
             return model.score(outputs["working"].astype(np.float32, copy=False))

@@ -28,12 +28,15 @@ class Calibration:
     own : mapping of position to float
         Those of them that the deployed head itself gave, findings left out; none where folds gave them.
     threshold : Threshold
+    map_peaks : tuple of float
+        Highest map values of the frames of `scores`, in their order.
     """
 
     head: FittedHead
     scores: Mapping[int, float]
     own: Mapping[int, float]
     threshold: Threshold
+    map_peaks: tuple[float, ...] = ()
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:
@@ -65,7 +68,7 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     scores = {i: Reference(called[i].patch_score, called[i].found).score(floor) for i in positions}
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
-    return Calibration(head, scores, own, threshold)
+    return Calibration(head, scores, own, threshold, tuple(called[i].map_peak for i in positions))
 
 
 def _fitted(

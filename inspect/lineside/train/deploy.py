@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside import __version__
+from lineside.calibrate.map_level import level_of_goods
 from lineside.contract import CONTRACT_VERSION, Contract, FrameSpec, depth_rule
 from lineside.dataset import Dataset, data_sha256
 from lineside.export.assemble import assemble
@@ -48,7 +49,7 @@ def contract_of(
 ) -> Contract:
     """Return the document that travels inside the graph."""
     recipe, head, threshold = loaded.recipe, calibration.head, calibration.threshold
-    settings = head.front.decision.settings
+    settings, level = head.front.decision.settings, level_of_goods(calibration.map_peaks)
     return Contract(
         contract_version=CONTRACT_VERSION,
         part=recipe.part,
@@ -57,6 +58,8 @@ def contract_of(
         map_wh=method.map_wh,
         threshold_ng=threshold,
         threshold_review=threshold,
+        map_threshold=level.value,
+        map_rule=level.rule,
         class_names=(),
         gate_bits=GATE_BITS,
         gate_words=GATE_WORDS,

@@ -31,6 +31,8 @@ class Judged:
     """By the gate, novelty included: it gets no call, so it has no say in the threshold."""
     found: bool
     """Whether a finding raises its score."""
+    map_peak: float = 0.0
+    """Highest value of its anomaly map; 0 where the method gives none."""
 
 
 @dataclass(frozen=True)

@@ -47,10 +47,10 @@ class NativeMethod:
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe
         journal.stage("backbone")
-        self._backbone = load_backbone(
-            recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder)
-        )
         working_wh = recipe.normalise.working_wh(usual_frame_wh(references))
+        self._backbone = load_backbone(
+            recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder), working_wh
+        )
         self._shape: HeadShape = head_shape(
             self._backbone.channels,
             tap_grids(self._backbone.module, working_wh),
@@ -130,7 +130,7 @@ class NativeMethod:
 
     def _run(self, front: FittedFront, graph: Graph, fit: HeadFit, row: int) -> Arrays:
         taken = {name: front.outputs[name][row : row + 1] for name in (*self._taps, REGION)}
-        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "embedding"))
+        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "anomaly_map", "embedding"))
 
     def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
         return export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)
@@ -161,10 +161,9 @@ def _copies_in_words(count: int) -> str:
 
 
 def _described(backbone: Backbone, shape: HeadShape, references: References) -> str:
-    strides = "/".join(str(s) for s in backbone.strides)
     copies = references.rows_per_frame - 1
     return (
-        f"Backbone {backbone.components[0].name}, strides {strides}; {shape.dimensions} dimensions a patch, "
+        f"Backbone {backbone.components[0].name}, {', '.join(backbone.taps)}; {shape.dimensions} dimensions a patch, "
         f"{shape.grid_hw[1]}×{shape.grid_hw[0]} patches a frame, memory of up to {shape.memory} patches from "
         f"{len(references.samples)} good frames" + (f" and {_copies_in_words(copies)} of each." if copies else ".")
     )

@@ -25,6 +25,7 @@ from lineside.train.card import card
 from lineside.train.deploy import assembled, contract_of, proven
 from lineside.train.evaluate import evaluate
 from lineside.train.images import FrameReader, References
+from lineside.train.marks import fitted_to_marks
 from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
@@ -70,6 +71,7 @@ def train(
         journal.stage("assembly")
         contract = contract_of(loaded, dataset, references.reader, method, calibration)
         model = assembled(calibration.head, contract)
+        model, contract = fitted_to_marks(model, contract, dataset, references.reader, journal)
         graph = Graph(model)
         cases = parity_cases(dataset, references, loaded.recipe.seed, calibration.own)
         proofs = proven(graph, calibration.head, contract, cases, journal)

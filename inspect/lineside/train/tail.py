@@ -49,7 +49,7 @@ class HeadRun:
     wanted: tuple[str, ...]
     """Outputs of the trunk that `reference` takes."""
     run: Callable[[int], Arrays]
-    """score and embedding of a row of the front's outputs, by ONNX Runtime."""
+    """score, embedding and, where there is one, anomaly_map of a row of the front's outputs, by ONNX Runtime."""
     reference: Callable[[Arrays], float]
     """Its score from the trunk's outputs of one frame, another way."""
     words: tuple[str, ...] = ()
@@ -176,9 +176,10 @@ def finish(
         novelty = reference_novelty(np.concatenate([out["embedding"] for out in outs]).astype(np.float32), familiar)
         refused = (front.gate[at] != 0) | (novelty > limit)
         raised = found(front, limits, front.outputs["front_quality"][at])
+        peaks = [float(out["anomaly_map"].max()) if "anomaly_map" in out else 0.0 for out in outs]
         return [
             Judged(*row)
-            for row in zip(scores.tolist(), novelty.tolist(), refused.tolist(), raised.tolist(), strict=True)
+            for row in zip(scores.tolist(), novelty.tolist(), refused.tolist(), raised.tolist(), peaks, strict=True)
         ]
 
     def reference(frame: Pixels) -> Reference:

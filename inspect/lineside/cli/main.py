@@ -39,6 +39,7 @@ def register(target: typer.Typer) -> None:
         bench,
         capture,
         check,
+        compare,
         demo,
         flatfield,
         inspect,
@@ -49,7 +50,7 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    for module in (new, capture, flatfield, check, preview, train, inspect, verify, stress, bench, demo):
+    for module in (new, capture, flatfield, check, preview, train, inspect, verify, stress, compare, bench, demo):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 

@@ -1,0 +1,51 @@
+"""A comparison for the console."""
+
+from typing import TYPE_CHECKING
+
+from lineside.bench.compare_summary import Summary
+from lineside.bench.compare_words import COLUMNS, difference_words, mean_words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+def compare_table(summary: Summary) -> "RenderableType":
+    """Return a comparison as something that rich can print: a table for each part, then differences and failures."""
+    from rich.console import Group
+    from rich.text import Text
+
+    blocks: list[RenderableType] = []
+    for part in summary.parts:
+        blocks.append(_table(summary, part))
+        blocks += [Text(line) for line in _lines(summary, part)]
+    return Group(*blocks)
+
+
+def _table(summary: Summary, part: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    cells = [cell for cell in summary.cells if cell.part == part]
+    columns = [column for column in COLUMNS if any(column[0] in cell.means for cell in cells)]
+    table = Table(title=part, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("shots", justify="right")
+    table.add_column("method", overflow="fold")
+    table.add_column("runs", justify="right")
+    for _, heading, _ in columns:
+        table.add_column(heading, justify="right")
+    for cell in cells:
+        numbers = (mean_words(cell.means.get(name), digits) for name, _, digits in columns)
+        table.add_row(str(cell.shots), cell.label, str(cell.runs), *numbers)
+    return table
+
+
+def _lines(summary: Summary, part: str) -> list[str]:
+    differences = [
+        f"image AUROC of {d.label} less that of {d.against}, {'mean over shots' if d.shots is None else d.shots}: "
+        f"{difference_words(d)}, {d.seeds} seeds"
+        for d in summary.differences
+        if d.part == part
+    ]
+    failed = [f"{c.shots} shots, {c.label}: failed: {e}" for c in summary.cells if c.part == part for e in c.errors]
+    return differences + failed

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from lineside.bench.compare_row import Measures, Row
 from lineside.calibrate.metrics import auroc
 
+Positions = npt.NDArray[np.int64]
+
 CONFIDENCE = 0.95
 RESAMPLES = 1000
 """The ends of a 95 % interval then move by about 3 % of its width from one seed of the bootstrap to another."""
@@ -156,10 +158,12 @@ def _difference(pairs: Mapping[int, Sequence[tuple[Row, Row]]], shots: int | Non
     return Difference(first[0].part, first[0].label, first[1].label, shots, value, (low, high), seeds_n)
 
 
-def _auroc_difference(pair: tuple[Row, Row], good: npt.NDArray[np.int64], bad: npt.NDArray[np.int64]) -> float:
-    values = [
-        auroc(np.asarray(r.scores.good)[good].tolist(), np.asarray(r.scores.defective)[bad].tolist()) for r in pair
-    ]
-    assert values[0] is not None  # rows without scores on both sides were left out
-    assert values[1] is not None
-    return values[0] - values[1]
+def _auroc_difference(pair: tuple[Row, Row], good: Positions, bad: Positions) -> float:
+    mine, other = (_auroc(row, good, bad) for row in pair)
+    return mine - other
+
+
+def _auroc(row: Row, good: Positions, bad: Positions) -> float:
+    value = auroc(np.asarray(row.scores.good)[good].tolist(), np.asarray(row.scores.defective)[bad].tolist())
+    assert value is not None  # rows without scores on both sides were left out
+    return value

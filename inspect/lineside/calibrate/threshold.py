@@ -89,8 +89,8 @@ def no_threshold(score: float, overkill: float) -> Threshold:
         n_groups=0,
         confidence=CONFIDENCE,
         interval=(0.0, 1.0),
-        statement="No threshold: with one good part there is none that the model was not fitted on. Scores rank frames; "
-        "verdicts mean nothing.",
+        statement="No threshold: with one good part there is none that the model was not fitted on. Scores rank "
+        "frames, verdicts mean nothing.",
     )
 
 

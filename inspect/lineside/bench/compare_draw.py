@@ -6,6 +6,7 @@ those of 50, and a further image changes no draw but where it comes in.
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 from lineside.dataset import Dataset, Sample
 
@@ -17,24 +18,24 @@ def drawn(dataset: Dataset, shots: int, seed: int, class_shots: int | None) -> D
     ----------
     dataset : Dataset
     shots : int
-        Good parts.
+        Good parts, with all their images.
     seed : int
     class_shots : int or None
-        Parts of each defect class; None: all.
+        Images of each defect class, or as many as there are; None: all.
     """
     kept = set[str]()
     for label in {sample.label for sample in dataset.select("train")}:
-        wanted = shots if label == "good" else class_shots
-        kept.update(sample.name for sample in _first(dataset, label, seed, wanted))
-    samples = tuple(sample for sample in dataset.samples if sample.split == "test" or sample.name in kept)
-    return dataclasses.replace(dataset, samples=samples)
+        samples = [sample for sample in dataset.select("train") if sample.label == label]
+        ordered = sorted(samples, key=lambda sample: (_order(seed, sample.group), sample.name))
+        chosen = _first_parts(ordered, shots) if label == "good" else ordered[:class_shots]
+        kept.update(sample.name for sample in chosen)
+    samples_left = tuple(sample for sample in dataset.samples if sample.split == "test" or sample.name in kept)
+    return dataclasses.replace(dataset, samples=samples_left)
 
 
-def _first(dataset: Dataset, label: str, seed: int, wanted: int | None) -> list[Sample]:
-    samples = [sample for sample in dataset.select("train") if sample.label == label]
-    groups = sorted({sample.group for sample in samples}, key=lambda group: _order(seed, group))
-    chosen = set(groups if wanted is None else groups[:wanted])
-    return [sample for sample in samples if sample.group in chosen]
+def _first_parts(ordered: Sequence[Sample], count: int) -> list[Sample]:
+    parts = list(dict.fromkeys(sample.group for sample in ordered))[:count]
+    return [sample for sample in ordered if sample.group in parts]
 
 
 def _order(seed: int, group: str) -> bytes:

@@ -5,6 +5,7 @@ in a recipe; a comma inside brackets does not part them.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,9 @@ class Job:
     part: str
     variant: Variant
     shots: int
-    """Good parts to train on; examples of each class where the recipe sorts into classes."""
+    """Good parts to train on; images of each class where the recipe sorts into classes."""
     class_shots: int | None
-    """Examples of each defect class; None: all there are."""
+    """Images of each defect class; None: all there are."""
     seed: int
 
     def __str__(self) -> str:
@@ -123,7 +124,7 @@ def plan(
     if too_many > there:
         raise UsageError(f"{dataset.root}: --shots asks for {too_many}, found {there}. Ask for at most that, or all.")
     return tuple(
-        Job(loaded.file, loaded.recipe.part, variant, n, class_shots, seed)
+        Job(loaded.file, loaded.recipe.part, variant, n, n if sorts(loaded) else class_shots, seed)
         for seed in range(seeds)
         for n in numbers
         for variant in variants
@@ -131,12 +132,10 @@ def plan(
 
 
 def shots_there(loaded: LoadedRecipe, dataset: Dataset) -> int:
-    """Count the good training parts; where the recipe sorts into classes, the examples of the largest class."""
-    groups: dict[str, set[str]] = {}
-    for sample in dataset.select("train"):
-        if sample.is_good or sorts(loaded):
-            groups.setdefault(sample.label, set()).add(sample.group)
-    return max(map(len, groups.values()), default=0)
+    """Count the good training parts; where the recipe sorts into classes, the images of the largest class."""
+    if sorts(loaded):
+        return max(Counter(sample.label for sample in dataset.select("train")).values(), default=0)
+    return len({sample.group for sample in dataset.select("train", good=True)})
 
 
 def sorts(loaded: LoadedRecipe) -> bool:

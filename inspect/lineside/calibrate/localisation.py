@@ -93,7 +93,8 @@ def _above(counts: Counts) -> Counts:
 
 
 def _area(x: Counts, y: Counts, limit: float) -> float:
-    """Area under a curve up to x = `limit`, relative to the whole rectangle."""
-    inside = x < limit
-    ends = np.append(x[inside], limit), np.append(y[inside], np.interp(limit, x, y))
-    return float(np.trapezoid(ends[1], ends[0]) / limit)
+    """Area under a curve up to x = `limit`, relative to the whole rectangle; x rises from 0 to 1."""
+    end = int(np.searchsorted(x, limit))  # the first point there or beyond
+    share = (limit - x[end - 1]) / (x[end] - x[end - 1])
+    last = y[end - 1] + share * (y[end] - y[end - 1])
+    return float(np.trapezoid(np.append(y[:end], last), np.append(x[:end], limit)) / limit)

@@ -16,9 +16,12 @@ from lineside.bench.compare_plan import Job, parse_shots, parse_variants, plan
 from lineside.bench.compare_row import Measures, Row, Scores
 from lineside.bench.compare_summary import mean_of, summarise
 from lineside.bench.compare_table import compare_table
+from lineside.calibrate.metrics import auroc
 from lineside.dataset import load_dataset
 from lineside.errors import BundleError, RecipeError, UsageError
 from lineside.recipe import load_recipe
+from lineside.report.compare import render_comparison
+from lineside.report.lines import Point, Series, lines
 
 COUNTS = {"train/good": 12, "train/dent": 4, "test/good": 3, "test/dent": 2}
 
@@ -178,6 +181,15 @@ def test_differences_are_paired_and_signed() -> None:
     assert (same.value, same.interval) == (0.0, (0.0, 0.0))
 
 
+def test_a_difference_is_that_of_the_measured_aurocs() -> None:
+    """The value is the mean over seeds of one AUROC less the other, ties counted half."""
+    rows = [row("a", seed, 1.0) for seed in range(2)] + [row("b", seed, 0.9) for seed in range(2)]
+    expected = [auroc(r.scores.good, r.scores.defective) for r in rows]
+    assert None not in expected
+    (found,) = summarise(rows, 50).differences
+    assert found.value == pytest.approx(np.mean(expected[2:]) - np.mean(expected[:2]), abs=1e-12)
+
+
 def test_a_failed_run_stands_in_table_and_csv() -> None:
     """What failed is said with its reason; the mean is over the others."""
     summary = summarise([row("a", 0), row("a", 1), row("b", 0, error="out of luck")], 50)
@@ -188,3 +200,28 @@ def test_a_failed_run_stands_in_table_and_csv() -> None:
     assert a.startswith("p,8,a,2,0.9,0.9,0.9,")
     assert b.startswith("p,8,b,0,,")
     assert b.endswith("out of luck")
+
+
+def test_the_page_stands_alone_and_holds_every_number() -> None:
+    """One file, no script, nothing fetched; a method's mean stands in its table and in its plot."""
+    summary = summarise([row(label, seed, shots=n) for label in "ab" for seed in range(2) for n in (8, 16)], 50)
+    page = render_comparison(summary)
+    assert "<script" not in page
+    assert "http" not in page
+    assert page.count("<figure>") == 3  # AUROC, overkill, escapes: nothing else was measured
+    assert "a, 16: 0.9000" in page
+    assert "+0.0000 (+0.0000 to +0.0000)" in page
+
+
+def test_rows_of_another_program_are_told_apart() -> None:
+    """The page says when its rows come from different sources."""
+    other = dataclasses.replace(row("b", 0), program="def")
+    assert "different versions" in render_comparison(summarise([row("a", 0), other], 50))
+    assert "different versions" not in render_comparison(summarise([row("a", 0), row("b", 0)], 50))
+
+
+def test_a_plots_axis_holds_its_numbers() -> None:
+    """The ends are round, lie about the numbers, and never beyond 0 and 1."""
+    drawing = lines(["1", "2"], [Series("a", (Point(0.83, (0.79, 0.87), ""), Point(0.97, (0.93, 1.01), "")))], "t", "u")
+    assert all(f">{value}</text>" in drawing for value in ("0.75", "0.80", "1.00"))
+    assert ">1.05<" not in drawing

@@ -6,19 +6,20 @@ from pathlib import Path
 
 from lineside.batch.files import write_atomic
 from lineside.bench.compare_summary import MEASURES, Summary
+from lineside.report.compare import render_comparison
 
 CSV_FILE, HTML_FILE = "compare.csv", "compare.html"
 
 
 def write_comparison(summary: Summary, out: Path) -> tuple[Path, ...]:
-    """Write compare.csv; what stood there is replaced.
+    """Write compare.csv and compare.html; what stood there is replaced.
 
     Raises
     ------
     StorageError
         When it cannot be written.
     """
-    contents = {CSV_FILE: comparison_csv(summary)}
+    contents = {CSV_FILE: comparison_csv(summary), HTML_FILE: render_comparison(summary)}
     for name, text in contents.items():
         write_atomic(out / name, text.encode("utf-8", "backslashreplace"))
     return tuple(out / name for name in contents)

@@ -113,7 +113,7 @@ def _marked(images: Sequence[Judged]) -> list[Marked]:
 def _mask(one: Judged) -> npt.NDArray[np.bool_]:
     if one.sample.mask is None:
         return np.zeros(one.size_hw, np.bool_)
-    mask: npt.NDArray[np.bool_] = read_image(one.sample.mask).any(axis=2)
+    mask: npt.NDArray[np.bool_] = read_image(one.sample.mask).max(axis=2) > 0
     if mask.shape != one.size_hw:
         height, width = one.size_hw
         found = f"{mask.shape[1]}x{mask.shape[0]}"

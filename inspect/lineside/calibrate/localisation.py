@@ -76,7 +76,8 @@ def _steps(anomaly_map: Floats, shape: tuple[int, ...], low: float, high: float)
     """Return each pixel's step of the score, int32 [H, W]."""
     full = cv2.resize(anomaly_map, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     scaled = (full - np.float32(low)) * np.float32((STEPS - 1) / max(high - low, 1e-30))
-    return np.clip(scaled, 0, STEPS - 1).astype(np.int32)
+    steps: npt.NDArray[np.int32] = np.clip(scaled, 0, STEPS - 1).astype(np.int32)
+    return steps
 
 
 def _region_shares(mask: npt.NDArray[np.bool_]) -> Counts:

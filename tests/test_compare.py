@@ -202,6 +202,18 @@ def test_a_failed_run_stands_in_table_and_csv() -> None:
     assert b.endswith("out of luck")
 
 
+def test_the_table_fits_a_console() -> None:
+    """A hundred characters hold every measure; half the interval stands below its mean."""
+    measures = Measures(0.9, 0.95, 0.8, 0.1, 0.2, 0.01, 0.7, 123.4, 12.3, 3.1)
+    rows = [dataclasses.replace(row("lineside", seed), measures=measures, scores=Scores()) for seed in range(2)]
+    rows[0] = dataclasses.replace(rows[0], measures=dataclasses.replace(measures, auroc=0.92))
+    text = io.StringIO()
+    Console(file=text, width=100).print(compare_table(summarise(rows)))
+    assert "…" not in text.getvalue()
+    assert "0.9100" in text.getvalue()
+    assert "± 0.1271" in text.getvalue()
+
+
 def test_the_page_stands_alone_and_holds_every_number() -> None:
     """One file, no script, nothing fetched; a method's mean stands in its table and in its plot."""
     summary = summarise([row(label, seed, shots=n) for label in "ab" for seed in range(2) for n in (8, 16)], 50)

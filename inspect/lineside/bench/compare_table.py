@@ -28,15 +28,16 @@ def _table(summary: Summary, part: str) -> "Table":
 
     cells = [cell for cell in summary.cells if cell.part == part]
     columns = [column for column in COLUMNS if any(column[0] in cell.means for cell in cells)]
-    table = Table(title=part, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("shots", justify="right")
-    table.add_column("method", overflow="fold")
-    table.add_column("runs", justify="right")
+    table = Table(title=part, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("shots", justify="right", no_wrap=True)
+    table.add_column("method", overflow="fold", min_width=8)
+    table.add_column("runs", justify="right", no_wrap=True)
     for _, heading, _ in columns:
-        table.add_column(heading, justify="right")
+        table.add_column(heading.replace(" ", "\n"), justify="right", no_wrap=True)
     for cell in cells:
         numbers = (mean_words(cell.means.get(name), digits) for name, _, digits in columns)
-        table.add_row(str(cell.shots), cell.label, str(cell.runs), *numbers)
+        stacked = (words.replace(" ±", "\n±") for words in numbers)  # narrow enough for a usual console
+        table.add_row(str(cell.shots), cell.label, str(cell.runs), *stacked)
     return table
 
 

@@ -1,11 +1,14 @@
 """`lineside compare`: methods against each other, on the same images."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lineside.cli.train import check_installed
+
+_FILE_WIDTH = 140  # of the table where no console says how wide it is
 
 
 def command(
@@ -51,7 +54,7 @@ def command(
         rows = compare(listed, keys, out, workers=jobs, fresh=fresh, told=told)
     summary = summarise(rows)
     written = write_comparison(summary, out)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     console.print(compare_table(summary))
     console.print(f"written: {', '.join(map(str, written))}", markup=False, soft_wrap=True)
     if any(row.error is not None for row in rows):

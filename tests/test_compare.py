@@ -181,6 +181,16 @@ def test_differences_are_paired_and_signed() -> None:
     assert (same.value, same.interval) == (0.0, (0.0, 0.0))
 
 
+def test_class_accuracies_are_paired_too() -> None:
+    """Right in three of four images less right in two of them is a quarter; no score is needed for that."""
+    right = {"a": (True, True, False, False), "b": (True, True, True, False)}
+    rows = [dataclasses.replace(row(label, 0), scores=Scores(class_right=right[label])) for label in "ab"]
+    (found,) = summarise(rows, 200).differences
+    assert (found.measure, found.label, found.value) == ("class_accuracy", "b", 0.25)
+    assert found.interval[0] == 0.0
+    assert found.interval[1] <= 1.0
+
+
 def test_a_difference_is_that_of_the_measured_aurocs() -> None:
     """The value is the mean over seeds of one AUROC less the other, ties counted half."""
     rows = [row("a", seed, 1.0) for seed in range(2)] + [row("b", seed, 0.9) for seed in range(2)]

@@ -26,6 +26,7 @@ from lineside.graph.run import WORKERS_VARIABLE, Graph
 from lineside.recipe import load_recipe
 from lineside.train.progress import Journal, SilentProgress
 from lineside.train.run import deployable
+from lineside.transfer.bridge_catalog import check_method
 
 _NEEDED = {"lineside": ("torch", "timm", "onnxscript"), "anomalib": ("torch", "onnxscript", "anomalib.models")}
 
@@ -116,6 +117,7 @@ def _key_of(job: Job, dataset: Dataset, data_hash: str) -> str:
 
 def _trained(job: Job) -> tuple[Measures, Scores]:
     loaded = job.variant.of(load_recipe(job.recipe), job.seed)
+    check_method(loaded)
     dataset = drawn(load_dataset(loaded), job.shots, job.seed, job.class_shots)
     for module in _NEEDED[job.variant.method.split(".")[0]]:  # imported before the clock
         import_module(module)

@@ -7,7 +7,7 @@ every run, so it says nothing of other test images. A difference's interval does
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +51,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Difference:
-    """A method's image AUROC less that of the first method, in runs on the same images."""
+    """A method's measure less that of the first method, in runs on the same images."""
 
     part: str
+    measure: str
     label: str
     against: str
     shots: int | None
@@ -88,7 +89,12 @@ def summarise(rows: Sequence[Row], resamples: int = RESAMPLES) -> Summary:
     places = dict.fromkeys((row.part, row.shots, row.label) for row in rows)
     parts = tuple(dict.fromkeys(row.part for row in rows))
     cells = tuple(_cell(part, label, shots, rows) for part, shots, label in places)
-    differences = tuple(d for part in parts for d in _differences([r for r in rows if r.part == part], resamples))
+    differences = tuple(
+        difference
+        for part in parts
+        for measure in PAIRED
+        for difference in _differences([row for row in rows if row.part == part], measure, resamples)
+    )
     return Summary(tuple(rows), cells, differences)
 
 
@@ -115,48 +121,48 @@ def _cell(part: str, label: str, shots: int, rows: Iterable[Row]) -> Cell:
     return Cell(part, label, shots, len(measures), errors, means)
 
 
-def _differences(rows: Sequence[Row], resamples: int) -> list[Difference]:
+def _differences(rows: Sequence[Row], measure: str, resamples: int) -> list[Difference]:
+    """Hold every method against the first, at each number of shots and over all of them."""
     labels = tuple(dict.fromkeys(row.label for row in rows))
     shots = tuple(dict.fromkeys(row.shots for row in rows))
-    scored = {(row.label, row.shots, row.seed): row for row in rows if row.scores.good and row.scores.defective}
+    runs = {(row.label, row.shots, row.seed): row for row in rows if PAIRED[measure](row).size}
     found = []
     for label in labels[1:]:
         pairs = {
-            n: [(scored[label, n, s], scored[labels[0], n, s]) for s in _seeds(scored, (label, labels[0]), n)]
+            n: [(runs[label, n, seed], runs[labels[0], n, seed]) for seed in _seeds(runs, (label, labels[0]), n)]
             for n in shots
         }
         pairs = {n: both for n, both in pairs.items() if both}
-        found += [_difference({n: both}, n, resamples) for n, both in pairs.items()]
+        found += [_difference({n: both}, measure, n, resamples) for n, both in pairs.items()]
         if len(pairs) > 1:
-            found.append(_difference(pairs, None, resamples))
+            found.append(_difference(pairs, measure, None, resamples))
     return found
 
 
-def _seeds(scored: Mapping[tuple[str, int, int], Row], labels: tuple[str, str], shots: int) -> list[int]:
-    of_each = [{seed for label, n, seed in scored if (label, n) == (wanted, shots)} for wanted in labels]
+def _seeds(runs: Mapping[tuple[str, int, int], Row], labels: tuple[str, str], shots: int) -> list[int]:
+    of_each = [{seed for label, n, seed in runs if (label, n) == (wanted, shots)} for wanted in labels]
     return sorted(of_each[0] & of_each[1])
 
 
-def _difference(pairs: Mapping[int, Sequence[tuple[Row, Row]]], shots: int | None, resamples: int) -> Difference:
-    """Difference of mean AUROC, over shots where there are several; the draws of test images are shared by all."""
-    first = next(iter(pairs.values()))[0]
-    good, bad = len(first[0].scores.good), len(first[0].scores.defective)
+def _difference(
+    pairs: Mapping[int, Sequence[tuple[Row, Row]]], measure: str, shots: int | None, resamples: int
+) -> Difference:
+    """Difference of means, over shots where there are several; the draws of test images are shared by all."""
+    apart = [[PAIRED[measure](mine) - PAIRED[measure](other) for mine, other in both] for both in pairs.values()]
     rng = np.random.default_rng(0)
-    weights = (rng.multinomial(n, np.full(n, 1.0 / n), resamples) / n for n in (good, bad))
-    drawn_good, drawn_bad = weights  # [resamples, images]: share of each image in each draw
-    values, drawn = [], []
-    for both in pairs.values():
-        apart = [_higher(mine) - _higher(other) for mine, other in both]
-        values.append(np.mean([matrix.mean() for matrix in apart]))
-        of_seed = np.stack([((drawn_good @ matrix) * drawn_bad).sum(axis=1) for matrix in apart])  # [seeds, resamples]
-        seeds = rng.integers(0, len(both), (len(both), resamples))
+    sides = (rng.multinomial(n, np.full(n, 1.0 / n), resamples) / n for n in apart[0][0].shape)
+    drawn_down, drawn_across = sides  # [resamples, images]: share of each image in each draw
+    drawn = []
+    for matrices in apart:
+        of_seed = np.stack([((drawn_down @ m) * drawn_across).sum(axis=1) for m in matrices])  # [seeds, resamples]
+        seeds = rng.integers(0, len(matrices), of_seed.shape)
         drawn.append(np.take_along_axis(of_seed, seeds, axis=0).mean(axis=0))
     tail = 50.0 * (1.0 - CONFIDENCE)
     low, high = np.percentile(np.mean(drawn, axis=0), (tail, 100.0 - tail)).tolist()
+    value = float(np.mean([np.mean([m.mean() for m in matrices]) for matrices in apart]))
+    mine, other = next(iter(pairs.values()))[0]
     seeds_n = min(len(both) for both in pairs.values())
-    return Difference(
-        first[0].part, first[0].label, first[1].label, shots, float(np.mean(values)), (low, high), seeds_n
-    )
+    return Difference(mine.part, measure, mine.label, other.label, shots, value, (low, high), seeds_n)
 
 
 def _higher(row: Row) -> Shares:
@@ -164,3 +170,12 @@ def _higher(row: Row) -> Shares:
     good, bad = np.array(row.scores.good)[:, None], np.array(row.scores.defective)[None]
     higher: Shares = (bad > good) + 0.5 * (bad == good)
     return higher
+
+
+def _right(row: Row) -> Shares:
+    """Whether an image's class is the right one: [1, images]; the mean is the accuracy."""
+    return np.array(row.scores.class_right, np.float64)[None]
+
+
+PAIRED: Mapping[str, Callable[[Row], Shares]] = {"auroc": _higher, "class_accuracy": _right}
+"""Measures that differences are drawn of: a matrix of test images whose mean is the measure."""

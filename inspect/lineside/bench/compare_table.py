@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from lineside.batch.table import plural
 from lineside.bench.compare_summary import Summary
-from lineside.bench.compare_words import COLUMNS, difference_words, mean_words
+from lineside.bench.compare_words import COLUMNS, HEADINGS, difference_words, mean_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,8 +44,9 @@ def _table(summary: Summary, part: str) -> "Table":
 
 def _lines(summary: Summary, part: str) -> list[str]:
     differences = [
-        f"image AUROC of {d.label} less that of {d.against}, {'mean over shots' if d.shots is None else d.shots}: "
-        f"{difference_words(d)}, {d.seeds} seeds"
+        f"{HEADINGS[d.measure]} of {d.label} less that of {d.against}, "
+        f"{'mean over all shots' if d.shots is None else plural(d.shots, 'shot')}: {difference_words(d)}, "
+        f"{plural(d.seeds, 'seed')}"
         for d in summary.differences
         if d.part == part
     ]

@@ -17,6 +17,9 @@ COLUMNS = (
 """Measure, heading, digits behind the point."""
 
 
+HEADINGS = {name: heading for name, heading, _ in COLUMNS}
+
+
 def mean_words(mean: Mean | None, digits: int) -> str:
     """Return ``0.9123 ± 0.0045``, the second number half the interval."""
     if mean is None:

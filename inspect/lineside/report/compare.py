@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lineside.batch.table import plural
-from lineside.bench.compare_words import COLUMNS, difference_words, mean_words
+from lineside.bench.compare_words import COLUMNS, HEADINGS, difference_words, mean_words
 from lineside.report.document import document
 from lineside.report.lines import Point, Series, legend, lines
 from lineside.report.markup import Markup, element, section
@@ -103,17 +103,20 @@ def _differences(summary: "Summary", part: str) -> list[Markup]:
     differences = [one for one in summary.differences if one.part == part]
     if not differences:
         return []
-    head = element("tr", (element("th", name, scope="col") for name in ("Method", "Shots", "Difference", "Seeds")))
+    head = element(
+        "tr", (element("th", name, scope="col") for name in ("Method", "Measure", "Shots", "Difference", "Seeds"))
+    )
     rows = [
         element(
             "tr",
             element("th", one.label, scope="row"),
+            element("td", HEADINGS[one.measure]),
             element("td", "mean over all" if one.shots is None else one.shots),
             element("td", difference_words(one)),
             element("td", one.seeds),
         )
         for one in differences
     ]
-    title = f"Image AUROC less that of {differences[0].against}"
+    title = f"Less that of {differences[0].against}"
     table = element("table", element("thead", head), element("tbody", rows))
     return [element("h3", title), element("div", table, class_="scroll")]

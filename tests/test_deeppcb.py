@@ -1,4 +1,4 @@
-"""The recipe folders made from DeepPCB: what is called defective, and that nothing crosses the split. Needs the data."""
+"""The recipe folders made from DeepPCB: what is called defective, and that nothing crosses the split."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def test_the_share_of_a_box_in_a_tile() -> None:
 
 
 def test_tiles_with_a_box_are_defective_and_marked(real_data: Path, tmp_path: Path) -> None:
-    """Every defective tile has its mask; references of other places share no place with the tests, the same ones all."""
+    """Every defective tile has its mask; references share no place with them, or all of them."""
     counts = write_tiles(real_data, tmp_path / "other", same=False, places=2, tile=320)
     write_tiles(real_data, tmp_path / "same", same=True, places=2, tile=320)
     assert counts["train/good"] == 8

@@ -236,10 +236,13 @@ def test_the_page_stands_alone_and_holds_every_number() -> None:
 
 
 def test_rows_of_another_program_are_told_apart() -> None:
-    """The page says when its rows come from different sources."""
+    """Page and console say when rows come from different sources."""
     other = dataclasses.replace(row("b", 0), program="def")
-    assert "different versions" in render_comparison(summarise([row("a", 0), other], 50))
-    assert "different versions" not in render_comparison(summarise([row("a", 0), row("b", 0)], 50))
+    for second, said in ((other, True), (row("b", 0), False)):
+        summary, text = summarise([row("a", 0), second], 50), io.StringIO()
+        Console(file=text, width=200).print(compare_table(summary))
+        assert ("different versions" in render_comparison(summary)) is said
+        assert ("different versions" in text.getvalue()) is said
 
 
 def test_a_plots_axis_holds_its_numbers() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import Trained, write_part
+from lineside.bench.compare import compare
 from lineside.bench.compare_plan import parse_variants
 from lineside.bench.compare_run import planned, run_job
 
@@ -23,6 +24,17 @@ def test_a_run_on_all_images_scores_as_the_trained_bundle_does(small: Trained) -
     assert found.scores.defective == tuple(image.score for image in tested if image.label != "good")
     assert found.measures.auroc == small.record.evaluation.auroc
     assert found.measures.megabytes == pytest.approx(small.record.model_bytes / 1e6)
+
+
+@pytest.mark.slow
+def test_processes_share_the_work(tmp_path: Path) -> None:
+    """Two processes give a row for every run, in the plan's order, also where each of them fails."""
+    folder = write_part(tmp_path, goods=2, test_goods=1, test_defects=1, size=64)
+    methods = parse_variants(["a=anomalib.NoSuchModel b=anomalib.NoSuchModel"])
+    jobs, keys = planned([folder], methods, (1, 2), 1)
+    rows = compare(jobs, keys, tmp_path / "out", workers=2)
+    assert [row.key for row in rows] == list(keys)
+    assert all("NoSuchModel" in (row.error or "") for row in rows)
 
 
 @pytest.mark.slow

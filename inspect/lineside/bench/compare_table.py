@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from lineside.batch.table import plural
 from lineside.bench.compare_summary import Summary
-from lineside.bench.compare_words import COLUMNS, HEADINGS, difference_words, mean_words
+from lineside.bench.compare_words import COLUMNS, HEADINGS, MIXED, difference_words, mean_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,6 +20,8 @@ def compare_table(summary: Summary) -> "RenderableType":
     for part in summary.parts:
         blocks.append(_table(summary, part))
         blocks += [Text(line) for line in _lines(summary, part)]
+    if len(summary.programs) > 1:
+        blocks.append(Text(MIXED, style="yellow"))
     return Group(*blocks)
 
 

@@ -20,6 +20,9 @@ COLUMNS = (
 HEADINGS = {name: heading for name, heading, _ in COLUMNS}
 
 
+MIXED = "These runs come from different versions of lineside's sources; --fresh runs them all with one."
+
+
 def mean_words(mean: Mean | None, digits: int) -> str:
     """Return ``0.9123 ± 0.0045``, the second number half the interval."""
     if mean is None:

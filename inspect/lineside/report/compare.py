@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lineside.batch.table import plural
-from lineside.bench.compare_words import COLUMNS, HEADINGS, difference_words, mean_words
+from lineside.bench.compare_words import COLUMNS, HEADINGS, MIXED, difference_words, mean_words
 from lineside.report.document import document
 from lineside.report.lines import Point, Series, legend, lines
 from lineside.report.markup import Markup, element, section
@@ -47,8 +47,7 @@ def render_comparison(summary: "Summary") -> str:
 def _warnings(summary: "Summary") -> list[Markup]:
     if len(summary.programs) < 2:
         return []
-    words = "These runs come from different versions of lineside's sources; --fresh runs them all with one."
-    return [element("p", words, class_="warning")]
+    return [element("p", MIXED, class_="warning")]
 
 
 def _part(summary: "Summary", part: str) -> list[Markup | None]:

@@ -90,11 +90,12 @@ def test_a_variation_changes_its_key_and_leaves_the_others(recipe: Path) -> None
 
 
 def test_shots_are_numbers_or_all(recipe: Path) -> None:
-    """All stands for what is there; more than that, or another word, is refused."""
+    """All stands for what is there, and the default stops there; more than that, or another word, is refused."""
     loaded = load_recipe(recipe)
     dataset = load_dataset(loaded)
     variants = parse_variants(["lineside"])
     assert [job.shots for job in plan(loaded, dataset, variants, parse_shots("1,all"), 1)] == [1, 12]
+    assert [job.shots for job in plan(loaded, dataset, variants, None, 1)] == [1, 2, 4, 8]
     with pytest.raises(UsageError, match="asks for 50, found 12"):
         plan(loaded, dataset, variants, (50,), 1)
     with pytest.raises(UsageError, match="found '1,many'"):

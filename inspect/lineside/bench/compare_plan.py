@@ -18,6 +18,7 @@ from lineside.recipe_yaml import Value, read_yaml
 
 ALL: Literal["all"] = "all"
 DEFAULT_METHODS = ("lineside", "anomalib.Patchcore", "anomalib.Padim")
+DEFAULT_SHOTS = (1, 2, 4, 8, 16, 50)
 KEPT = ("part", "images", "seed", "capture")
 """Keys that no variation may change: every method gets the same images, drawn alike."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -101,11 +102,24 @@ def plan(
     loaded: LoadedRecipe,
     dataset: Dataset,
     variants: Sequence[Variant],
-    shots: Sequence[int | Literal["all"]],
+    shots: Sequence[int | Literal["all"]] | None,
     seeds: int,
     class_shots: int | None = None,
 ) -> tuple[Job, ...]:
     """List the runs of a recipe: seeds outermost, so that a comparison that is stopped has compared something.
+
+    Parameters
+    ----------
+    loaded : LoadedRecipe
+    dataset : Dataset
+        All its images.
+    variants : sequence of Variant
+    shots : sequence of int or "all", optional
+        None: those of `DEFAULT_SHOTS` that there are images for.
+    seeds : int
+        Draws at each number of shots.
+    class_shots : int, optional
+        Images of each defect class; all where it is left out.
 
     Raises
     ------
@@ -119,7 +133,8 @@ def plan(
     for variant in variants:
         variant.of(loaded, 0)
     there = shots_there(loaded, dataset)
-    numbers = list(dict.fromkeys(there if n == ALL else n for n in shots))
+    wanted = [n for n in DEFAULT_SHOTS if n <= there] if shots is None else shots
+    numbers = list(dict.fromkeys(there if n == ALL else n for n in wanted))
     too_many = max(numbers)
     if too_many > there:
         raise UsageError(f"{dataset.root}: --shots asks for {too_many}, found {there}. Ask for at most that, or all.")

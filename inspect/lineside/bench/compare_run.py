@@ -34,11 +34,11 @@ _NEEDED = {"lineside": ("torch", "timm", "onnxscript"), "anomalib": ("torch", "o
 def planned(
     recipes: Sequence[Path],
     variants: Sequence[Variant],
-    shots: Sequence[int | Literal["all"]],
+    shots: Sequence[int | Literal["all"]] | None,
     seeds: int,
     class_shots: int | None = None,
 ) -> tuple[tuple[Job, ...], tuple[str, ...]]:
-    """List the runs of some recipes, and the key of each; every image is read once for that.
+    """List the runs of some recipes (see `plan`), and the key of each; every image is read once for that.
 
     Raises
     ------

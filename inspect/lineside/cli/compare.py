@@ -22,10 +22,14 @@ def command(
         ),
     ] = None,
     shots: Annotated[
-        str, typer.Option(help="Good parts to train on, drawn by seed; for a recipe that sorts: examples per class.")
-    ] = "1,2,4,8,16,50",
+        str | None,
+        typer.Option(
+            help="Good parts to train on, drawn by seed, such as 8,50,all; for a recipe that sorts: images per class.",
+            show_default="1,2,4,8,16,50, as far as there are",
+        ),
+    ] = None,
     class_shots: Annotated[
-        int | None, typer.Option(min=1, help="Examples of each defect class.", show_default="all")
+        int | None, typer.Option(min=1, help="Images of each defect class.", show_default="all")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Draws at each number of shots.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, one core and about 2 GB of memory each.")] = 1,
@@ -49,7 +53,7 @@ def command(
     from lineside.bench.compare_table import compare_table
 
     variants = parse_variants(methods or DEFAULT_METHODS)
-    listed, keys = planned(recipes, variants, parse_shots(shots), seeds, class_shots)
+    listed, keys = planned(recipes, variants, parse_shots(shots) if shots is not None else None, seeds, class_shots)
     with compare_bar() as told:
         rows = compare(listed, keys, out, workers=jobs, fresh=fresh, told=told)
     summary = summarise(rows)

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from lineside.errors import RecipeError
 from lineside.recipe_model import Calibrate, Capture, Export, Recipe, Transfer
 from lineside.recipe_normalise import Gate, Light, Normalise, Pose
-from lineside.recipe_yaml import Location, Value, dotted, read_yaml
+from lineside.recipe_yaml import Located, Location, Value, dotted, read_yaml
 
 __all__ = [
     "RECIPE_FILE",
@@ -37,6 +37,7 @@ __all__ = [
     "portable",
     "recipe_sha256",
     "schema_text",
+    "varied",
 ]
 RECIPE_FILE = "recipe.yaml"
 SCHEMA_FILE = "recipe.schema.json"
@@ -85,7 +86,38 @@ def load_recipe(path: Path) -> LoadedRecipe:
     """
     path = Path(path)
     file = path / RECIPE_FILE if path.is_dir() else path
-    located = read_yaml(_read_text(file), file)
+    return _checked(read_yaml(_read_text(file), file), file)
+
+
+def varied(loaded: LoadedRecipe, changes: Mapping[str, Value]) -> LoadedRecipe:
+    """Return a recipe with other values at some keys, as if its file held them.
+
+    Parameters
+    ----------
+    loaded : LoadedRecipe
+    changes : mapping of str to value
+        By dotted key, such as ``transfer.memory``.
+
+    Raises
+    ------
+    RecipeError
+        When a key or value is wrong.
+    """
+    located = read_yaml(_read_text(loaded.file), loaded.file)
+    lines = {at: line for at, line in located.lines.items() if dotted(at) not in changes}
+    for key, value in changes.items():
+        *blocks, last = key.split(".")
+        block = located.value
+        for name in blocks:
+            inner = block.get(name)
+            if not isinstance(inner, dict):
+                block[name] = inner = {}
+            block = inner
+        block[last] = value
+    return _checked(Located(located.value, lines), loaded.file)
+
+
+def _checked(located: Located, file: Path) -> LoadedRecipe:
     try:
         recipe = Recipe.model_validate(located.value)
     except ValidationError as error:

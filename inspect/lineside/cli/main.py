@@ -40,6 +40,7 @@ def register(target: typer.Typer) -> None:
         bench,
         capture,
         check,
+        compare,
         demo,
         flatfield,
         inspect,
@@ -50,7 +51,8 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    for module in (new, capture, flatfield, check, preview, train, inspect, verify, stress, bench, backbones, demo):
+    reading = (inspect, verify, stress, compare, bench, backbones, demo)
+    for module in (new, capture, flatfield, check, preview, train, *reading):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 

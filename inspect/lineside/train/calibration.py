@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lineside.calibrate.crossfit import Fold, grouped_folds, holdout
-from lineside.calibrate.threshold import overkill_threshold
+from lineside.calibrate.threshold import no_threshold, overkill_threshold
 from lineside.contract import Threshold
 from lineside.errors import UsageError
 from lineside.recipe import LoadedRecipe
@@ -43,6 +43,8 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     """Fit the deployed head, and find its threshold from honest scores."""
     calibrate, seed = loaded.recipe.calibrate, loaded.recipe.seed
     groups = [sample.group for sample in references.samples]
+    if len(set(groups)) == 1:
+        return _uncalibrated(method, len(groups), calibrate.overkill, journal)
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
     folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
@@ -69,6 +71,16 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
     return Calibration(head, scores, own, threshold, tuple(called[i].map_peak for i in positions))
+
+
+def _uncalibrated(method: Method, count: int, overkill: float, journal: Journal) -> Calibration:
+    """Fit on the only part there is: its scores rank frames, and no threshold can be taken from them."""
+    journal.stage("head on the only good part")
+    head = method.fit(range(count))
+    own = max(one.patch_score for one in head.judge(range(count)))
+    threshold = no_threshold(own, overkill)
+    journal.note(threshold.statement)
+    return Calibration(head, {}, {}, threshold)
 
 
 def _fitted(

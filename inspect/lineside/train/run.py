@@ -7,6 +7,7 @@ that very graph returned.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +66,14 @@ def train(
     with reserved(out) as write:
         journal.stage("images")
         dataset = load_dataset(loaded)
-        references = _references(loaded, dataset)
-        method = _method(loaded, references, journal)
-        calibration = calibrated(loaded, method, references, journal)
-        journal.stage("assembly")
-        contract = contract_of(loaded, dataset, references.reader, method, calibration)
-        model = assembled(calibration.head, contract)
-        model, contract = fitted_to_marks(model, contract, dataset, references.reader, journal)
+        _refuse_single(loaded, dataset)
+        deployed = deployable(loaded, dataset, journal)
+        references, calibration, contract, model = (
+            deployed.references,
+            deployed.calibration,
+            deployed.contract,
+            deployed.model,
+        )
         graph = Graph(model)
         cases = parity_cases(dataset, references, loaded.recipe.seed, calibration.own)
         proofs = proven(graph, calibration.head, contract, cases, journal)
@@ -93,6 +95,34 @@ def train(
     return record
 
 
+@dataclass(frozen=True)
+class Deployable:
+    """The assembled graph, and what it was made from; nothing is proven or written yet."""
+
+    references: References
+    calibration: Calibration
+    contract: Contract
+    model: bytes = field(repr=False)
+
+
+def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
+    """Fit everything on a recipe's training images and assemble the graph that would be deployed."""
+    references = _references(loaded, dataset)
+    method = _method(loaded, references, journal)
+    calibration = calibrated(loaded, method, references, journal)
+    journal.stage("assembly")
+    contract = contract_of(loaded, dataset, references.reader, method, calibration)
+    model = assembled(calibration.head, contract)
+    model, contract = fitted_to_marks(model, contract, dataset, references.reader, journal)
+    return Deployable(references, calibration, contract, model)
+
+
+def _refuse_single(loaded: LoadedRecipe, dataset: Dataset) -> None:
+    goods = dataset.select("train", good=True)
+    if len({sample.group for sample in goods}) < 2:
+        raise UsageError(f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(goods)}.")
+
+
 def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:
     if out.resolve().is_relative_to(loaded.images_dir.resolve()):
         raise UsageError(
@@ -104,8 +134,6 @@ def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:
 def _references(loaded: LoadedRecipe, dataset: Dataset) -> References:
     recipe = loaded.recipe
     goods = dataset.select("train", good=True)
-    if len({sample.group for sample in goods}) < 2:
-        raise UsageError(f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(goods)}.")
     setting = recipe.transfer.augment
     if recipe.transfer.method != "lineside" and setting == "default":
         setting = "none"  # anomalib's models bring their own idea of what to fit on

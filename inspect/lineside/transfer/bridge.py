@@ -193,6 +193,7 @@ def _check_local_files(known: KnownModel, spec: BridgeSpec) -> None:
     for key, folder in (("weights", spec.weights), ("reference_images", spec.reference_images)):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"transfer.{key}: there is no folder {folder}.")
+    _clip_folder(spec, known)
     if known.weights_file is not None:
         if spec.weights is None:
             raise LinesideError(

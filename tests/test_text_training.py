@@ -56,7 +56,7 @@ def test_a_licence_that_is_not_known_is_refused_before_any_training(tmp_path):
     """Weights of unknown licence need the user's word for them."""
     write_clip(tmp_path / "clip", licence=None)
     loaded = load_recipe(write_recipe(tmp_path, {"method": "text", "weights": "clip"}))
-    with pytest.raises(RecipeError, match="add unknown to transfer.licences"):
+    with pytest.raises(RecipeError, match=r"add unknown to transfer\.licences"):
         check_text(loaded)
 
 

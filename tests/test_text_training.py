@@ -71,7 +71,7 @@ def test_a_recipe_with_prompts_becomes_a_bundle(tmp_path):
     transfer = {"method": "text", "weights": "clip", "prompts": {"defect": ["cap with a stain"]}}
     loaded = load_recipe(write_recipe(tmp_path, transfer, goods=6, crossfit="holdout"))
     record = train(loaded, tmp_path / "model")
-    assert ("weights", "clip", "mit") in {(c.kind, c.name, c.licence) for c in record.contract.components}
+    assert ("weights", "clip", "mit") in {(c.role, c.name, c.licence) for c in record.contract.components}
     assert any("cap with a stain" in note for note in record.decisions)
     frame = cv2.imread(str(tmp_path / "images/test/good/000.png"))[:, :, ::-1]
     scored = next(one for one in record.tested if one.label == "good")
@@ -83,8 +83,8 @@ def test_a_method_of_text_counts_good_parts_as_folds(tmp_path):
     from lineside.capture.check import check_recipe
 
     loaded = load_recipe(write_recipe(tmp_path, {"method": "text", "weights": "images"}, goods=2))
-    told = [problem.message for problem in check_recipe(loaded).problems]
-    assert not any("held out" in message for message in told)
+    told = [problem.text for problem in check_recipe(loaded).problems]
+    assert not any("held out" in text for text in told)
 
 
 def test_the_weights_of_a_bundle_are_hashed(tmp_path):

@@ -150,7 +150,7 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
         try:
             with (
                 timm_weights_from(_timm_folders(spec, known)),
-                clip_from(_clip_folder(spec, known), goods.shape[2:]),
+                clip_from(_clip_folder(spec, known), size_wh[::-1]),
                 weights_from(spec.weights),
                 bars_off(),
             ):

@@ -87,6 +87,19 @@ def test_a_method_of_text_counts_good_parts_as_folds(tmp_path):
     assert not any("held out" in text for text in told)
 
 
+def test_winclip_sees_as_its_folder_says(tmp_path):
+    """anomalib's WinClip gets the normalisation of the CLIP that it is given, and the contract its stated licence."""
+    from lineside.train import bridged
+    from lineside.transfer.bridge_catalog import resolve_model
+
+    write_clip(tmp_path / "clip")
+    loaded = load_recipe(write_recipe(tmp_path, {"method": "anomalib.WinClip", "weights": "clip"}))
+    known = resolve_model("WinClip")
+    mean, std, components = bridged._input_of(known, loaded, bridged._clip_of(known, loaded))
+    assert (mean, std) == ((0.5, 0.4, 0.3), (0.25, 0.25, 0.25))
+    assert [(one.name, one.licence) for one in components if one.role == "weights"] == [("clip", "mit")]
+
+
 def test_the_weights_of_a_bundle_are_hashed(tmp_path):
     """The hash that enters the contract is that of the file that is read."""
     import hashlib

@@ -127,6 +127,9 @@ def test_winclip_becomes_a_graph(tmp_path):
 
 def test_an_image_too_small_for_a_model_names_the_size_to_set(tmp_path):
     """EfficientAd on 96×64 px is refused before anything is loaded, with the recipe's key and a size that works."""
+    file = tmp_path / "efficientad_pretrained_weights" / "pretrained_teacher_small.pth"
+    file.parent.mkdir()
+    file.touch()
     with pytest.raises(UsageError, match=r"at least 256×256 px, found 96×64\. Set normalise\.size: \[256, 256\]"):
         fit("EfficientAd", weights=tmp_path, references=tmp_path)
 

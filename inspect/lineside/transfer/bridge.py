@@ -139,8 +139,8 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
     """
     known = resolve_model(spec.model)
     _check_goods(goods)
-    _check_size(known, (goods.shape[3], goods.shape[2]))
     _check_local_files(known, spec)
+    _check_size(known, (goods.shape[3], goods.shape[2]))
     kind = _load_class(known)
     with guest(spec.seed), tempfile.TemporaryDirectory(prefix="lineside-") as scratch:
         own, training = split_options(kind, spec.options)

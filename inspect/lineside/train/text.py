@@ -36,7 +36,7 @@ class TextMethod:
     """Image tower exported once, prompts read once; good frames decide front and threshold. See `Method`."""
 
     prefers_holdout = False
-    may_use_places = False
+    may_choose = False
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe

@@ -7,7 +7,7 @@ union of types gives several for one mistake and none says what to write instead
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import (
     AfterValidator,
@@ -75,6 +75,21 @@ class Capture(Block):
     )
 
 
+class Prompts(Block):
+    """What method: text compares images with."""
+
+    good: tuple[Annotated[StrictStr, Field(min_length=1)], ...] = key(
+        (),
+        "a list of phrases such as [flawless bottle cap]",
+        "What a good part is, as it stands in a sentence after 'a'. None: WinCLIP's words with the part's name.",
+    )
+    defect: tuple[Annotated[StrictStr, Field(min_length=1)], ...] = key(
+        (),
+        "a list of phrases such as [bottle cap with a scratch, stained bottle cap]",
+        "What a defective part is, as it stands in a sentence after 'a'. None: WinCLIP's words with the part's name.",
+    )
+
+
 class Transfer(Block):
     """How a pretrained network and the good images become a detector."""
 
@@ -83,9 +98,10 @@ class Transfer(Block):
     )
     method: StrictStr = key(
         "lineside",
-        "lineside, or anomalib.<Model> such as anomalib.Patchcore",
-        "The detector: lineside's own, or an image model of anomalib by its class name.",
-        pattern=r"^(lineside|anomalib\.[A-Za-z_][A-Za-z0-9_]*)$",
+        "lineside, text, or anomalib.<Model> such as anomalib.Patchcore",
+        "The detector: lineside's own; a CLIP model that is told in words what good and what a defect is; or an image "
+        "model of anomalib by its class name.",
+        pattern=r"^(lineside|text|anomalib\.[A-Za-z_][A-Za-z0-9_]*)$",
     )
     backbone: StrictStr = key(
         "lite0",
@@ -169,7 +185,8 @@ class Transfer(Block):
     weights: StrictStr | None = key(
         None,
         "a path relative to this file, or null",
-        "Pretrained weights that an anomalib model would otherwise download.",
+        "The folder of a CLIP model as open_clip writes it, for method: text; or pretrained weights that an anomalib "
+        "model would otherwise download.",
         min_length=1,
     )
     reference_images: StrictStr | None = key(
@@ -179,13 +196,24 @@ class Transfer(Block):
         min_length=1,
     )
 
+    prompts: Annotated[Prompts, BeforeValidator(empty_block)] = Prompts()
+
     @model_validator(mode="after")
-    def _anomalib_only(self) -> "Transfer":
-        for name in ("options", "weights", "reference_images"):
-            if getattr(self, name) and self.method == "lineside":
-                reason = f"only allowed with method: anomalib.<Model>, and the method here is {self.method}"
-                raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})
+    def _keys_of_the_method(self) -> "Transfer":
+        """Refuse keys that this method does not read, and a text method without a CLIP model."""
+        anomalib, text = self.method.startswith("anomalib."), self.method == "text"
+        takers = {"options": ("anomalib.<Model>", anomalib), "reference_images": ("anomalib.<Model>", anomalib)}
+        takers |= {"weights": ("text or anomalib.<Model>", anomalib or text), "prompts": ("text", text)}
+        for name, (methods, taken) in takers.items():
+            if not taken and getattr(self, name) not in ({}, None, Prompts()):
+                _refuse(name, f"only allowed with method: {methods}, and the method here is {self.method}")
+        if text and self.weights is None:
+            _refuse("weights", "expected the folder of a CLIP model as open_clip writes it, found none")
         return self
+
+
+def _refuse(name: str, reason: str) -> NoReturn:
+    raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})
 
 
 class Calibrate(Block):

@@ -171,7 +171,7 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
         )
         return [Problem("error", text, exit_code=2)]
     calibrate = recipe.calibrate
-    by_itself = calibrate.crossfit == "auto" and recipe.transfer.method != "lineside"
+    by_itself = calibrate.crossfit == "auto" and recipe.transfer.method.startswith("anomalib.")
     holdout = calibrate.crossfit == "holdout" or by_itself
     problems = []
     if not holdout and groups < calibrate.folds:

@@ -33,6 +33,7 @@ from lineside.train.proofs import parity_cases, parity_table, unseen, vector_can
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
 from lineside.transfer.augment import Augmenter
 from lineside.transfer.bridge_catalog import check_method
+from lineside.transfer.text_folder import check_text
 
 Pages = Callable[[TrainingRecord], Mapping[str, bytes]]
 """Makes further files of the bundle, such as its report, from the record."""
@@ -62,6 +63,7 @@ def train(
     """
     journal = Journal(progress or SilentProgress())
     check_method(loaded)
+    check_text(loaded)
     _refuse_inside_images(loaded, out)
     with reserved(out) as write:
         journal.stage("images")
@@ -136,7 +138,7 @@ def _references(loaded: LoadedRecipe, dataset: Dataset) -> References:
     goods = dataset.select("train", good=True)
     setting = recipe.transfer.augment
     if recipe.transfer.method != "lineside" and setting == "default":
-        setting = "none"  # anomalib's models bring their own idea of what to fit on
+        setting = "none"  # anomalib's models bring their own idea of what to fit on, and texts are fitted on nothing
     return References(
         samples=goods,
         reader=FrameReader(frame_channels(loaded, dataset), recipe.capture.bit_depth),
@@ -150,6 +152,10 @@ def _method(loaded: LoadedRecipe, references: References, journal: Journal) -> M
         from lineside.train.native import NativeMethod
 
         return NativeMethod(loaded, references, journal)
+    if loaded.recipe.transfer.method == "text":
+        from lineside.train.text import TextMethod
+
+        return TextMethod(loaded, references, journal)
     from lineside.train.bridged import BridgedMethod
 
     return BridgedMethod(loaded, references, journal)

@@ -29,6 +29,7 @@ def tiny_contract(threshold: float = 20.0, bit_depth: int = 8, part: str = "tiny
         threshold_ng=limit,
         threshold_review=limit,
         class_names=(),
+        classes=None,
         gate_bits=("exposure",),
         gate_words=("the frame is too dark or too bright",),
         quality_names=("mean_level",),

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lineside.calibrate.crossfit import Fold, grouped_folds, holdout
+from lineside.calibrate.crossfit import Fold, class_folds, class_holdout, grouped_folds, holdout
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract import Threshold
 from lineside.errors import UsageError
 from lineside.recipe import LoadedRecipe
+from lineside.train.class_statement import Told
 from lineside.train.images import References
 from lineside.train.method import FittedHead, Judged, Method, Reference
 from lineside.train.progress import Journal
@@ -28,12 +29,15 @@ class Calibration:
     own : mapping of position to float
         Those of them that the deployed head itself gave, findings left out; none where folds gave them.
     threshold : Threshold
+    told : tuple of Told
+        Where the score comes from classes: what models called the images that they had not seen.
     """
 
     head: FittedHead
     scores: Mapping[int, float]
     own: Mapping[int, float]
     threshold: Threshold
+    told: tuple[Told, ...] = ()
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:
@@ -41,7 +45,11 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     calibrate, seed = loaded.recipe.calibrate, loaded.recipe.seed
     groups = [sample.group for sample in references.samples]
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
-    folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds)
+    labels = [sample.label for sample in references.samples]
+    if references.sorts:
+        folds = (class_holdout(groups, labels, seed),) if held_out else class_folds(groups, labels, calibrate.folds)
+    else:
+        folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
     head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     if head is None:
@@ -52,7 +60,8 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
         head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     assert head is not None  # all heads have one unit now
     _note_front(head, decided, journal)
-    called = _called(judged, references, journal)
+    told = _told(judged, references, head)
+    called = _called({i: judged[i] for i in references.good_positions if i in judged}, references, journal)
     positions = sorted(called)
     threshold = overkill_threshold(
         np.array([np.inf if called[i].found else called[i].patch_score for i in positions], np.float32),
@@ -65,7 +74,12 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     scores = {i: Reference(called[i].patch_score, called[i].found).score(floor) for i in positions}
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
-    return Calibration(head, scores, own, threshold)
+    return Calibration(head, scores, own, threshold, told)
+
+
+def _told(judged: Mapping[int, Judged], references: References, head: FittedHead) -> tuple[Told, ...]:
+    names, samples = head.classes.names if head.classes else (), references.samples
+    return tuple(Told(samples[i].label, names[one.called]) for i, one in judged.items() if one.called is not None)
 
 
 def _fitted(

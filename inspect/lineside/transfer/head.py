@@ -48,6 +48,8 @@ Features = Mapping[int, Floats]
 LEAST_SHARE = 0.25
 """Of a map cell inside a patch, at least this share of its bilinear weights is the patch's own."""
 HEAD_OUTPUTS = ("score", "anomaly_map", "embedding")
+PATCH_DISTANCE = "patch_distance"
+"""Name of the patch head's further output, which says where a class head looks."""
 TOP_SHARE = 0.01
 """Share of a frame's patches whose mean distance is its score. Measured in the same trial, with the largest alone, 5,
 10 and 20 of 1,024: ball-screw drives 0.910, 0.918, 0.922, 0.925 (± 0.003 to 0.005); caps 0.965, 0.962, 0.960, 0.955
@@ -147,7 +149,7 @@ class PatchHead(nn.Module):
         super().__init__()
         self.shape = shape
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score frames.
 
         Parameters
@@ -159,7 +161,8 @@ class PatchHead(nn.Module):
 
         Returns
         -------
-        score [N], anomaly_map [N, h, w] (0 outside the region), embedding [N, d] (mean over the region)
+        score [N], anomaly_map [N, h, w] and patch_distance [N, gh, gw] at last (0 outside the region); between them
+        embedding [N, d] (mean over the region)
         """
         count = len(self.shape.channels)
         projections, offsets = inputs[count + 1 : 2 * count + 1], inputs[2 * count + 1 : 3 * count + 1]
@@ -171,7 +174,8 @@ class PatchHead(nn.Module):
         score = distance.topk(self.shape.top_count, dim=1).values.mean(dim=1)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
-        return score, self._map(distance.reshape(-1, 1, *self.shape.grid_hw), counts), embedding
+        grid = distance.reshape(-1, 1, *self.shape.grid_hw)
+        return score, self._map(grid, counts), embedding, grid[:, 0]
 
     def _map(self, grid: Tensor, counts: Tensor) -> Tensor:
         """Enlarge distances [N, 1, gh, gw]; patches that do not count neither shine out nor dim their neighbours."""
@@ -357,7 +361,7 @@ def export_head(shape: HeadShape) -> "onnx.ModelProto":
     else:
         inputs["memory"] = torch.zeros(16, shape.dimensions)
         dynamic["memory"] = {0: "M"}
-    return export_module(PatchHead(shape), inputs, HEAD_OUTPUTS, dynamic)
+    return export_module(PatchHead(shape), inputs, (*HEAD_OUTPUTS, PATCH_DISTANCE), dynamic)
 
 
 def _projections(shape: HeadShape, features: Features, seed: int) -> tuple[Floats, ...]:

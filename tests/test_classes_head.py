@@ -2,24 +2,14 @@
 
 import numpy as np
 
+from class_clouds import clouds
 from lineside.graph.run import Graph
-from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import fit_classes
 from lineside.transfer.classes.head import classify_reference, export_class_head
 from lineside.transfer.classes.pooling import CLASS_EMBEDDING, CLASS_WEIGHT, PoolShape, export_pool, pool_reference
 from lineside.transfer.head import tap_name
 
 SHAPE = PoolShape((3, 5), ((12, 10), (5, 4)), (6, 8))
-
-
-def clouds(per_class: int, classes: int = 3, size: int = 20, seed: int = 0, apart: float = 3.0) -> Examples:
-    """Return examples of classes that lie apart in their first dimensions."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(classes), per_class)
-    rows = rng.standard_normal((len(labels), size))
-    rows[np.arange(len(labels)), labels] += apart
-    number = np.arange(len(labels))
-    return Examples(rows.astype(np.float32), labels, number, np.ones(len(labels), np.bool_))
 
 
 def test_the_pooling_graph_equals_its_reference() -> None:

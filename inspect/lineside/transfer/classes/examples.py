@@ -29,15 +29,20 @@ class Examples:
         of a fold.
     original : ndarray of bool [n]
         False for augmented copies: they are learnt from and never counted.
+    turned : ndarray of bool [n] or None
+        True for copies that were turned or mirrored (`lineside.transfer.classes.turns`): learnt from only where
+        cross-validation says that it helps. None: there are none.
     """
 
     embeddings: F32
     labels: I64
     groups: I64
     original: Bools
+    turned: Bools | None = None
 
     def __post_init__(self) -> None:
-        sizes = {len(self.embeddings), len(self.labels), len(self.groups), len(self.original)}
+        columns = (self.embeddings, self.labels, self.groups, self.original)
+        sizes = {len(c) for c in (*columns, *(() if self.turned is None else (self.turned,)))}
         if len(sizes) != 1 or not len(self.labels):
             raise UsageError(f"Class examples: expected as many labels, groups and flags as rows, found {sizes}.")
         missing = set(range(self.classes)) - set(self.labels[self.original].tolist())
@@ -62,7 +67,12 @@ class Examples:
 
     def take(self, rows: Bools) -> "Examples":
         """Return some of the rows."""
-        return Examples(self.embeddings[rows], self.labels[rows], self.groups[rows], self.original[rows])
+        turned = None if self.turned is None else self.turned[rows]
+        return Examples(self.embeddings[rows], self.labels[rows], self.groups[rows], self.original[rows], turned)
+
+    def upright(self) -> "Examples":
+        """Return the rows that were neither turned nor mirrored."""
+        return self if self.turned is None else self.take(~self.turned)
 
 
 def folds(examples: Examples, seed: int) -> Iterator[tuple[Bools, Bools]]:

@@ -1,6 +1,7 @@
-"""Fitting the class head: normalisation by good images, a method chosen by cross-validation, calibrated strangeness."""
+"""Fitting the class head: normalisation by good images, a way chosen by cross-validation, calibrated strangeness."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,38 +10,21 @@ import numpy.typing as npt
 from lineside.errors import UsageError
 from lineside.transfer.classes.examples import Examples, folds
 from lineside.transfer.classes.head import ClassValues, classify_reference
-from lineside.transfer.classes.linear import LINEAR, Linear, class_means
+from lineside.transfer.classes.linear import LINEAR, LinearFit, class_means
+from lineside.transfer.classes.meta import Start
+from lineside.transfer.classes.validate import Accuracy, Held, accuracy_of_choice
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 LEAST_SCALE = 0.3
-"""Share of the mean deviation that every dimension is given at least, so that one which the goods hardly move does not
-count beyond measure."""
+"""Share of the mean deviation that is added to every dimension's, so that one which hardly moves does not count beyond
+measure."""
 LEAST_GOODS = 4
 """Below, the examples themselves give mean and deviation."""
 RANK = 32
 """Directions of the distance that are weighted one by one."""
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Share of held-out examples that were called what they are.
-
-    Attributes
-    ----------
-    value : float
-    low, high : float
-        95 % interval after Clopper and Pearson (1934).
-    n : int
-        Examples held out, copies not counted.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +35,7 @@ class ClassFit:
     ----------
     values : ClassValues
     method : str
-        ``prototype``, ``lda`` or ``logistic``.
+        ``prototype``, ``lda``, ``logistic``, ``reptile`` or ``anil``.
     words : tuple of str
         How the method was chosen, for people.
     accuracy : Accuracy or None
@@ -71,19 +55,21 @@ class ClassFit:
 
 
 @dataclass(frozen=True)
-class _Held:
-    """What heads said of examples that they never saw."""
+class _Way:
+    """One way of fitting: a method, and whether turned copies are learnt from."""
 
-    labels: I64
-    called: I64
-    strangeness: F64
+    method: str
+    fit: LinearFit
+    turned: bool
 
     @property
-    def accuracy(self) -> float:
-        return float((self.labels == self.called).mean())
+    def words(self) -> str:
+        return f"{self.method} with turned copies" if self.turned else self.method
 
 
-def fit_classes(examples: Examples, goods: F32, method: str, unknown: float, seed: int) -> ClassFit:
+def fit_classes(
+    examples: Examples, goods: F32, method: str, unknown: float, seed: int, start: Start | None = None
+) -> ClassFit:
     """Fit the class head.
 
     Parameters
@@ -92,85 +78,94 @@ def fit_classes(examples: Examples, goods: F32, method: str, unknown: float, see
     goods : ndarray of float32 [m, D]
         Embeddings of good frames, without copies; none (m = 0) where there are no good frames.
     method : str
-        ``auto`` (cross-validation chooses) or one of ``prototype``, ``lda``, ``logistic``.
+        ``auto`` (cross-validation chooses), ``prototype``, ``lda``, ``logistic``, ``reptile`` or ``anil``.
     unknown : float
         0 to 1: below this p-value a defect is UNKNOWN; about this share of the known is then called so too.
     seed : int
         Of the folds.
+    start : Start, optional
+        What reptile or anil begins from (`lineside.transfer.classes.meta.learn_start`); with ``auto`` it stands for
+        choice beside the others.
 
     Raises
     ------
     UsageError
-        When there are fewer than two classes, or the method needs more examples.
+        When there are fewer than two classes, or the method needs more examples, or a start.
     """
     if examples.classes < 2:
         raise UsageError("transfer.classes: one class alone cannot be told from others; give two, or method: none.")
-    held = {name: _cross_validate(examples, goods, name, seed) for name in _candidates(examples, method)}
-    chosen, words = _choose(held)
-    if method != "auto":
-        words = (f"Classes by {chosen}, as the recipe says.", *words[1:])
-    outcome = held[chosen]
-    scores = None if outcome is None else outcome.strangeness
-    values = _fit(examples, goods, chosen, scores, unknown)
-    if outcome is None:
-        return ClassFit(values, chosen, words, None, np.zeros((examples.classes,) * 2, np.int64), None)
-    confusion = np.zeros((examples.classes,) * 2, np.int64)
-    np.add.at(confusion, (outcome.labels, outcome.called), 1)
+    ways = _ways(examples, method, start)
+    held = {way: _cross_validate(examples, goods, way, seed) for way in ways}
+    known = {way: outcome for way, outcome in held.items() if outcome is not None}
+    if not known:
+        way = ways[0]
+        values = _fit(examples, goods, way, None, unknown)
+        words = f"Classes by {way.words}: with one part of a class there is nothing to compare ways on."
+        return ClassFit(values, way.method, (words,), None, np.zeros((examples.classes,) * 2, np.int64), None)
+    way = max(known, key=lambda w: known[w].right.mean())  # the first, simplest one of equals
+    outcome = known[way]
+    values = _fit(examples, goods, way, outcome.strangeness, unknown)
     counts = (outcome.strangeness >= outcome.strangeness[:, None]).sum(axis=1)  # itself among them
-    share = float((counts < values.least).mean())
-    return ClassFit(values, chosen, words, _accuracy(outcome), confusion, share)
+    return ClassFit(
+        values=values,
+        method=way.method,
+        words=(_told(way, known),),
+        accuracy=accuracy_of_choice(tuple(known.values()), seed),
+        confusion=outcome.confusion,
+        unknown_share=float((counts < values.least).mean()),
+    )
 
 
-def _candidates(examples: Examples, method: str) -> tuple[str, ...]:
+def _ways(examples: Examples, method: str, start: Start | None) -> tuple[_Way, ...]:
+    """Ways that the recipe allows and the number of examples suffices for, simplest first."""
     fewest = int(examples.counts.min())
-    if method == "auto":
-        return tuple(name for name, (least, _) in LINEAR.items() if fewest >= least)
-    if method not in LINEAR:
-        raise UsageError(f"transfer.classes.method: expected auto, {', '.join(LINEAR)}, found {method!r}.")
-    if fewest < LINEAR[method][0]:
+    methods = {name: fit for name, (least, fit) in LINEAR.items() if fewest >= least}
+    if start is not None:
+        methods[start.method] = start.fit
+    if method != "auto":
+        _check_method(method, methods, fewest)
+        methods = {method: methods[method]}
+    turned = (False, True) if examples.turned is not None and examples.turned.any() else (False,)
+    return tuple(_Way(name, fit, also) for name, fit in methods.items() for also in turned)
+
+
+def _check_method(method: str, methods: Mapping[str, LinearFit], fewest: int) -> None:
+    if method in methods:
+        return
+    if method in ("reptile", "anil"):
+        raise UsageError(f"transfer.classes.method: {method} begins from episodes; name them in episodes.")
+    if method in LINEAR:
         raise UsageError(
             f"transfer.classes.method: {method} needs {LINEAR[method][0]} examples of each class, the rarest has "
             f"{fewest}. Give more, or say auto."
         )
-    return (method,)
+    raise UsageError(f"transfer.classes.method: expected auto, {', '.join(LINEAR)}, reptile or anil, found {method!r}.")
 
 
-def _choose(held: dict[str, "_Held | None"]) -> tuple[str, tuple[str, ...]]:
-    """Return the most accurate method, of equal ones the simplest, and why."""
-    told = {name: outcome.accuracy for name, outcome in held.items() if outcome is not None}
-    if not told:
-        return next(iter(held)), ("Classes by prototype: one part a class leaves nothing to compare methods on.",)
-    best = max(told, key=lambda name: told[name])
-    told_words = ", ".join(f"{name} {share:.0%}" for name, share in told.items())
-    return best, (f"Classes by {best}: of examples held out by part, right are: {told_words}.",)
+def _told(way: _Way, known: Mapping[_Way, Held]) -> str:
+    shares = ", ".join(f"{one.words} {outcome.right.mean():.0%}" for one, outcome in known.items())
+    return f"Classes by {way.words}; right of the examples held out by part: {shares}."
 
 
-def _cross_validate(examples: Examples, goods: F32, method: str, seed: int) -> _Held | None:
-    labels, called, strangeness = [], [], []
+def _cross_validate(examples: Examples, goods: F32, way: _Way, seed: int) -> Held | None:
+    parts: list[tuple[I64, I64, I64, F64]] = []
     for fitting, held in folds(examples, seed):
-        values = _fit(examples.take(fitting), goods, method, None, 0.0)
+        values = _fit(examples.take(fitting), goods, way, None, 0.0)
         said = classify_reference(values, examples.embeddings[held])
-        labels.append(examples.labels[held])
-        called.append(said.prob.argmax(axis=1).astype(np.int64))
-        strangeness.append(said.strangeness)
-    if not labels:
+        called = said.prob.argmax(axis=1).astype(np.int64)
+        parts.append((examples.labels[held], called, examples.groups[held], said.strangeness))
+    if not parts:
         return None
-    return _Held(np.concatenate(labels), np.concatenate(called), np.concatenate(strangeness))
+    labels, called, groups, strangeness = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Held(labels, called, groups, strangeness)
 
 
-def _accuracy(outcome: _Held) -> Accuracy:
-    from scipy.stats import binomtest
-
-    n, right = len(outcome.labels), int((outcome.labels == outcome.called).sum())
-    interval = binomtest(right, n).proportion_ci(0.95, "exact")
-    return Accuracy(right / n, float(interval.low), float(interval.high), n)
-
-
-def _fit(examples: Examples, goods: F32, method: str, scores: F64 | None, unknown: float) -> ClassValues:
+def _fit(examples: Examples, goods: F32, way: _Way, scores: F64 | None, unknown: float) -> ClassValues:
     """Fit normalisation, logits and distance on all of these examples."""
+    examples = examples if way.turned else examples.upright()
     mean, scale = normalisation(examples, goods)
     z = (examples.embeddings.astype(np.float64) - mean) * scale
-    linear: Linear = LINEAR[method][1](z, examples.labels)
+    linear = way.fit(z, examples.labels)
     centres = class_means(z, examples.labels)
     directions, weights = _distance(z - centres[examples.labels])
     calibration = np.array([np.inf]) if scores is None else np.sort(scores)

@@ -56,7 +56,7 @@ class ClassValues:
     calibration: F32
     """[m]: strangeness of examples for the class they were called, by heads that never saw them; [inf]: not known."""
     least: F32
-    """[1]: where fewer calibration scores, one added, are as large, a defect is UNKNOWN. Half a count off every count, so
+    """[1]: where fewer calibration scores, one added, are as large, a defect is UNKNOWN. Half a count is off, so
     that no rounding decides."""
 
     def feed(self) -> dict[str, npt.NDArray[np.generic]]:

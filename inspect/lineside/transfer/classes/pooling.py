@@ -27,8 +27,12 @@ CLASS_WEIGHT = "class_weight"
 """Name of the graph's input that says where to look."""
 CLASS_EMBEDDING = "class_embedding"
 """Name of what comes out."""
-TIGHT = 0.5
-"""Standard deviation of the tight window, as a share of the map's own about its centre."""
+TIGHT = 0.4
+"""Standard deviation of the tight window, as a share of the map's own about its centre. Measured on crops of printed
+circuit boards (DeepPCB, six kinds, 80 px crops at 128 px, discriminant, 4 drawings): accuracy with 5 and 20 examples a
+class without a tight window 0.54 and 0.70, with 0.4 0.65 and 0.85, with 0.7 0.61 and 0.80, with both 0.65 and 0.85."""
+LEAST_SPREAD = 0.25
+"""Added to the tight window's variance, in cells squared: a map that points at one cell keeps it."""
 LEAST = 1e-6
 """Under the root and under the division: weights that are all 0 give an embedding of 0, not of nothing."""
 
@@ -89,7 +93,7 @@ class ClassPool(nn.Module):
         return torch.cat(parts, dim=1)
 
     def tight(self, weight: Tensor) -> Tensor:
-        """Weights [N, 1, gh, gw] times a bell about their centre, half as wide as they spread."""
+        """Weights [N, 1, gh, gw] times a bell about their centre, narrower than they spread."""
         y, x = self.get_buffer("y"), self.get_buffer("x")  # [gh, 1], [1, gw]
         total = weight.sum(dim=(2, 3), keepdim=True).clamp(min=LEAST)
         exponent: Tensor | float = 0.0
@@ -97,7 +101,7 @@ class ClassPool(nn.Module):
             centre = (weight * axis).sum(dim=(2, 3), keepdim=True) / total
             away = (axis - centre).square()  # in cells, squared
             spread = (weight * away).sum(dim=(2, 3), keepdim=True) / total
-            exponent = exponent - 0.5 * away / (TIGHT**2 * spread + 1.0)
+            exponent = exponent - 0.5 * away / (TIGHT**2 * spread + LEAST_SPREAD)
         return weight * torch.exp(torch.as_tensor(exponent))
 
 
@@ -113,7 +117,7 @@ def _pooled(shape: PoolShape, taps: Sequence[npt.NDArray[np.generic]], weight: F
     bell: F64 = weight.astype(np.float64)
     for axis in (y, x):
         away = (axis - (weight * axis).sum() / total) ** 2
-        bell = bell * np.exp(-0.5 * away / (TIGHT**2 * (weight * away).sum() / total + 1.0))
+        bell = bell * np.exp(-0.5 * away / (TIGHT**2 * (weight * away).sum() / total + LEAST_SPREAD))
     for window in (weight.astype(np.float64), bell):
         for tap, grid in zip(taps, shape.grids_hw, strict=True):
             w = _area(shape.grid_hw[0], grid[0]) @ window @ _area(shape.grid_hw[1], grid[1]).T

@@ -1,13 +1,13 @@
 """Which class a part is called at the end of the graph, and how that is proven."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from lineside.contract import NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, ClassStatement, Contract, Threshold, Verdict
+from classed import classed_contract
+from lineside.contract import NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Contract, Threshold, Verdict
 from lineside.errors import ParityError
 from lineside.export.decision import DECISION_OUTPUTS, Decision, DecisionSettings, export_decision
 from lineside.export.parity import ClassAnswer, ClassProof, ParityCase, ParityRecord, decide_class, prove_parity
@@ -131,7 +131,7 @@ def record(label: str, verdict: str, defect_class: int, score: float = 1.0) -> P
 
 def test_class_accuracy_counts_what_was_named() -> None:
     """An escape is no error of the class, unknown is one, and a class that was never trained does not count."""
-    contract = sorting_contract("both", ("dent", "scratch"))
+    contract = classed_contract(("dent", "scratch"))
     proofs = [
         record("dent", "NG", 0), record("dent", "NG", 1), record("dent", "NG", -2), record("dent", "OK", -1),
         record("dent", "NO_CALL", -1), record("hole", "NG", 0), record("good", "OK", -1), record("good", "NG", 1),
@@ -147,7 +147,7 @@ def test_class_accuracy_counts_what_was_named() -> None:
 
 def test_where_all_classes_are_good_a_strange_folder_is_the_defect() -> None:
     """Overkill is counted over the trained kinds, escapes over the folders that nobody trained on."""
-    contract = sorting_contract("classify", ("bolt", "nut"))
+    contract = classed_contract(("bolt", "nut"), "classify")
     proofs = [
         record("bolt", "OK", 0), record("nut", "NG", -2, 8.0), record("wing", "OK", 0), record("wing", "NG", -2, 9.0),
     ]  # fmt: skip
@@ -156,19 +156,9 @@ def test_where_all_classes_are_good_a_strange_folder_is_the_defect() -> None:
     assert result.auroc == 0.625
 
 
-def sorting_contract(task: str, names: tuple[str, ...]) -> Contract:
-    """Return the tiny contract with classes in it."""
-    statement = ClassStatement(
-        task=task,  # type: ignore[arg-type]
-        method="lda", images=dict.fromkeys(names, 5), accuracy=0.8, n=10, confidence=0.95, interval=(0.44, 0.97),
-        unknown=0.05, statement="A test's classes.",
-    )  # fmt: skip
-    return replace(tiny_contract(), class_names=names, classes=statement)
-
-
 def test_the_contract_with_classes_survives_its_json() -> None:
     """Written and read again it is the same; and it says what an index means."""
-    contract = sorting_contract("both", ("dent", "scratch"))
+    contract = classed_contract(("dent", "scratch"))
     again = Contract.from_json(contract.to_json(), "here")
     assert again == contract
     assert [again.class_name(i) for i in (-2, -1, 0, 1)] == ["unknown", None, "dent", "scratch"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lineside.contract import ClassStatement
 from lineside.dataset import Dataset
 from lineside.train.method import FittedClasses
+from lineside.transfer.classes.validate import Accuracy
 
 CONFIDENCE = 0.95
 
@@ -48,35 +49,33 @@ def statement_of(
     if classes is None:
         return None
     counted = Counter(s.label for s in dataset.select("train") if s.label in classes.names)
-    right, n = _counted(classes, told)
-    low, high = interval_of(right, n)
-    accuracy = right / n if n else None
+    known = _known(classes, told)
     return ClassStatement(
         task=classes.task,
         method=classes.fit.method,
         images={name: counted[name] for name in classes.names},
-        accuracy=accuracy,
-        n=n,
+        accuracy=known.value if known else None,
+        n=known.n if known else 0,
         confidence=CONFIDENCE,
-        interval=(low, high),
+        interval=(known.low, known.high) if known else (0.0, 1.0),
         unknown=unknown,
-        statement=" ".join((_accuracy_words(accuracy, right, n, low, high), _unknown_words(classes, unknown))),
+        statement=f"{_accuracy_words(known)} {_unknown_words(classes, unknown)}",
     )
 
 
-def _counted(classes: FittedClasses, told: Sequence[Told]) -> tuple[int, int]:
-    if told:
-        return sum(one.truth == one.called for one in told), len(told)
-    own = classes.fit.accuracy
-    return (round(own.value * own.n), own.n) if own else (0, 0)
+def _known(classes: FittedClasses, told: Sequence[Told]) -> Accuracy | None:
+    if not told:
+        return classes.fit.accuracy
+    right = sum(one.truth == one.called for one in told)
+    return Accuracy(right / len(told), *interval_of(right, len(told)), len(told))
 
 
-def _accuracy_words(accuracy: float | None, right: int, n: int, low: float, high: float) -> str:
-    if accuracy is None:
+def _accuracy_words(known: Accuracy | None) -> str:
+    if known is None:
         return "How often the class is right is not known: a class has one part alone, and none to spare."
     return (
-        f"Of {n} training images, each held out together with its part, {right} were called what they are "
-        f"({100 * accuracy:.1f} %; {100 * CONFIDENCE:g} % interval {100 * low:.1f} to {100 * high:.1f} %)."
+        f"Of {known.n} training images, each held out together with its part, {100 * known.value:.1f} % are called "
+        f"what they are ({100 * CONFIDENCE:g} % interval {100 * known.low:.1f} to {100 * known.high:.1f} %)."
     )
 
 

@@ -142,7 +142,7 @@ def _with_classes(
 ) -> Calibration:
     from lineside.train.classes import ClassSettings, with_classes
 
-    settings = ClassSettings(class_names(dataset, "both"), loaded.recipe.transfer.classes, loaded.recipe.seed)
+    settings = ClassSettings(class_names(dataset, "both"), loaded)
     examples = dataset.select("train", good=False)
     head = with_classes(calibration.head, settings, examples, references.samples, references.reader, journal)
     return replace(calibration, head=head)

@@ -23,11 +23,13 @@ from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
 from lineside.normalise.front import Front, FrontSettings
 from lineside.recipe import LoadedRecipe
 from lineside.train.classes import class_answer, class_part
+from lineside.train.episodes import Pooler, start_of
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
 from lineside.train.method import FittedClasses, FittedHead, Judged
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
+from lineside.train.sorting_images import Turner
 from lineside.train.tail import HeadRun, finish
 from lineside.transfer.backbone import load_backbone, tap_grids
 from lineside.transfer.class_sort import DRIFT, export_class_score, export_drift
@@ -35,6 +37,7 @@ from lineside.transfer.class_weight import export_region_weight, weight_referenc
 from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import ClassFit, fit_classes
 from lineside.transfer.classes.head import Classified, classify_reference
+from lineside.transfer.classes.meta import Start
 from lineside.transfer.classes.pooling import CLASS_EMBEDDING, PoolShape, export_pool, pool_reference
 from lineside.transfer.head import REGION, tap_name
 
@@ -69,12 +72,13 @@ class SortingMethod:
         self._has_good = any(sample.is_good for sample in references.samples)
         self._names = (*found, *((GOOD,) if self._has_good else ()))
         self._classes, self._seed = recipe.transfer.classes, recipe.seed
-        self._references, self._journal = references, journal
+        self._loaded, self._references, self._journal = loaded, references, journal
         self._taps = tuple(tap_name(number) for number in range(len(backbone.channels)))
         self._pool = PoolShape(tuple(backbone.channels), grids, max(grids, key=np.prod))
         journal.stage("export of the backbone")
         self._backbone_model = export_backbone(backbone.module, self._taps, working_wh)
         self._behind = self._pooling()
+        self._starts: list[Start | None] = []
         self._heads: dict[tuple[tuple[int, ...], ...], onnx.ModelProto] = {}
         height, width = self._pool.grid_hw
         request = front_request(loaded, references, backbone.mean, backbone.std, (width, height), blank_outside=False)
@@ -86,10 +90,7 @@ class SortingMethod:
         """Fit front and classes on these frames and their copies."""
         front = self._fronts.fit(positions)
         self._journal.stage(f"classes of {len(positions)} frames")
-        settings = self._classes
-        goods = [i for i in positions if self._references.samples[i].is_good]
-        of_goods = _embeddings(front, self._references.rows(goods, with_copies=False))
-        fit = fit_classes(self._examples(front, positions), of_goods, settings.method, settings.unknown, self._seed)
+        fit = self._fit_classes(front, positions)
         run = HeadRun(
             model=self._exported(fit, front.outputs[DRIFT].shape[1]),
             constants=fit.values.feed(),
@@ -113,6 +114,20 @@ class SortingMethod:
 
         classes = FittedClasses(self._names, "classify", fit, answer)
         return replace(head, judge=judge, classes=classes)
+
+    def _fit_classes(self, front: FittedFront, positions: Sequence[int]) -> ClassFit:
+        goods = [i for i in positions if self._references.samples[i].is_good]
+        of_goods = _embeddings(front, self._references.rows(goods, with_copies=False))
+        examples, wished = self._examples(front, positions), self._classes
+        return fit_classes(examples, of_goods, wished.method, wished.unknown, self._seed, self._start(front))
+
+    def _start(self, front: FittedFront) -> Start | None:
+        """Meta-learn once: other parts' images do not depend on the fold."""
+        if not self._starts:
+            settings = front.decision.settings
+            pooler = Pooler(self._backbone_model, self._pool, settings, masked=False)
+            self._starts.append(start_of(self._loaded, pooler, self._journal))
+        return self._starts[0]
 
     def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
         trunk = export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)
@@ -145,7 +160,8 @@ class SortingMethod:
                 if front.gate[row] == 0 or sample.label not in called:
                     rows.append((row, label, group, row == first))
         at, labels, numbers, original = (np.array(column) for column in zip(*rows, strict=True))
-        return Examples(_embeddings(front, at), labels, numbers, original)
+        turned = ~original if isinstance(self._references.augmenter, Turner) else None
+        return Examples(_embeddings(front, at), labels, numbers, original, turned)
 
     def _exported(self, fit: ClassFit, drift: int) -> "onnx.ModelProto":
         """Export class head and score; shapes alone matter, so that folds share it."""

@@ -10,23 +10,22 @@ from lineside.dataset import Dataset
 from lineside.recipe import LoadedRecipe
 from lineside.train.images import FrameReader, References
 from lineside.transfer.augment import Augmenter
+from lineside.transfer.classes.turns import turned_copies, turns
 
 Pixels = npt.NDArray[np.uint8]
 
-SQUARE = 1.25
-"""Longest side over shortest up to which a quarter turn keeps a frame's proportions well enough."""
 MOST_COPIED = 600
 """Images up to which they are copied: with more, copies cost minutes and add little."""
 
 
 @dataclass(frozen=True)
 class Turner:
-    """Copies by flips and quarter turns: the seven others of a square's symmetries, of a long frame's the three."""
+    """Turned and mirrored copies of frames; see `lineside.transfer.classes.turns`."""
 
     active: bool = True
 
     def copies(self, frame: Pixels, index: int, count: int) -> list[Pixels]:
-        """Return turned copies of one frame [H, W, C].
+        """Return copies of one frame [H, W, C]; where it has fewer, some of them again.
 
         Parameters
         ----------
@@ -36,10 +35,8 @@ class Turner:
         count : int
             How many copies.
         """
-        height, width = frame.shape[:2]
-        turns = range(4) if max(height, width) <= SQUARE * min(height, width) else (0, 2)
-        turned = [np.rot90(flipped, k) for flipped in (frame, frame[:, ::-1]) for k in turns][1:]
-        return [np.ascontiguousarray(turned[i % len(turned)]) for i in range(count)]
+        made = turned_copies(frame)
+        return [made[number % len(made)] for number in range(count)]
 
 
 def sorting_references(loaded: LoadedRecipe, dataset: Dataset) -> References:
@@ -48,5 +45,7 @@ def sorting_references(loaded: LoadedRecipe, dataset: Dataset) -> References:
     setting = recipe.transfer.augment
     reader = FrameReader(frame_channels(loaded, dataset), recipe.capture.bit_depth)
     if setting == "default":
-        return References(samples, reader, Turner(len(samples) <= MOST_COPIED), copies=7, sorts=True)
+        height, width = reader.read(samples[0]).shape[:2]
+        turner = Turner(len(samples) <= MOST_COPIED)
+        return References(samples, reader, turner, copies=len(turns(height, width)), sorts=True)
     return References(samples, reader, Augmenter(setting, recipe.seed), recipe.transfer.augment_copies, sorts=True)

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.errors import UsageError
+from lineside.transfer.classes.distance import fit_distance
 from lineside.transfer.classes.examples import Examples, folds
 from lineside.transfer.classes.head import ClassValues, classify_reference
 from lineside.transfer.classes.linear import LINEAR, LinearFit, class_means
 from lineside.transfer.classes.meta import Start
-from lineside.transfer.classes.validate import Accuracy, Held, accuracy_of_choice
+from lineside.transfer.classes.validate import Accuracy, Held, accuracy_of_choice, choice
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -23,8 +24,11 @@ LEAST_SCALE = 0.3
 measure."""
 LEAST_GOODS = 4
 """Below, the examples themselves give mean and deviation."""
-RANK = 32
-"""Directions of the distance that are weighted one by one."""
+PREFERRED = "lda"
+"""What is taken, and turned copies with it, unless cross-validation finds another way clearly better. Measured on crops
+of printed circuit boards (DeepPCB, six kinds, 60 px crops at 128 px, strides 8/16, 10 drawings of 1, 2 and 3 examples a
+class), accuracy of prototypes, the same with turned copies, and the discriminant with turned copies: 0.40, 0.45, 0.45;
+0.47, 0.51, 0.54; 0.49, 0.51, 0.59. Logistic regression was never the best."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def fit_classes(
         values = _fit(examples, goods, way, None, unknown)
         words = f"Classes by {way.words}: with one part of a class there is nothing to compare ways on."
         return ClassFit(values, way.method, (words,), None, np.zeros((examples.classes,) * 2, np.int64), None)
-    way = max(known, key=lambda w: known[w].right.mean())  # the first, simplest one of equals
+    right = np.stack([outcome.right for outcome in known.values()]).astype(np.float64)
+    way = tuple(known)[choice(right, np.ones(right.shape[1]))]
     outcome = known[way]
     values = _fit(examples, goods, way, outcome.strangeness, unknown)
     counts = (outcome.strangeness >= outcome.strangeness[:, None]).sum(axis=1)  # itself among them
@@ -117,7 +122,7 @@ def fit_classes(
 
 
 def _ways(examples: Examples, method: str, start: Start | None) -> tuple[_Way, ...]:
-    """Ways that the recipe allows and the number of examples suffices for, simplest first."""
+    """Ways that the recipe allows and the number of examples suffices for, the one to prefer first."""
     fewest = int(examples.counts.min())
     methods = {name: fit for name, (least, fit) in LINEAR.items() if fewest >= least}
     if start is not None:
@@ -125,8 +130,10 @@ def _ways(examples: Examples, method: str, start: Start | None) -> tuple[_Way, .
     if method != "auto":
         _check_method(method, methods, fewest)
         methods = {method: methods[method]}
-    turned = (False, True) if examples.turned is not None and examples.turned.any() else (False,)
-    return tuple(_Way(name, fit, also) for name, fit in methods.items() for also in turned)
+    found = [_Way(name, fit, turned=False) for name, fit in methods.items()]
+    if examples.turned is not None and examples.turned.any():
+        found += [_Way(name, fit, turned=True) for name, fit in methods.items()]
+    return tuple(sorted(found, key=lambda way: (way.method != PREFERRED, not way.turned)))
 
 
 def _check_method(method: str, methods: Mapping[str, LinearFit], fewest: int) -> None:
@@ -167,7 +174,7 @@ def _fit(examples: Examples, goods: F32, way: _Way, scores: F64 | None, unknown:
     z = (examples.embeddings.astype(np.float64) - mean) * scale
     linear = way.fit(z, examples.labels)
     centres = class_means(z, examples.labels)
-    directions, weights = _distance(z - centres[examples.labels])
+    directions, weights = fit_distance(z - centres[examples.labels], linear.map)
     calibration = np.array([np.inf]) if scores is None else np.sort(scores)
     least = np.array([_least(unknown, len(calibration))])
     arrays = (mean, scale, linear.map, linear.bias, centres, directions, weights, calibration, least)
@@ -185,13 +192,3 @@ def normalisation(examples: Examples, goods: F32) -> tuple[F64, F64]:
     deviation = rows.std(axis=0, dtype=np.float64)
     deviation = deviation + LEAST_SCALE * max(float(deviation.mean()), 1e-6)
     return rows.mean(axis=0, dtype=np.float64), 1.0 / deviation
-
-
-def _distance(within: F64) -> tuple[F64, F64]:
-    """Return directions [D, r] and weights [r + 1] that make deviations within classes alike in all directions."""
-    count, size = within.shape
-    typical = max(float(np.square(within).mean()), 1e-9)
-    rank = max(1, min(RANK, count - 1, size - 1))
-    _, lengths, rows = np.linalg.svd(within, full_matrices=False)
-    variances = lengths[:rank] ** 2 / count
-    return rows[:rank].T, 1.0 / np.append(variances + typical, typical) / size

@@ -27,7 +27,7 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 UNKNOWN = -2
-CLASS_OUTPUTS = ("class_prob", "class_index", "class_p_value")
+CLASS_OUTPUTS = ("class_prob", "class_index", "class_p_value", "class_strangeness")
 CLASS_INPUTS = (
     "class_mean", "class_scale", "class_map", "class_bias",
     "class_centres", "class_directions", "class_weights", "class_calibration", "class_least",
@@ -97,12 +97,13 @@ class ClassHead(nn.Module):
         weights: Tensor,
         calibration: Tensor,
         least: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Classify embeddings [N, D]; the other tensors are those of `ClassValues`.
 
         Returns
         -------
-        prob [N, k], index int64 [N] (class, or -2 where the p-value is too small), p-value [N]
+        prob [N, k], index int64 [N] (class, or -2 where the p-value is too small), p-value [N], strangeness [N] for the
+        likeliest class
         """
         z = (embedding - mean) * scale
         prob = torch.softmax(torch.matmul(z, map.t()) + bias, dim=1)  # [N, k]
@@ -115,7 +116,7 @@ class ClassHead(nn.Module):
         beyond = (calibration >= strangeness[:, None]).to(z.dtype).sum(dim=1) + 1.0
         p_value = beyond / (calibration.shape[0] + 1.0)
         index = torch.where(beyond < least, torch.full_like(called, UNKNOWN), called)
-        return prob, index, p_value
+        return prob, index, p_value, strangeness
 
 
 def classify_reference(values: ClassValues, embeddings: npt.NDArray[np.generic]) -> Classified:
@@ -138,7 +139,12 @@ def classify_reference(values: ClassValues, embeddings: npt.NDArray[np.generic])
 
 
 def export_class_head(values: ClassValues) -> "onnx.ModelProto":
-    """Export the head for values of these shapes, which are its inputs beside ``class_embedding``."""
+    """Export the head for values of these shapes, which are its inputs beside ``class_embedding``.
+
+    The number of calibration scores is dynamic, so that folds of any size share one export.
+    """
     inputs = {CLASS_EMBEDDING: torch.zeros(2, len(values.mean))}
     inputs |= {name: torch.from_numpy(np.array(value, np.float32)) for name, value in values.feed().items()}
-    return export_module(ClassHead(), inputs, CLASS_OUTPUTS, {CLASS_EMBEDDING: {0: "N"}})
+    inputs["class_calibration"] = torch.zeros(3)
+    dynamic = {CLASS_EMBEDDING: {0: "N"}, "class_calibration": {0: "m"}}
+    return export_module(ClassHead(), inputs, CLASS_OUTPUTS, dynamic)

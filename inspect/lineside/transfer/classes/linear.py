@@ -25,7 +25,9 @@ class Linear:
 
 
 SHRINKAGE = 0.2
-"""Measured: see `lineside.transfer.classes.fit`."""
+"""Measured on crops of printed circuit boards (DeepPCB, six kinds, 60 px crops at 128 px, strides 8/16, 4 turns, 4
+drawings), accuracy with 5 and 20 examples a class: with 0.1 0.692 and 0.859, 0.2 0.689 and 0.861, 0.4 0.687 and
+0.857."""
 
 LinearFit = Callable[[F64, I64], Linear]
 

@@ -6,6 +6,7 @@ repeated on resampled parts and judged on the parts left out, from the held-out 
 cross-validation would cost ten times the fits for the same answer.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 RESAMPLINGS = 200
+MARGIN = 2.0
+"""Standard errors by which another way must beat the first to be chosen. Few examples rank ways nearly by chance."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,31 @@ class Accuracy:
     n: int
 
 
+def choice(right: F64, times: F64) -> int:
+    """Return the way [number] that is chosen: the first, or the best where it beats the first by 2 standard errors.
+
+    Parameters
+    ----------
+    right : ndarray of float64 [ways, n]
+        1 where a way called a held-out example what it is; the way to prefer comes first.
+    times : ndarray of float64 [n]
+        How often each example counts.
+    """
+    shares = right @ times / times.sum()
+    best = int(shares.argmax())
+    difference = right[best] - right[0]
+    gain = shares[best] - shares[0]
+    spread = math.sqrt(max(float(np.square(difference - gain) @ times), 0.0)) / times.sum()
+    return best if gain > MARGIN * spread else 0
+
+
 def accuracy_of_choice(outcomes: Sequence[Held], seed: int) -> Accuracy:
-    """Estimate how accurate the best of these ways of fitting is.
+    """Estimate how accurate the way is that `choice` takes from these.
 
     Parameters
     ----------
     outcomes : sequence of Held
-        Of the same examples.
+        Of the same examples, the way to prefer first.
     seed : int
         Of the resampling.
     """
@@ -95,7 +116,7 @@ def interval(share: float, n: int) -> tuple[float, float]:
 
 
 def _corrected(outcomes: Sequence[Held], seed: int) -> float:
-    """Mean accuracy, over resamplings of the parts, of the way that was best on those drawn on those left out."""
+    """Mean accuracy, over resamplings of the parts, on those left out, of the way chosen on those drawn."""
     right = np.stack([outcome.right for outcome in outcomes]).astype(np.float64)  # [ways, n]
     _, part = np.unique(outcomes[0].groups, return_inverse=True)
     rng = np.random.default_rng(seed)
@@ -103,6 +124,5 @@ def _corrected(outcomes: Sequence[Held], seed: int) -> float:
     for _ in range(RESAMPLINGS):
         times = np.bincount(rng.integers(part.max() + 1, size=part.max() + 1), minlength=part.max() + 1)[part]  # [n]
         if (times == 0).any() and times.any():
-            best = int((right @ times).argmax())
-            shares.append(float(right[best][times == 0].mean()))
-    return float(np.mean(shares)) if shares else float(right.mean(axis=1).max())
+            shares.append(float(right[choice(right, times.astype(np.float64))][times == 0].mean()))
+    return float(np.mean(shares)) if shares else float(right[choice(right, np.ones(right.shape[1]))].mean())

@@ -165,7 +165,8 @@ class SortingMethod:
 
     def _exported(self, fit: ClassFit, drift: int) -> "onnx.ModelProto":
         """Export class head and score; shapes alone matter, so that folds share it."""
-        shapes = tuple(value.shape for value in fit.values.feed().values())
+        fed = fit.values.feed()
+        shapes = tuple(value.shape for name, value in fed.items() if name != "class_calibration")
         if shapes not in self._heads:
             score = export_class_score(
                 len(self._names), drift, self.map_wh, has_good=self._has_good, probability=CLASS_PROBABILITY

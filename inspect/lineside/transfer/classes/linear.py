@@ -21,7 +21,7 @@ class Linear:
 
     def predict(self, z: F64) -> I64:
         """Return the class [n] of the largest logit."""
-        return (z @ self.map.T + self.bias).argmax(axis=1).astype(np.int64)
+        return np.asarray((z @ self.map.T + self.bias).argmax(axis=1), np.int64)
 
 
 SHRINKAGE = 0.2

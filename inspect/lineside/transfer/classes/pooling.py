@@ -138,7 +138,7 @@ def _area(old: int, new: int) -> F64:
     edges = np.arange(new + 1) * (old / new)
     cells = np.arange(old)
     shared = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    return np.clip(shared, 0.0, None) * (new / old)
+    return np.asarray(np.clip(shared, 0.0, None) * (new / old), np.float64)
 
 
 def export_pool(shape: PoolShape) -> "onnx.ModelProto":

@@ -41,7 +41,7 @@ class Held:
     @property
     def right(self) -> Bools:
         """Which were called what they are [n]."""
-        return self.labels == self.called
+        return np.asarray(self.labels == self.called, np.bool_)
 
     @property
     def confusion(self) -> I64:

@@ -23,6 +23,8 @@ def limits(record: TrainingRecord) -> Iterator[str]:
         yield "The gate is off: a bad picture gets a verdict."
     else:
         yield "The gate measures what its numbers say: what spoils a picture and moves none of them passes."
+    if contract.classes is not None:
+        yield "Whether a defect of a kind without a folder in train/ is called unknown was not tested."
     if contract.normalisation.get("pose", "off") == "off":
         yield "Frames are not aligned: parts must lie as they do in the training images."
     if contract.normalisation.get("exposure", "off") != "off":

@@ -85,8 +85,9 @@ def with_classes(
     eye = eye_of(head)
     of_goods = np.stack(list(parallel(lambda sample: eye.embedding(reader.read(sample)), goods)))
     seen = list(parallel(lambda sample: eye.views(sample, reader, copies=copies), examples))
+    rows = _gathered(examples, seen, settings.names)
     fit = fit_classes(
-        _gathered(examples, seen, settings.names),
+        rows,
         of_goods,
         transfer.classes.method,
         transfer.classes.unknown,
@@ -95,7 +96,7 @@ def with_classes(
     )
     for words in fit.words:
         journal.note(words)
-    classes = FittedClasses(settings.names, "both", fit, _answer(eye, fit.values))
+    classes = FittedClasses(settings.names, "both", fit, _answer(eye, fit.values), rows, of_goods)
     parts = (*head.parts, *eye.parts, ("classes", class_part(fit)))
     return replace(head, parts=parts, constants={**head.constants, **fit.values.feed()}, classes=classes)
 
@@ -103,7 +104,8 @@ def with_classes(
 def _start(head: FittedHead, eye: Eye, loaded: LoadedRecipe, journal: Journal) -> Start | None:
     backbone = head.front.trunk.backbone
     assert backbone is not None  # classes stand behind lineside's own method
-    return start_of(loaded, Pooler(backbone, eye.shape, head.front.decision.settings, masked=True), journal)
+    settings = head.front.decision.settings
+    return start_of(loaded, Pooler(backbone, eye.parts[1][1], eye.shape.grid_hw, settings, masked=True), journal)
 
 
 def class_part(fit: ClassFit) -> "onnx.ModelProto":

@@ -24,7 +24,7 @@ from lineside.transfer.class_weight import mask_cells
 from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import normalisation
 from lineside.transfer.classes.meta import MetaMethod, Start, Task, learn_start
-from lineside.transfer.classes.pooling import CLASS_EMBEDDING, CLASS_WEIGHT, PoolShape, export_pool
+from lineside.transfer.classes.pooling import CLASS_EMBEDDING, CLASS_WEIGHT
 
 if TYPE_CHECKING:
     import onnx
@@ -57,7 +57,10 @@ class Pooler:
     ----------
     backbone : onnx.ModelProto
         Working tensor -> taps.
-    shape : PoolShape
+    pool : onnx.ModelProto
+        Taps and weights -> embedding.
+    grid_hw : tuple of int
+        Cells of the weights.
     settings : FrontSettings
         Working size, mean and deviation are taken from them.
     masked : bool
@@ -65,7 +68,8 @@ class Pooler:
     """
 
     backbone: "onnx.ModelProto"
-    shape: PoolShape
+    pool: "onnx.ModelProto"
+    grid_hw: tuple[int, int]
     settings: FrontSettings
     masked: bool
 
@@ -90,7 +94,7 @@ def start_of(loaded: LoadedRecipe, pooler: Pooler, journal: Journal) -> Start | 
 
 
 def _tasks(loaded: LoadedRecipe, pooler: Pooler) -> Iterator[Task]:
-    backbone, pool = Graph(pooler.backbone), Graph(export_pool(pooler.shape))
+    backbone, pool = Graph(pooler.backbone), Graph(pooler.pool)
     episodes = loaded.recipe.transfer.classes.episodes
     if isinstance(episodes, str):
         shown = {f"rendered {part}": _rendered(part) for part in DEFECTS if part != loaded.recipe.part}
@@ -120,7 +124,7 @@ def _embedding(image: Shown, backbone: Graph, pool: Graph, pooler: Pooler) -> Fl
     small = cv2.resize(image.frame, settings.working_wh, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
     working = (small - np.float32(settings.mean)) / np.float32(settings.std)
     taps = backbone({"working": np.ascontiguousarray(working.transpose(2, 0, 1))[None]})
-    weight = np.ones(pooler.shape.grid_hw, np.float32)
+    weight = np.ones(pooler.grid_hw, np.float32)
     if pooler.masked and image.mask is not None:
         cells = mask_cells(image.mask, _resized(image.mask, settings.working_wh), settings.working_wh, weight.shape)
         weight = cells if cells.any() else weight

@@ -15,6 +15,7 @@ from lineside.contract import Component, Fitted
 from lineside.dataset import GOOD
 from lineside.export.parity import ClassAnswer
 from lineside.train.front_fit import FittedFront
+from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import ClassFit
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class FittedClasses:
     fit: ClassFit
     answer: Callable[[Pixels], ClassAnswer]
     """What another way than the graph's says of any frame."""
+    examples: Examples
+    """What it was fitted on: embeddings (the deployed graph's inner value ``class_embedding``) by column of `names`."""
+    goods: Floats
+    """Embeddings [m, D] of good frames, which all others are normalised by; m may be 0."""
 
     @property
     def defects(self) -> int:

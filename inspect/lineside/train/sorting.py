@@ -90,7 +90,10 @@ class SortingMethod:
         """Fit front and classes on these frames and their copies."""
         front = self._fronts.fit(positions)
         self._journal.stage(f"classes of {len(positions)} frames")
-        fit = self._fit_classes(front, positions)
+        goods = [i for i in positions if self._references.samples[i].is_good]
+        of_goods = _embeddings(front, self._references.rows(goods, with_copies=False))
+        examples, wished = self._examples(front, positions), self._classes
+        fit = fit_classes(examples, of_goods, wished.method, wished.unknown, self._seed, self._start(front))
         run = HeadRun(
             model=self._exported(fit, front.outputs[DRIFT].shape[1]),
             constants=fit.values.feed(),
@@ -112,20 +115,15 @@ class SortingMethod:
             called = classify_reference(fit.values, _embeddings(front, at)).prob.argmax(axis=1)
             return [replace(one, called=int(c)) for one, c in zip(head.judge(scored), called, strict=True)]
 
-        classes = FittedClasses(self._names, "classify", fit, answer)
+        classes = FittedClasses(self._names, "classify", fit, answer, examples, of_goods)
         return replace(head, judge=judge, classes=classes)
-
-    def _fit_classes(self, front: FittedFront, positions: Sequence[int]) -> ClassFit:
-        goods = [i for i in positions if self._references.samples[i].is_good]
-        of_goods = _embeddings(front, self._references.rows(goods, with_copies=False))
-        examples, wished = self._examples(front, positions), self._classes
-        return fit_classes(examples, of_goods, wished.method, wished.unknown, self._seed, self._start(front))
 
     def _start(self, front: FittedFront) -> Start | None:
         """Meta-learn once: other parts' images do not depend on the fold."""
         if not self._starts:
             settings = front.decision.settings
-            pooler = Pooler(self._backbone_model, self._pool, settings, masked=False)
+            pool = dict(self._behind)["class_pool"]
+            pooler = Pooler(self._backbone_model, pool, self._pool.grid_hw, settings, masked=False)
             self._starts.append(start_of(self._loaded, pooler, self._journal))
         return self._starts[0]
 

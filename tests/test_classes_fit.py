@@ -5,6 +5,7 @@ import pytest
 
 from class_clouds import clouds
 from lineside.errors import UsageError
+from lineside.transfer.classes.distance import fit_distance
 from lineside.transfer.classes.examples import Examples, folds
 from lineside.transfer.classes.fit import fit_classes
 from lineside.transfer.classes.head import classify_reference
@@ -132,7 +133,7 @@ def test_the_best_of_many_guesses_is_not_believed() -> None:
     rng, labels, groups = np.random.default_rng(0), np.repeat([0, 1], 15), np.arange(30)
     best, claims = [], []
     for _ in range(20):
-        ways = [Held(labels, rng.integers(0, 2, 30), groups, np.zeros(30)) for _ in range(10)]
+        ways = [Held(labels, rng.integers(0, 2, 30), groups) for _ in range(10)]
         best.append(max(way.right.mean() for way in ways))
         claims.append(accuracy_of_choice(ways, 0).value)
     assert np.mean(best) > 0.6
@@ -147,3 +148,17 @@ def test_turned_copies_differ_and_keep_the_size() -> None:
     wide = np.zeros((4, 6, 1), np.uint8)
     assert [copy.shape for copy in turned_copies(wide)] == [(4, 6, 1)] * 3
     assert len(turns(4, 6)) == 3
+
+
+@pytest.mark.parametrize("count", [12, 40])
+def test_the_distance_is_that_of_its_definition(count: int) -> None:
+    """With fewer examples than dimensions or more, directions are orthonormal and a strange direction weighs fully."""
+    rng = np.random.default_rng(0)
+    within, between = rng.standard_normal((count, 20)) * np.linspace(3.0, 0.5, 20), rng.standard_normal((3, 20))
+    directions, weights = fit_distance(within, between)
+    np.testing.assert_allclose(directions.T @ directions, np.eye(directions.shape[1]), atol=1e-8)
+    apart = between[0] - between[1]
+    inside = directions[:, :2] @ directions[:, :2].T @ apart
+    np.testing.assert_allclose(inside, apart, atol=1e-8)
+    assert weights.min() > 0.0
+    assert weights[2] < weights[-1]

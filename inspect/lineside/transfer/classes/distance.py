@@ -43,11 +43,26 @@ def fit_distance(within: F64, linear_map: F64) -> tuple[F64, F64]:
     between, variances = _principal(within, _span(linear_map - linear_map.mean(axis=0)))  # [D, <= k - 1]
     rest = within - within @ between @ between.T
     rank = min(RANK, len(within) - 1, size) - between.shape[1]
-    _, lengths, rows = np.linalg.svd(rest, full_matrices=False)
-    others = rows[: max(rank, 0)].T
-    of_others = lengths[: others.shape[1]] ** 2 / len(within)
+    others, of_others = _leading(rest, max(rank, 0))
     weights = np.concatenate((BETWEEN / (variances + typical), 1.0 / (of_others + typical), [1.0 / typical]))
     return np.concatenate((between, others), axis=1), weights / size
+
+
+def _leading(rows: F64, count: int) -> tuple[F64, F64]:
+    """Return the directions [D, count] along which rows [n, D] are longest, and their mean squares along them."""
+    from scipy.linalg import eigh
+
+    n, size = rows.shape
+    if count == 0:
+        return np.zeros((size, 0)), np.zeros(0)
+    gram = rows.T @ rows if size <= n else rows @ rows.T
+    squares, vectors = eigh(gram, subset_by_index=[len(gram) - count, len(gram) - 1])
+    if size <= n:
+        directions = vectors
+    else:  # along which nothing is long: no direction, not noise blown up
+        real = squares > 1e-9 * max(float(squares[-1]), 1e-12)
+        directions = rows.T @ vectors * np.where(real, 1.0 / np.sqrt(np.where(real, squares, 1.0)), 0.0)
+    return np.asarray(directions[:, ::-1], np.float64), np.maximum(squares[::-1], 0.0) / n
 
 
 def _span(rows: F64) -> F64:

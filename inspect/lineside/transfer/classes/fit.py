@@ -11,7 +11,7 @@ from lineside.errors import UsageError
 from lineside.transfer.classes.distance import fit_distance
 from lineside.transfer.classes.examples import Examples, folds
 from lineside.transfer.classes.head import ClassValues, classify_reference
-from lineside.transfer.classes.linear import LINEAR, LinearFit, class_means
+from lineside.transfer.classes.linear import LINEAR, Linear, LinearFit, class_means
 from lineside.transfer.classes.meta import Start
 from lineside.transfer.classes.validate import Accuracy, Held, accuracy_of_choice, choice
 
@@ -99,24 +99,23 @@ def fit_classes(
     if examples.classes < 2:
         raise UsageError("transfer.classes: one class alone cannot be told from others; give two, or method: none.")
     ways = _ways(examples, method, start)
-    held = {way: _cross_validate(examples, goods, way, seed) for way in ways}
-    known = {way: outcome for way, outcome in held.items() if outcome is not None}
+    known = {way: held for way in ways if (held := _cross_validate(examples, goods, way, seed)) is not None}
     if not known:
         way = ways[0]
         values = _fit(examples, goods, way, None, unknown)
         words = f"Classes by {way.words}: with one part of a class there is nothing to compare ways on."
         return ClassFit(values, way.method, (words,), None, np.zeros((examples.classes,) * 2, np.int64), None)
-    right = np.stack([outcome.right for outcome in known.values()]).astype(np.float64)
-    way = tuple(known)[choice(right, np.ones(right.shape[1]))]
-    outcome = known[way]
-    values = _fit(examples, goods, way, outcome.strangeness, unknown)
-    counts = (outcome.strangeness >= outcome.strangeness[:, None]).sum(axis=1)  # itself among them
+    right = np.stack([held.right for held in known.values()]).astype(np.float64)
+    way = ways[choice(right, np.ones(right.shape[1]))]
+    scores = _held_strangeness(examples, goods, way, seed)
+    values = _fit(examples, goods, way, scores, unknown)
+    counts = (scores >= scores[:, None]).sum(axis=1)  # itself among them
     return ClassFit(
         values=values,
         method=way.method,
         words=(_told(way, known),),
         accuracy=accuracy_of_choice(tuple(known.values()), seed),
-        confusion=outcome.confusion,
+        confusion=known[way].confusion,
         unknown_share=float((counts < values.least).mean()),
     )
 
@@ -155,24 +154,36 @@ def _told(way: _Way, known: Mapping[_Way, Held]) -> str:
 
 
 def _cross_validate(examples: Examples, goods: F32, way: _Way, seed: int) -> Held | None:
-    parts: list[tuple[I64, I64, I64, F64]] = []
+    """Call each example by a head that never saw its part; None where that leaves nothing to learn from."""
+    parts: list[tuple[I64, I64, I64]] = []
     for fitting, held in folds(examples, seed):
-        values = _fit(examples.take(fitting), goods, way, None, 0.0)
-        said = classify_reference(values, examples.embeddings[held])
-        called = said.prob.argmax(axis=1).astype(np.int64)
-        parts.append((examples.labels[held], called, examples.groups[held], said.strangeness))
-    if not parts:
-        return None
-    labels, called, groups, strangeness = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Held(labels, called, groups, strangeness)
+        mean, scale, _, linear = _linear(examples.take(fitting), goods, way)
+        called = linear.predict((examples.embeddings[held] - mean) * scale)
+        parts.append((examples.labels[held], called, examples.groups[held]))
+    return Held(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
+
+
+def _held_strangeness(examples: Examples, goods: F32, way: _Way, seed: int) -> F64:
+    """Measure how strange each example is for the class it is called, by heads that never saw its part."""
+    parts = [
+        classify_reference(_fit(examples.take(fitting), goods, way, None, 0.0), examples.embeddings[held]).strangeness
+        for fitting, held in folds(examples, seed)
+    ]
+    return np.concatenate(parts)
+
+
+def _linear(examples: Examples, goods: F32, way: _Way) -> tuple[F64, F64, F64, Linear]:
+    """Return mean, scale, normalised examples and their logits' map."""
+    examples = examples if way.turned else examples.upright()
+    mean, scale = normalisation(examples, goods)
+    z = (examples.embeddings.astype(np.float64) - mean) * scale
+    return mean, scale, z, way.fit(z, examples.labels)
 
 
 def _fit(examples: Examples, goods: F32, way: _Way, scores: F64 | None, unknown: float) -> ClassValues:
     """Fit normalisation, logits and distance on all of these examples."""
     examples = examples if way.turned else examples.upright()
-    mean, scale = normalisation(examples, goods)
-    z = (examples.embeddings.astype(np.float64) - mean) * scale
-    linear = way.fit(z, examples.labels)
+    mean, scale, z, linear = _linear(examples, goods, way)
     centres = class_means(z, examples.labels)
     directions, weights = fit_distance(z - centres[examples.labels], linear.map)
     calibration = np.array([np.inf]) if scores is None else np.sort(scores)

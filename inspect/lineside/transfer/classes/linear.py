@@ -79,7 +79,7 @@ def fit_logistic(z: F64, labels: I64) -> Linear:
     """Logistic regression with a ridge, classes weighted alike."""
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=1.0 / z.shape[1], class_weight="balanced", max_iter=500).fit(z, labels)
+    model = LogisticRegression(C=1.0 / z.shape[1], class_weight="balanced", tol=1e-3, max_iter=200).fit(z, labels)
     if len(model.coef_) == 1:
         return Linear(np.concatenate((-model.coef_, model.coef_)) / 2, np.array([-0.5, 0.5]) * model.intercept_[0])
     return Linear(model.coef_, model.intercept_)

@@ -29,14 +29,11 @@ class Held:
     Attributes
     ----------
     labels, called, groups : ndarray of int64 [n]
-    strangeness : ndarray of float64 [n]
-        Of each for the class it was called.
     """
 
     labels: I64
     called: I64
     groups: I64
-    strangeness: F64
 
     @property
     def right(self) -> Bools:

@@ -75,7 +75,7 @@ class Eye:
     def embedding(self, frame: Pixels) -> Floats:
         """Return the embedding [D] of a frame [H, W, C]."""
         out = self.graph({"frame": frame[None]}, (CLASS_EMBEDDING,))
-        return out[CLASS_EMBEDDING][0].astype(np.float32, copy=False)
+        return np.asarray(out[CLASS_EMBEDDING][0], np.float32)
 
     def views(self, sample: Sample, reader: FrameReader, *, copies: bool) -> list[View]:
         """Return an image's views: as it is, within its mask where it has one, and with `copies` turned ones too."""
@@ -109,8 +109,9 @@ class Eye:
         The map's come first because they are what the deployed graph will have.
         """
         cells = mask_cells(mask, out["transform"][0].astype(np.float32), self.working_wh, self.shape.grid_hw)
-        inside = np.asarray((cells >= LEAST_COVER) & (out[REGION][0, 0] >= 0.5), np.float32)
-        both = out[CLASS_WEIGHT][0, 0].astype(np.float32) * inside
+        region, weight = (np.asarray(out[name][0, 0], np.float32) for name in (REGION, CLASS_WEIGHT))
+        inside = np.asarray((cells >= LEAST_COVER) & (region >= 0.5), np.float32)
+        both = np.asarray(weight * inside, np.float32)
         if both.any():
             return both
         return inside if inside.any() else None

@@ -122,13 +122,13 @@ def _task(name: str, seen: Sequence[tuple[Floats, str | None]]) -> Task:
 def _embedding(image: Shown, backbone: Graph, pool: Graph, pooler: Pooler) -> Floats:
     settings = pooler.settings
     small = cv2.resize(image.frame, settings.working_wh, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
-    working = (small - np.float32(settings.mean)) / np.float32(settings.std)
+    working = (small - np.array(settings.mean, np.float32)) / np.array(settings.std, np.float32)
     taps = backbone({"working": np.ascontiguousarray(working.transpose(2, 0, 1))[None]})
     weight = np.ones(pooler.grid_hw, np.float32)
     if pooler.masked and image.mask is not None:
         cells = mask_cells(image.mask, _resized(image.mask, settings.working_wh), settings.working_wh, weight.shape)
         weight = cells if cells.any() else weight
-    return pool({**taps, CLASS_WEIGHT: weight[None, None]})[CLASS_EMBEDDING][0].astype(np.float32)
+    return np.asarray(pool({**taps, CLASS_WEIGHT: weight[None, None]})[CLASS_EMBEDDING][0], np.float32)
 
 
 def _resized(mask: Pixels, working_wh: tuple[int, int]) -> Floats:

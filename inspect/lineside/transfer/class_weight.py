@@ -75,7 +75,7 @@ def export_region_weight(grid_hw: tuple[int, int]) -> "onnx.ModelProto":
 
 def weight_reference(patch_distance: npt.NDArray[np.generic] | None, region: npt.NDArray[np.generic]) -> F32:
     """Weigh one frame's patches in plain NumPy: [gh, gw] of distances [gh, gw] (None: parts are sorted) and region."""
-    counts = np.asarray(region >= 0.5, np.float32)
+    counts = np.asarray(region.astype(np.float32) >= 0.5, np.float32)
     if patch_distance is None or float(patch_distance.max()) <= NOTHING:
         return counts
     share = patch_distance.astype(np.float64) / float(patch_distance.max())

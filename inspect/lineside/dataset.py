@@ -103,7 +103,7 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     sorts = loaded.recipe.transfer.task == "classify"
     layout = find_layout(root, needs_good=not sorts)
     read = _mvtec if layout == "mvtec" else _plain
-    tree = _Tree(root, [])
+    tree = _Tree(root, [], sorts)
     samples = tuple(sorted(read(tree, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
     dataset = Dataset(root, layout, samples, tuple(sorted(shown(path) for path in tree.left_out)))
     refuse_odd_names(root, (sample.name for sample in samples))
@@ -178,6 +178,8 @@ class _Tree:
 
     root: Path
     left_out: list[str]
+    sorts: bool
+    """Whether parts are sorted, so that none need be good."""
 
     def walk(self, top: Path) -> Iterator[tuple[str, Path]]:
         """Yield the images of the class folders below `top`, each with its folder's name."""
@@ -210,24 +212,24 @@ def _mvtec(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iter
 def _plain(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
     """Draw the split: about three quarters of the good parts to train, and half of those of each defect class.
 
-    Where no folder is good, every class is a kind of good part.
+    Where parts are sorted and no folder is good, every class is a kind of good part.
     """
     found: list[tuple[Path, str, str, Path | None, str]] = []
     for folder, path in tree.walk(tree.root):
         name = path.relative_to(tree.root).as_posix()
         mask = _mask(tree.root, folder, path.relative_to(tree.root / folder))
         found.append((path, name, label_of(folder), mask, group_of(path, name)))
-    train = _training_groups([(label, group) for _, _, label, _, group in found], seed)
+    train = _training_groups([(label, group) for _, _, label, _, group in found], seed, sorts=tree.sorts)
     for path, name, label, mask, group in found:
         yield Sample(path, name, "train" if group in train else "test", label, mask, group)
 
 
-def _training_groups(labelled: Iterable[tuple[str, str]], seed: int) -> set[str]:
+def _training_groups(labelled: Iterable[tuple[str, str]], seed: int, *, sorts: bool) -> set[str]:
     """Draw the parts to train on, good ones first; a part seen under several labels is drawn once."""
     parts: dict[str, set[str]] = {}
     for label, group in labelled:
         parts.setdefault(label, set()).add(group)
-    kept = parts if GOOD not in parts else (GOOD,)
+    kept = parts if sorts and GOOD not in parts else (GOOD,)
     train: set[str] = set()
     drawn: set[str] = set()
     for label in sorted(parts, key=lambda name: (name != "good", name)):

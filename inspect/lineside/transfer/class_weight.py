@@ -25,7 +25,7 @@ F64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 FOCUS = 0.5
-"""Patches below this share of the frame's largest distance have no weight."""
+"""Patches below this share of the frame's largest distance have no weight. A choice: other shares were not measured."""
 NOTHING = 1e-6
 """A largest distance below this points nowhere: then the whole region counts alike."""
 

@@ -34,7 +34,7 @@ class Stub:
     unit: Callable[[Sequence[int]], str] = lambda _: "memory"
     judge: Callable[[int], Judged] = judged
     prefers_holdout: bool = False
-    may_use_places: bool = True
+    may_choose: bool = True
     classes: Any = None
     fits: list[tuple[int, ...]] = field(default_factory=list)
     scored: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Stub:
         """Return a head that knows these positions."""
         fitted = tuple(positions)
         self.fits.append(fitted)
-        unit = self.unit(fitted) if self.may_use_places else "memory"
+        unit = self.unit(fitted) if self.may_choose else "memory"
 
         def judge(wanted: Sequence[int]) -> list[Judged]:
             self.scored.append((fitted, tuple(wanted)))
@@ -106,7 +106,7 @@ def test_heads_whose_scores_do_not_compare_are_never_mixed(odd: str) -> None:
     method = Stub(unit)
     made, decisions = run(method, folds=3)
     assert made.head.unit == "memory"
-    assert method.may_use_places is False
+    assert method.may_choose is False
     assert any("disagree on whether a patch is compared with its place" in words for words in decisions)
     assert len(made.scores) == COUNT
     assert method.fits[-4:] == [*(fitted for fitted, _ in method.scored[-3:]), tuple(range(COUNT))]
@@ -116,7 +116,7 @@ def test_heads_that_agree_keep_their_places() -> None:
     """Where every fold and the deployed head use places, nothing is fitted twice."""
     method = Stub(lambda _: "place")
     made, decisions = run(method, folds=3)
-    assert (made.head.unit, method.may_use_places, len(method.fits)) == ("place", True, 4)
+    assert (made.head.unit, method.may_choose, len(method.fits)) == ("place", True, 4)
     assert not any("disagree" in words for words in decisions)
 
 

@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from lineside.recipe_block import Block, empty_block, key
 from lineside.recipe_classes import Classes
-from lineside.recipe_normalise import Normalise
+from lineside.recipe_normalise import Normalise, Step
 
 Option = (
     StrictBool | StrictInt | StrictFloat | StrictStr | list[StrictBool | StrictInt | StrictFloat | StrictStr] | None
@@ -134,6 +134,25 @@ class Transfer(Block):
         "copies",
         ge=1,
         le=32,
+    )
+    distance: Literal["nearest", "density", "subspace", "combined"] = key(
+        "nearest",
+        "nearest, density, subspace or combined",
+        "How patches are compared with good ones where not with their own place. nearest: to the nearest of the "
+        "memory. density: the same, over how far good patches lie apart there. subspace: what their leading directions "
+        "leave over. combined: the mean of nearest and subspace by their ranks among held-out good patches.",
+    )
+    whiten: Step = key(
+        "auto",
+        "auto, on or off",
+        "Let directions in which good patches differ much count little, where no pose is found. auto: where that tells "
+        "held-out good images from synthetic defects better.",
+    )
+    mirror: StrictBool = key(
+        True,
+        "true or false",
+        "Learn from mirror images of the good images too, where no pose is found. false: for parts whose mirror image "
+        "is a defect.",
     )
     adapt: Literal["none"] = key(
         "none", "none (the only value available in this version)", "Adaptation of the network; not available yet."

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Threshold, Verdict
 from lineside.errors import ParityError
 from lineside.graph.run import Graph, parallel
+from lineside.transfer.distance import Way, border_weights
 from lineside.transfer.head import Features, HeadShape, HeadValues
 from lineside.transfer.place import Place
 
@@ -234,18 +235,38 @@ def reference_score(
         projected = np.einsum("dc,chw->dhw", projection[:, :, 0, 0], tap) + offset[:, None, None]
         total += _enlarge(_mean_3x3(projected), shape.grid_hw)
     patches = total.reshape(shape.dimensions, -1).T  # [P, d]
-    distances = _from_memory(patches, values.memory) if values.place is None else _from_place(patches, values.place)
+    distances = _distances(shape.way, values, patches) * border_weights(shape.grid_hw, shape.way)
     if region is not None:
         distances = np.where(region.ravel() < 0.5, 0.0, distances)
     return float(np.sort(distances)[-shape.top_count :].mean())
 
 
-def _from_memory(patches: Doubles, memory: npt.NDArray[np.float32] | None) -> Doubles:
-    """Distance [P] of patches [P, d] to the nearest entry of the memory [M, d]."""
-    assert memory is not None
+def _distances(way: Way, values: HeadValues, patches: Doubles) -> Doubles:
+    """Distance [P] of patches [P, d], by the definition of each way."""
+    if values.place is not None:
+        return _from_place(patches, values.place)
+    near = left = np.zeros(len(patches))
+    if values.memory is not None:
+        near, index = _from_memory(patches, values.memory)
+        if values.density is not None:
+            near = near * values.density[index]
+    if values.subspace is not None:
+        away = patches - values.subspace.mean
+        left = np.sqrt(np.square(away @ values.subspace.residual.astype(np.float64)).sum(axis=1))
+    if values.ranks is None:
+        return left if way == "subspace" else near
+    bends = zip((near, left), values.ranks.knots, values.ranks.slopes, strict=True)
+    rarities = [
+        [float((np.clip(d - knots, 0.0, None) * slopes).sum()) for d in distances] for distances, knots, slopes in bends
+    ]
+    return np.asarray(np.mean(rarities, axis=0), np.float64)
+
+
+def _from_memory(patches: Doubles, memory: npt.NDArray[np.float32]) -> tuple[Doubles, npt.NDArray[np.int64]]:
+    """Distance [P] of patches [P, d] to the nearest entry of the memory [M, d], and which that is."""
     entries = memory.astype(np.float64)
     squared = (patches**2).sum(axis=1)[:, None] + (entries**2).sum(axis=1) - 2.0 * patches @ entries.T  # [P, M]
-    return np.asarray(np.sqrt(squared.min(axis=1).clip(min=0.0)), np.float64)
+    return np.asarray(np.sqrt(squared.min(axis=1).clip(min=0.0)), np.float64), squared.argmin(axis=1)
 
 
 def _from_place(patches: Doubles, place: Place) -> Doubles:

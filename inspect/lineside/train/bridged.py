@@ -41,7 +41,7 @@ class BridgedMethod:
     """Front exported alone; the model is trained on the working tensors that it computes. See `Method`."""
 
     prefers_holdout = True
-    may_use_places = False
+    may_choose = False
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe, transfer = loaded.recipe, loaded.recipe.transfer

@@ -54,9 +54,9 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     if head is None:
         journal.note(
-            "Folds and deployed head disagree on whether a patch is compared with its place: it is not, in any of them."
+            "Folds and deployed head choose differently how patches are compared: the choice is taken from all of them."
         )
-        method.may_use_places = False
+        method.may_choose = False
         head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     assert head is not None  # all heads have one unit now
     _note_front(head, decided, journal)

@@ -113,9 +113,9 @@ class Method(Protocol):
     """Outputs that the head does not compute, known once it was fitted."""
     prefers_holdout: bool
     """Whether fitting again and again is too slow for folds."""
-    may_use_places: bool
-    """Whether a head may compare patches with their place on the part; the training run takes that back where folds
-    and deployed head would decide differently, since their scores have different units."""
+    may_choose: bool
+    """Whether a head may choose how patches are compared (places, whitening); the training run takes that back where
+    folds and deployed head would choose differently, since their scores have different units."""
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit everything that is fitted on images, on these good frames alone."""

@@ -14,6 +14,7 @@ from lineside.graph.run import Graph
 from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
 from lineside.normalise.front import Front, FrontSettings
 from lineside.recipe import LoadedRecipe
+from lineside.train.changes import Mirror, Spoil
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
 from lineside.train.method import FittedHead
@@ -24,14 +25,12 @@ from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
 from lineside.transfer.head import (
     REGION,
     Features,
-    HeadFit,
     HeadShape,
     export_head,
-    fit_either,
     head_shape,
     tap_name,
 )
-from lineside.transfer.place import LEAST_SEPARATION
+from lineside.transfer.head_fit import Choice, HeadFit, Rows, fit_best
 
 if TYPE_CHECKING:
     import onnx
@@ -64,7 +63,8 @@ class NativeMethod:
         self.components = (*self._backbone.components, _own_component())
         self.fitted: tuple[Fitted, ...] = (*FRONT_FITTED, *_fitted())
         self.neutral_outputs: Mapping[str, str] = {}
-        self.may_use_places = True
+        self.may_choose = True
+        self._transfer = recipe.transfer
         self._seed = recipe.seed
         self._references = references
         self._journal = journal
@@ -85,12 +85,19 @@ class NativeMethod:
         front = self._fronts.fit(positions)
         rows = self._references.rows(positions, with_copies=True)
         passed = rows[front.gate[rows] == 0]
-        features = {i: front.outputs[name][passed].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
-        regions = front.outputs[REGION][passed].astype(np.float32, copy=False)
+        known = self._rows(
+            {name: front.outputs[name][passed] for name in (*self._taps, REGION)},
+            (passed // self._references.rows_per_frame).tolist(),
+        )
         self._journal.stage(f"head on {len(passed)} frames")
-        frames = (passed // self._references.rows_per_frame).tolist()
-        posed = front.decision.settings.pose is not None and self.may_use_places
-        fit = fit_either(self._shape, features, self._seed, regions, frames, position=posed)
+        posed = front.decision.settings.pose is not None
+        choice = self._choice(posed)
+        mirrored = spoiled = None
+        if not posed and self._transfer.mirror:
+            mirrored = self._rows(*self._fronts.changed(front, positions, Mirror(len(positions))))
+        if not posed and choice.whiten == "auto":
+            spoiled = self._rows(*self._fronts.changed(front, positions, Spoil(self._references.samples, self._seed)))
+        fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
         exported, graph = self._exported(fit.shape)
         head = HeadRun(
             model=exported,
@@ -98,11 +105,22 @@ class NativeMethod:
             wanted=(*self._taps, REGION),
             run=partial(self._run, front, graph, fit),
             reference=partial(_reference, fit),
-            words=_placed_words(fit),
-            unit="place" if fit.shape.placed else "memory",
+            words=fit.words,
+            unit=fit.unit,
         )
         fitted = self._references.rows(positions, with_copies=False)
         return finish(front, head, fitted, self._references, self.map_wh)
+
+    def _rows(self, outputs: Arrays, frames: Sequence[int]) -> Rows:
+        features = {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
+        return Rows(features, outputs[REGION].astype(np.float32, copy=False), frames)
+
+    def _choice(self, posed: bool) -> Choice:
+        """What the head may choose; nothing, once folds and deployed head have chosen differently."""
+        whiten = self._transfer.whiten
+        if not self.may_choose and whiten == "auto":
+            whiten = "off"
+        return Choice(posed and self.may_choose, whiten, self._transfer.distance)
 
     def _exported(self, shape: HeadShape) -> "tuple[onnx.ModelProto, Graph]":
         if shape not in self._heads:
@@ -123,15 +141,6 @@ def _reference(fit: HeadFit, outputs: Arrays) -> float:
     return reference_score(fit.shape, fit.values, features, outputs[REGION].astype(np.float32))
 
 
-def _placed_words(fit: HeadFit) -> tuple[str, ...]:
-    """Say how patches are compared, where there was a choice."""
-    if fit.separation is None:
-        return ()
-    how = "its own place on the part" if fit.shape.placed else "the whole memory"
-    told = f"in {fit.separation:.0%} of the pairs its own place tells a held-out good frame from the same frame spoiled"
-    return (f"Each patch is compared with {how}: {told} (from {LEAST_SEPARATION:.0%} on it is used).",)
-
-
 def _own_component() -> Component:
     return Component(
         "method", "lineside patch memory, after PatchCore (Roth et al., 2022)", "lineside", "apache-2.0", ""
@@ -141,8 +150,8 @@ def _own_component() -> Component:
 def _fitted() -> tuple[Fitted, ...]:
     return (
         Fitted("scale of each tap", REFITTED),
-        Fitted("patch memory", REFITTED),
-        Fitted("projection", "random, drawn from the recipe's seed; no image has a say in it"),
+        Fitted("what patches are compared with, and whether the embedding is whitened", REFITTED),
+        Fitted("projection", "random, drawn from the recipe's seed; whitened, it is " + REFITTED),
     )
 
 

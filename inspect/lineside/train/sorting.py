@@ -53,7 +53,7 @@ class SortingMethod:
     """Trunk with the pooling behind it, and a class head on what comes out; see `lineside.train.method.Method`."""
 
     prefers_holdout = False
-    may_use_places = False
+    may_choose = False
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe

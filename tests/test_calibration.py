@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from lineside.dataset import Sample
 from lineside.errors import UsageError
 from lineside.recipe_model import Calibrate
 from lineside.train.calibration import Calibration, calibrated
+from lineside.train.class_statement import Told
+from lineside.train.images import FrameReader, References
 from lineside.train.method import FittedHead, Judged
 from lineside.train.progress import Journal, SilentProgress
 from lineside.train.tail import FLOOR_FACTOR
+from lineside.transfer.augment import Augmenter
 
 COUNT = 12
 
@@ -31,6 +35,7 @@ class Stub:
     judge: Callable[[int], Judged] = judged
     prefers_holdout: bool = False
     may_choose: bool = True
+    classes: Any = None
     fits: list[tuple[int, ...]] = field(default_factory=list)
     scored: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 
@@ -45,16 +50,22 @@ class Stub:
             return [self.judge(position) for position in wanted]
 
         decision = SimpleNamespace(words=("Pose is off.",), choices=("pose none",))
-        head: Any = SimpleNamespace(front=SimpleNamespace(decision=decision), words=(), unit=unit, judge=judge)
+        front, classes = SimpleNamespace(decision=decision), self.classes
+        head: Any = SimpleNamespace(front=front, words=(), unit=unit, judge=judge, classes=classes)
         return head  # type: ignore[no-any-return]
 
 
-def run(method: Stub, groups: Sequence[str] | None = None, **calibrate: Any) -> tuple[Calibration, list[str]]:
-    """Calibrate a stub; return what came of it and the decisions."""
+def run(
+    method: Stub, groups: Sequence[str] | None = None, labels: Sequence[str] | None = None, **calibrate: Any
+) -> tuple[Calibration, list[str]]:
+    """Calibrate a stub; return what came of it and the decisions. Parts with labels are sorted."""
     groups = groups or [f"part{i}" for i in range(COUNT)]
-    samples = tuple(SimpleNamespace(group=group, name=f"{i}.png", path=Path()) for i, group in enumerate(groups))
+    labels = labels or ["good"] * len(groups)
+    named = enumerate(zip(groups, labels, strict=True))
+    samples = tuple(Sample(Path(), f"{i}.png", "train", label, None, group) for i, (group, label) in named)
     loaded: Any = SimpleNamespace(recipe=SimpleNamespace(calibrate=Calibrate(**calibrate), seed=0))
-    references: Any = SimpleNamespace(samples=samples)
+    reader, augmenter = FrameReader(3, 8), Augmenter("none", 0)
+    references = References(samples, reader, augmenter, copies=0, sorts=len(set(labels)) > 1)
     journal = Journal(SilentProgress())
     made = calibrated(loaded, method, references, journal)  # type: ignore[arg-type]
     return made, journal.decisions
@@ -106,7 +117,7 @@ def test_heads_that_agree_keep_their_places() -> None:
     method = Stub(lambda _: "place")
     made, decisions = run(method, folds=3)
     assert (made.head.unit, method.may_choose, len(method.fits)) == ("place", True, 4)
-    assert not any("disagree" in words for words in decisions)
+    assert not any("choose differently" in words for words in decisions)
 
 
 def test_frames_that_get_no_call_have_no_say() -> None:
@@ -169,3 +180,26 @@ def test_folds_that_decide_otherwise_are_counted() -> None:
     method.fit = fit  # type: ignore[method-assign]
     _, decisions = run(method, folds=4)
     assert any(words.startswith("1 of 4 folds") for words in decisions)
+
+
+def test_the_good_ones_alone_set_the_threshold_of_sorted_parts() -> None:
+    """Defective parts are scored too, for the accuracy that is stated; every fold holds a block of each class."""
+    labels = ["dent"] * 4 + ["good"] * 8
+
+    def judge(i: int) -> Judged:
+        return Judged(float(i if i >= 4 else 99), 0.0, refused=False, found=False, called=int(i > 3))
+
+    method = Stub(judge=judge, classes=SimpleNamespace(names=("dent", "good")))
+    made, _ = run(method, labels=labels, folds=4)
+    assert sorted(made.scores) == list(range(4, 12))
+    assert made.threshold.value < 12
+    assert sorted(made.told, key=lambda t: t.truth) == [Told("dent", "dent")] * 4 + [Told("good", "good")] * 8
+    for fitted, scored in method.scored:
+        assert len(fitted) == 9
+        assert {labels[i] for i in scored} == {"dent", "good"}
+
+
+def test_where_no_class_is_good_all_of_them_set_the_threshold() -> None:
+    """Every class is then a kind of good part."""
+    made, _ = run(Stub(), labels=["nut"] * 6 + ["bolt"] * 6, folds=3)
+    assert sorted(made.scores) == list(range(12))

@@ -33,6 +33,7 @@ def tiny_contract(
         map_threshold=map_threshold,
         map_rule="fixed by the test",
         class_names=(),
+        classes=None,
         gate_bits=("exposure",),
         gate_words=("the frame is too dark or too bright",),
         quality_names=("mean_level",),

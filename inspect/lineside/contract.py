@@ -39,6 +39,8 @@ OUTPUTS = (
 POSE_FIELDS = ("angle_deg", "dx_px", "dy_px", "scale", "confidence")
 NO_DEFECT_CLASS = -1
 UNKNOWN_DEFECT_CLASS = -2
+UNKNOWN_CLASS = "unknown"
+"""What a part is called that belongs to none of the classes."""
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 
 
@@ -138,6 +140,36 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ClassStatement:
+    """How classes are told apart, from how many images, and what is known of it."""
+
+    task: Literal["both", "classify"]
+    """both: a class for what is not OK. classify: the score itself comes from the classes."""
+    method: str
+    """Such as lda; see `transfer.classes.method` of the recipe."""
+    images: Mapping[str, int]
+    """Training images by class."""
+    accuracy: float | None
+    """Share of the training images that models fitted without their part call rightly, 0 to 1; None where no class has
+    a part to spare."""
+    n: int
+    """Number of those images."""
+    confidence: float
+    """Confidence of `interval`, 0 to 1."""
+    interval: tuple[float, float]
+    """Interval of the accuracy, both ends 0 to 1."""
+    unknown: float
+    """A part is called unknown where its conformal p-value of belonging to its class is below this; 0: never."""
+    statement: str
+    """What may be said of it, in a few sentences, the choice of the method included."""
+
+    @property
+    def names_good_parts(self) -> bool:
+        """Whether `defect_class` names what is OK too, because every class is a kind of good part."""
+        return self.task == "classify" and "good" not in self.images
+
+
+@dataclass(frozen=True)
 class Contract:
     """The document in `metadata_props["lineside"]` and in `contract.json`."""
 
@@ -153,7 +185,10 @@ class Contract:
     map_rule: str
     """How it was found, in words."""
     class_names: tuple[str, ...]
-    """Meaning of `defect_class` 0, 1, …, and of the columns of `class_prob`."""
+    """Meaning of `defect_class` 0, 1, …, and of the columns of `class_prob`. Where parts are sorted and ``good`` is one
+    of the classes, it is the last."""
+    classes: ClassStatement | None
+    """None where no classes are told."""
     gate_bits: tuple[str, ...]
     """Bit i of `gate` set means: no call, for this reason."""
     gate_words: tuple[str, ...]
@@ -221,6 +256,17 @@ class Contract:
         """Return a reason, of the gate or a finding, as a sentence for people."""
         gate = dict(zip(self.gate_bits, self.gate_words, strict=True))
         return gate.get(reason) or next(finding.words for finding in self.findings if finding.name == reason)
+
+    def is_good(self, label: str) -> bool:
+        """Whether images in a folder of this name ought to be OK: ``good``; where all classes are good, any of them."""
+        sorts = self.classes is not None and self.classes.names_good_parts
+        return label in self.class_names if sorts else label == "good"
+
+    def class_name(self, index: int) -> str | None:
+        """Return what a value of `defect_class` means: a class, ``"unknown"``, or None where no class was told."""
+        if index == NO_DEFECT_CLASS:
+            return None
+        return self.class_names[index] if index >= 0 else UNKNOWN_CLASS
 
     def found(self, quality: Mapping[str, float]) -> tuple[str, ...]:
         """Names of the findings that these quality numbers amount to, in the contract's order."""

@@ -20,12 +20,14 @@ from lineside.image_files import IMAGE_SUFFIXES, is_own_output, is_text, read_co
 from lineside.marked_boxes import MarkedBox, boxes_by_image
 from lineside.recipe import LoadedRecipe, portable
 
-GOOD_NAMES = ("good", "ok", "OK", "normal")
+GOOD = "good"
+GOOD_NAMES = (GOOD, "ok", "OK", "normal")
 MASK_FOLDER = "ground_truth"
 LAYOUTS = (
     "Expected train/good, test/good, test/<class> and ground_truth/<class>/<name>_mask.png (MVTec AD), or good/ and a "
     f"folder per defect class; {', '.join(GOOD_NAMES)} all mean good."
 )
+CLASS_FOLDERS = "expected a folder of images per class, below train/ and test/ or by themselves."
 Split = Literal["train", "test"]
 _NAMED = 12
 
@@ -49,7 +51,7 @@ class Sample:
     @property
     def is_good(self) -> bool:
         """Whether the folder says good."""
-        return self.label == "good"
+        return self.label == GOOD
 
     @property
     def is_marked(self) -> bool:
@@ -76,6 +78,11 @@ class Dataset:
         """Defect classes of both sides, sorted."""
         return tuple(sorted({s.label for s in self.samples if not s.is_good}))
 
+    @property
+    def training_classes(self) -> tuple[str, ...]:
+        """Defect classes that there are training images of, sorted."""
+        return tuple(sorted({s.label for s in self.select("train", good=False)}))
+
     def counts(self) -> dict[str, int]:
         """Return the images per side and label, such as ``{"train/good": 50}``; train first, good first."""
         counted = Counter((s.split, s.label) for s in self.samples)
@@ -89,24 +96,28 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     Parameters
     ----------
     loaded : LoadedRecipe
-        Its `capture.group` names the physical part, its `seed` draws the split of a plain layout.
+        Its `capture.group` names the physical part, its `seed` draws the split of a plain layout. With `transfer.task`
+        classify a folder of good images may be missing: then every folder is a kind of part.
 
     Raises
     ------
     ImageError
-        When the folder has neither layout, no good images to train on, file names that are no text, or a file of
-        boxes that is wrong.
+        When the folder has neither layout, no good images to train on (to sort parts, images of two classes), file
+        names that are no text, or a file of boxes that is wrong.
     RecipeError
         When `capture.group` puts images of one part on both sides of the split that the folders make.
     """
     root = loaded.images_dir
-    layout = find_layout(root)
+    sorts = loaded.recipe.transfer.task == "classify"
+    layout = find_layout(root, needs_good=not sorts)
     read = _mvtec if layout == "mvtec" else _plain
-    tree = _Tree(root, [])
+    tree = _Tree(root, [], sorts)
     samples = _with_boxes(root, sorted(read(tree, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
     dataset = Dataset(root, layout, samples, tuple(sorted(shown(path) for path in tree.left_out)))
     refuse_odd_names(root, (sample.name for sample in samples))
-    if not dataset.select("train", good=True):
+    if sorts and len({s.label for s in dataset.select("train")}) < 2:
+        raise ImageError(f"sorting needs training images of at least two classes; {CLASS_FOLDERS}", path=root)
+    if not sorts and not dataset.select("train", good=True):
         found = (
             ", ".join(f"{count} in {name}" for name, count in dataset.counts().items())
             or f"no images at all ({', '.join(IMAGE_SUFFIXES)} are read)"
@@ -116,8 +127,14 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     return dataset
 
 
-def find_layout(root: Path) -> Literal["mvtec", "plain"]:
+def find_layout(root: Path, *, needs_good: bool = True) -> Literal["mvtec", "plain"]:
     """Tell which layout a folder has.
+
+    Parameters
+    ----------
+    root : Path
+    needs_good : bool
+        False: any two folders are a plain layout, good or not.
 
     Raises
     ------
@@ -127,7 +144,8 @@ def find_layout(root: Path) -> Literal["mvtec", "plain"]:
     folders = [name for name in _folders(root) if not is_own_output(root / name)]
     if "train" in folders:
         return "mvtec"
-    if any(name in GOOD_NAMES for name in folders):
+    classes = [name for name in folders if name != MASK_FOLDER]
+    if any(name in GOOD_NAMES for name in classes) or (not needs_good and len(classes) >= 2):
         return "plain"
     named = ", ".join(map(shown, folders[:8])) + (" …" if len(folders) > 8 else "")
     seen = f"the folders {named}" if folders else "no folders"
@@ -143,7 +161,7 @@ def _folders(root: Path) -> list[str]:
 
 def label_of(folder: str) -> str:
     """Return the label that a folder's name stands for."""
-    return "good" if folder in GOOD_NAMES else folder
+    return GOOD if folder in GOOD_NAMES else folder
 
 
 def refuse_odd_names(root: Path, names: Iterable[str]) -> None:
@@ -168,6 +186,8 @@ class _Tree:
 
     root: Path
     left_out: list[str]
+    sorts: bool
+    """Whether parts are sorted, so that none need be good."""
 
     def walk(self, top: Path) -> Iterator[tuple[str, Path]]:
         """Yield the images of the class folders below `top`, each with its folder's name."""
@@ -198,27 +218,31 @@ def _mvtec(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iter
 
 
 def _plain(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
-    """Draw the split: about three quarters of the good parts to train, and half of those of each defect class."""
+    """Draw the split: about three quarters of the good parts to train, and half of those of each defect class.
+
+    Where parts are sorted and no folder is good, every class is a kind of good part.
+    """
     found: list[tuple[Path, str, str, Path | None, str]] = []
     for folder, path in tree.walk(tree.root):
         name = path.relative_to(tree.root).as_posix()
         mask = _mask(tree.root, folder, path.relative_to(tree.root / folder))
         found.append((path, name, label_of(folder), mask, group_of(path, name)))
-    train = _training_groups([(label, group) for _, _, label, _, group in found], seed)
+    train = _training_groups([(label, group) for _, _, label, _, group in found], seed, sorts=tree.sorts)
     for path, name, label, mask, group in found:
         yield Sample(path, name, "train" if group in train else "test", label, mask, group)
 
 
-def _training_groups(labelled: Iterable[tuple[str, str]], seed: int) -> set[str]:
+def _training_groups(labelled: Iterable[tuple[str, str]], seed: int, *, sorts: bool) -> set[str]:
     """Draw the parts to train on, good ones first; a part seen under several labels is drawn once."""
     parts: dict[str, set[str]] = {}
     for label, group in labelled:
         parts.setdefault(label, set()).add(group)
+    kept = parts if sorts and GOOD not in parts else (GOOD,)
     train: set[str] = set()
     drawn: set[str] = set()
     for label in sorted(parts, key=lambda name: (name != "good", name)):
         n = len(parts[label])
-        wanted = max(1, n - max(1, int(n / 4 + 0.5))) if label == "good" else n // 2
+        wanted = max(1, n - max(1, int(n / 4 + 0.5))) if label in kept else n // 2
         free = sorted(parts[label] - drawn, key=lambda group: _drawing_order(seed, group))
         train.update(free[: max(0, wanted - len(parts[label] & train))])
         drawn |= parts[label]

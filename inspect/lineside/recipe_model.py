@@ -2,8 +2,8 @@
 
 The one definition: checking, the JSON Schema for completion in editors and the errors' wording all come out of it.
 `x-expected` is the sentence that every error on the key is made of. pydantic's own messages were rejected, because a
-union of types gives several for one mistake and none says what to write instead. The keys `task`, `adapt` and
-`precision` take one value in this version, and say so.
+union of types gives several for one mistake and none says what to write instead. The keys `adapt` and `precision` take
+one value in this version, and say so.
 """
 
 import re
@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from lineside.recipe_block import Block, empty_block, key
+from lineside.recipe_classes import Classes
 from lineside.recipe_normalise import Normalise, Step
 
 Option = (
@@ -93,8 +94,12 @@ class Prompts(Block):
 class Transfer(Block):
     """How a pretrained network and the good images become a detector."""
 
-    task: Literal["anomaly"] = key(
-        "anomaly", "anomaly (the only value available in this version)", "What is learnt: what good looks like."
+    task: Literal["auto", "anomaly", "classify", "both"] = key(
+        "auto",
+        "auto, anomaly, classify or both",
+        "What is learnt. anomaly: what good looks like. both: that, and which class a defect belongs to. classify: "
+        "into which of the folders of train/ a part belongs, without looking for anomalies. auto: both where train/ "
+        "holds images of a defect class and the method is lineside, else anomaly.",
     )
     method: StrictStr = key(
         "lineside",
@@ -169,6 +174,7 @@ class Transfer(Block):
     adapt: Literal["none"] = key(
         "none", "none (the only value available in this version)", "Adaptation of the network; not available yet."
     )
+    classes: Annotated[Classes, BeforeValidator(empty_block)] = Classes()
     licences: Annotated[
         tuple[Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")], ...], BeforeValidator(_lower_case)
     ] = key(
@@ -209,6 +215,21 @@ class Transfer(Block):
                 _refuse(name, f"only allowed with method: {methods}, and the method here is {self.method}")
         if text and self.weights is None:
             _refuse("weights", "expected the folder of a CLIP model as open_clip writes it, found none")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_allowed(self) -> "Transfer":
+        if self.task not in ("classify", "both"):
+            return self
+        reason = None
+        if self.method != "lineside":
+            reason = (
+                f"classes are told by method: lineside alone, and the method here is {self.method}; write task: anomaly"
+            )
+        elif self.classes.method == "none":
+            reason = f"{self.task} tells classes, and classes.method is none; write task: anomaly"
+        if reason:
+            raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": "task"})
         return self
 
 

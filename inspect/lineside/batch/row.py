@@ -43,6 +43,12 @@ class Row:
     opc: Mapping[str, Any] = field(default_factory=dict)
     """Names of OPC 40100-1."""
 
+    @property
+    def class_probability(self) -> float | None:
+        """Probability of the class, 0 to 1; None where none was told, or it is unknown."""
+        value = self.opc.get("resultContent", {}).get("class_probability")
+        return float(value) if value is not None else None
+
     def to_line(self) -> bytes:
         """Return the row as one line of JSON in UTF-8, newline included. Every number in it is finite."""
         flat = {name: getattr(self, name) for name in _FLAT}

@@ -195,7 +195,7 @@ def _finish(
     from lineside.batch.sheet import write_sheet
     from lineside.report.page import ReportInput, render_page
 
-    collector = Collector(labels=store.header.labels)
+    collector = Collector(labels=store.header.labels, is_good=inspector.contract.is_good)
     words = reason_words(inspector.contract)
     write_sheet(store.folder, collector.tee(store.rows()), labels=store.header.labels, words=words)
     if store.header.boxes:
@@ -251,4 +251,5 @@ def _summary(
         images_per_s=round(pace.judged / pace.elapsed_s, 1) if pace.judged else None,
         masks_left_out=census.masks,
         labels=collector.labels(),
+        classes=collector.classes(inspector.contract.class_names),
     )

@@ -54,8 +54,8 @@ def measured(images: Sequence[Judged], contract: Contract, fit_s: float, megabyt
     fit_s, megabytes : float
         Passed on.
     """
-    good = [one for one in images if one.sample.is_good]
-    bad = [one for one in images if not one.sample.is_good]
+    good = [one for one in images if contract.is_good(one.sample.label)]
+    bad = [one for one in images if not contract.is_good(one.sample.label)]
     scores = Scores(
         tuple(one.score for one in good),
         tuple(one.score for one in bad),

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from lineside.batch.gallery import Picture
 from lineside.batch.overlay import colour_table, scale_span
 from lineside.batch.row import Row
-from lineside.batch.table import number
+from lineside.batch.table import number, percent
 from lineside.report.markup import Markup, element
 
 HOW_TO_READ = (
@@ -35,7 +35,8 @@ class Card:
 
 def row_card(row: Row, picture: Picture | None, words: Mapping[str, str]) -> Card:
     """Return the card of an inspected image; `words` are the sentences for its reasons and findings, by name."""
-    named = f"class {row.defect_class}" if row.defect_class else None
+    sure = f" ({percent(row.class_probability)})" if row.class_probability is not None else ""
+    named = f"class {row.defect_class}{sure}" if row.defect_class else None
     truth = f"truth: {row.label}" if row.label is not None else None
     reasons = (words.get(reason, reason) for reason in row.reasons)
     places = _counted(len(row.regions)) if row.regions is not None else None

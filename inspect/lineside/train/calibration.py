@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lineside.calibrate.crossfit import Fold, grouped_folds, holdout
+from lineside.calibrate.crossfit import Fold, class_folds, class_holdout, grouped_folds, holdout
 from lineside.calibrate.threshold import no_threshold, overkill_threshold
 from lineside.contract import Threshold
 from lineside.errors import UsageError
 from lineside.recipe import LoadedRecipe
+from lineside.train.class_statement import Told
 from lineside.train.images import References
 from lineside.train.method import FittedHead, Judged, Method, Reference
 from lineside.train.progress import Journal
@@ -30,6 +31,8 @@ class Calibration:
     threshold : Threshold
     map_peaks : tuple of float
         Highest map values of the frames of `scores`, in their order.
+    told : tuple of Told
+        Where the score comes from classes: what models called the images that they had not seen.
     """
 
     head: FittedHead
@@ -37,6 +40,7 @@ class Calibration:
     own: Mapping[int, float]
     threshold: Threshold
     map_peaks: tuple[float, ...] = ()
+    told: tuple[Told, ...] = ()
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:
@@ -46,7 +50,11 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     if len(set(groups)) == 1:
         return _uncalibrated(method, len(groups), calibrate.overkill, journal)
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
-    folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds)
+    labels = [sample.label for sample in references.samples]
+    if references.sorts:
+        folds = (class_holdout(groups, labels, seed),) if held_out else class_folds(groups, labels, calibrate.folds)
+    else:
+        folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
     head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     if head is None:
@@ -57,7 +65,8 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
         head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     assert head is not None  # all heads have one unit now
     _note_front(head, decided, journal)
-    called = _called(judged, references, journal)
+    told = _told(judged, references, head)
+    called = _called({i: judged[i] for i in references.good_positions if i in judged}, references, journal)
     positions = sorted(called)
     threshold = overkill_threshold(
         np.array([np.inf if called[i].found else called[i].patch_score for i in positions], np.float32),
@@ -70,7 +79,13 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     scores = {i: Reference(called[i].patch_score, called[i].found).score(floor) for i in positions}
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
-    return Calibration(head, scores, own, threshold, tuple(called[i].map_peak for i in positions))
+    peaks = tuple(called[i].map_peak for i in positions)
+    return Calibration(head, scores, own, threshold, map_peaks=peaks, told=told)
+
+
+def _told(judged: Mapping[int, Judged], references: References, head: FittedHead) -> tuple[Told, ...]:
+    names, samples = head.classes.names if head.classes else (), references.samples
+    return tuple(Told(samples[i].label, names[one.called]) for i, one in judged.items() if one.called is not None)
 
 
 def _uncalibrated(method: Method, count: int, overkill: float, journal: Journal) -> Calibration:

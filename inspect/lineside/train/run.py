@@ -7,7 +7,7 @@ that very graph returned.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,15 @@ from lineside.recipe import LoadedRecipe
 from lineside.train.calibration import Calibration, calibrated
 from lineside.train.card import card
 from lineside.train.deploy import assembled, contract_of, proven
-from lineside.train.evaluate import evaluate
+from lineside.train.evaluate import evaluate, named
 from lineside.train.images import FrameReader, References
 from lineside.train.marks import fitted_to_marks
 from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
+from lineside.train.sorting_images import sorting_references
+from lineside.train.task import Task, class_names, task_of
 from lineside.transfer.augment import Augmenter
 from lineside.transfer.bridge_catalog import check_method
 from lineside.transfer.text_folder import check_text
@@ -109,9 +111,12 @@ class Deployable:
 
 def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
     """Fit everything on a recipe's training images and assemble the graph that would be deployed."""
-    references = _references(loaded, dataset)
-    method = _method(loaded, references, journal)
+    task = task_of(loaded, dataset)
+    references = _references(loaded, dataset, task)
+    method = _method(loaded, references, task, journal)
     calibration = calibrated(loaded, method, references, journal)
+    if task == "both":
+        calibration = _with_classes(loaded, calibration, dataset, references, journal)
     journal.stage("assembly")
     contract = contract_of(loaded, dataset, references.reader, method, calibration)
     model = assembled(calibration.head, contract)
@@ -121,7 +126,7 @@ def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Depl
 
 def _refuse_single(loaded: LoadedRecipe, dataset: Dataset) -> None:
     goods = dataset.select("train", good=True)
-    if len({sample.group for sample in goods}) < 2:
+    if (goods or task_of(loaded, dataset) != "classify") and len({sample.group for sample in goods}) < 2:
         raise UsageError(f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(goods)}.")
 
 
@@ -133,9 +138,11 @@ def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:
         )
 
 
-def _references(loaded: LoadedRecipe, dataset: Dataset) -> References:
+def _references(loaded: LoadedRecipe, dataset: Dataset, task: Task) -> References:
     recipe = loaded.recipe
     goods = dataset.select("train", good=True)
+    if task == "classify":
+        return sorting_references(loaded, dataset)
     setting = recipe.transfer.augment
     if recipe.transfer.method != "lineside" and setting == "default":
         setting = "none"  # anomalib's models bring their own idea of what to fit on, and texts are fitted on nothing
@@ -147,7 +154,11 @@ def _references(loaded: LoadedRecipe, dataset: Dataset) -> References:
     )
 
 
-def _method(loaded: LoadedRecipe, references: References, journal: Journal) -> Method:
+def _method(loaded: LoadedRecipe, references: References, task: Task, journal: Journal) -> Method:
+    if task == "classify":
+        from lineside.train.sorting import SortingMethod
+
+        return SortingMethod(loaded, references, journal)
     if loaded.recipe.transfer.method == "lineside":
         from lineside.train.native import NativeMethod
 
@@ -159,6 +170,17 @@ def _method(loaded: LoadedRecipe, references: References, journal: Journal) -> M
     from lineside.train.bridged import BridgedMethod
 
     return BridgedMethod(loaded, references, journal)
+
+
+def _with_classes(
+    loaded: LoadedRecipe, calibration: Calibration, dataset: Dataset, references: References, journal: Journal
+) -> Calibration:
+    from lineside.train.classes import ClassSettings, with_classes
+
+    settings = ClassSettings(class_names(dataset, "both"), loaded)
+    examples = dataset.select("train", good=False)
+    head = with_classes(calibration.head, settings, examples, references.samples, references.reader, journal)
+    return replace(calibration, head=head)
 
 
 def _record(
@@ -174,8 +196,10 @@ def _record(
 ) -> TrainingRecord:
     by_name = {proof.name: proof for proof in proofs}
     tested = tuple(
-        ScoredImage(s.name, s.path, s.label, proof.score, proof.verdict, contract.reasons(proof.gate))
-        for s, proof in ((sample, by_name[sample.name]) for sample in unseen(dataset))
+        ScoredImage(
+            s.name, s.path, s.label, proof.score, proof.verdict, contract.reasons(proof.gate), named(contract, proof)
+        )
+        for s, proof in ((sample, by_name[sample.name]) for sample in unseen(dataset, sorts=references.sorts))
     )
     limit = contract.threshold_ng.value
     calibrated = tuple(
@@ -189,7 +213,7 @@ def _record(
         model_bytes=len(model),
         calibration=calibrated,
         tested=tested,
-        evaluation=evaluate([proof for proof in proofs if proof.kind == "test"]),
+        evaluation=evaluate([proof for proof in proofs if proof.kind == "test"], contract),
         parity_frames=len(proofs),
         parity_worst_rel=max(proof.difference_rel for proof in proofs),
         swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),

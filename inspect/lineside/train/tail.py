@@ -16,7 +16,7 @@ from lineside.normalise.front import FrontSettings
 from lineside.normalise.gate_rules import UNFAMILIAR
 from lineside.train.front_fit import FittedFront
 from lineside.train.images import References
-from lineside.train.method import FittedHead, Judged, Reference
+from lineside.train.method import FittedClasses, FittedHead, Judged, Reference
 from lineside.transfer.familiar import RANK, Familiarity, fit_familiarity, reference_novelty
 from lineside.transfer.place_map import PlaceMap
 
@@ -85,11 +85,13 @@ def finding_rules(settings: FrontSettings) -> tuple[FindingRule, ...]:
     return tuple(rule for rule in (FEATURE, SHADING) if set(rule.quality) <= set(names))
 
 
-def decision_settings(settings: FrontSettings) -> DecisionSettings:
+def decision_settings(settings: FrontSettings, classes: FittedClasses | None = None) -> DecisionSettings:
     """Return what the end of the graph is made from."""
     names = settings.gate.quality_names
     columns = tuple(tuple(names.index(name) for name in rule.quality) for rule in finding_rules(settings))
-    return DecisionSettings(len(names), UNFAMILIAR, columns)
+    if classes is None:
+        return DecisionSettings(len(names), UNFAMILIAR, columns)
+    return DecisionSettings(len(names), UNFAMILIAR, columns, len(classes.names), classes.defects, classes.names_ok)
 
 
 def finding_floor(threshold: Threshold) -> float:

@@ -82,7 +82,7 @@ class TextMethod:
 
     def _run(self, front: FittedFront, row: int) -> Arrays:
         taken = {name: front.outputs[name][row : row + 1] for name in WANTED}
-        return self._graph({**taken, TEXTS: self._texts}, ("score", "embedding"))
+        return self._graph({**taken, TEXTS: self._texts}, ("score", "anomaly_map", "embedding"))
 
     def _reference(self, outputs: Arrays) -> float:
         patches, image, region = (outputs[name].astype(np.float32) for name in WANTED)

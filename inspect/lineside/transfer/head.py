@@ -46,6 +46,8 @@ Features = Mapping[int, Floats]
 LEAST_SHARE = 0.25
 """Of a map cell inside a patch, at least this share of its bilinear weights is the patch's own."""
 HEAD_OUTPUTS = ("score", "anomaly_map", "embedding")
+PATCH_DISTANCE = "patch_distance"
+"""Name of the patch head's further output, which says where a class head looks."""
 TOP_SHARE = 0.01
 """Share of a frame's patches whose mean distance is its score. Measured in the same trial, with the largest alone, 5,
 10 and 20 of 1,024: ball-screw drives 0.910, 0.918, 0.922, 0.925 (± 0.003 to 0.005); caps 0.965, 0.962, 0.960, 0.955
@@ -159,7 +161,7 @@ class PatchHead(nn.Module):
 
     border: Tensor
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score frames.
 
         Parameters
@@ -171,7 +173,8 @@ class PatchHead(nn.Module):
 
         Returns
         -------
-        score [N], anomaly_map [N, h, w] (0 outside the region), embedding [N, d] (mean over the region)
+        score [N], anomaly_map [N, h, w] and patch_distance [N, gh, gw] at last (0 outside the region); between them
+        embedding [N, d] (mean over the region)
         """
         count = len(self.shape.channels)
         projections, offsets = inputs[count + 1 : 2 * count + 1], inputs[2 * count + 1 : 3 * count + 1]
@@ -183,7 +186,8 @@ class PatchHead(nn.Module):
         score = away.topk(self.shape.top_count, dim=1).values.mean(dim=1)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
-        return score, self._map(away.reshape(-1, 1, *self.shape.grid_hw), counts), embedding
+        grid = away.reshape(-1, 1, *self.shape.grid_hw)
+        return score, self._map(grid, counts), embedding, grid[:, 0]
 
     def _map(self, grid: Tensor, counts: Tensor) -> Tensor:
         """Enlarge distances [N, 1, gh, gw]; patches that do not count neither shine out nor dim their neighbours."""
@@ -251,4 +255,4 @@ def export_head(shape: HeadShape) -> "onnx.ModelProto":
     examples = example_inputs(shape.way, math.prod(shape.grid_hw), shape.dimensions)
     inputs |= examples
     dynamic |= {name: {0: "M"} for name in ("memory", "memory_weight") if name in examples}
-    return export_module(PatchHead(shape), inputs, HEAD_OUTPUTS, dynamic)
+    return export_module(PatchHead(shape), inputs, (*HEAD_OUTPUTS, PATCH_DISTANCE), dynamic)

@@ -44,6 +44,7 @@ def tiny_contract(threshold: float = 20.0, bit_depth: int = 8, part: str = "tiny
         recipe_sha256="0" * 64,
         data_sha256="1" * 64,
         software={"lineside": "test"},
+        lineage=(),
     )
 
 

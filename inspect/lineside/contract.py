@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "2.0"
+CONTRACT_VERSION = "3.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 METADATA_KEY = "lineside"
@@ -138,6 +138,20 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Ancestor:
+    """A model that this one was made from without training again, and what was done to it."""
+
+    how: Literal["adapted", "extended"]
+    """adapted: to unlabelled frames of a line that changed; extended: by further good or defective images."""
+    parent_sha256: str
+    """Of the parent's model.onnx."""
+    frames: int
+    """Number of frames that it was done with."""
+    statement: str
+    """What was done, and what of the parent's promises holds no longer, in a few sentences."""
+
+
+@dataclass(frozen=True)
 class Contract:
     """The document in `metadata_props["lineside"]` and in `contract.json`."""
 
@@ -174,6 +188,8 @@ class Contract:
     recipe_sha256: str
     data_sha256: str
     software: Mapping[str, str]
+    lineage: tuple[Ancestor, ...]
+    """From the parent back to the model that was trained; empty for that one."""
 
     def to_json(self) -> str:
         """Return the document as JSON text: sorted keys, two spaces, a final newline."""

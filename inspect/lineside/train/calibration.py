@@ -28,12 +28,15 @@ class Calibration:
     own : mapping of position to float
         Those of them that the deployed head itself gave, findings left out; none where folds gave them.
     threshold : Threshold
+    honest : mapping of position to float
+        What the threshold was taken from: `scores`, infinite where a finding makes the frame NG.
     """
 
     head: FittedHead
     scores: Mapping[int, float]
     own: Mapping[int, float]
     threshold: Threshold
+    honest: Mapping[int, float]
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:
@@ -54,8 +57,9 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     _note_front(head, decided, journal)
     called = _called(judged, references, journal)
     positions = sorted(called)
+    honest = {i: np.inf if called[i].found else called[i].patch_score for i in positions}
     threshold = overkill_threshold(
-        np.array([np.inf if called[i].found else called[i].patch_score for i in positions], np.float32),
+        np.array(list(honest.values()), np.float32),
         [groups[i] for i in positions],
         calibrate.overkill,
         crossfit=words,
@@ -65,7 +69,7 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     scores = {i: Reference(called[i].patch_score, called[i].found).score(floor) for i in positions}
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
-    return Calibration(head, scores, own, threshold)
+    return Calibration(head, scores, own, threshold, honest)
 
 
 def _fitted(

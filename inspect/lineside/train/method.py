@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
+State = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class FittedHead:
     """Good frames by position, computed by ONNX Runtime."""
     reference: Callable[[Pixels], Reference]
     """Any frame."""
+    state: Callable[[], State] | None = None
+    """What the bundle keeps so that it can follow the line later (`lineside.train.line_state`); None: it cannot."""
 
 
 class Method(Protocol):

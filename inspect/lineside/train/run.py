@@ -17,6 +17,7 @@ from lineside.dataset import Dataset, load_dataset, lock_document
 from lineside.errors import UsageError
 from lineside.export.bundle import reserved
 from lineside.export.parity import ParityRecord
+from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import VECTORS_FILE, make_vectors
 from lineside.graph.run import Graph
 from lineside.recipe import LoadedRecipe
@@ -25,6 +26,7 @@ from lineside.train.card import card
 from lineside.train.deploy import assembled, contract_of, proven
 from lineside.train.evaluate import evaluate
 from lineside.train.images import FrameReader, References
+from lineside.train.line_state import calibration_state
 from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
@@ -85,10 +87,21 @@ def train(
             "training.json": record.to_json().encode(),
             "card.md": card(record).encode(),
             **vectors,
+            **_state_file(calibration, references),
             **(pages(record) if pages else {}),
         }
         write(files)
     return record
+
+
+def _state_file(calibration: Calibration, references: References) -> dict[str, bytes]:
+    """What the bundle keeps so that it can follow the line; nothing where the method cannot."""
+    if calibration.head.state is None:
+        return {}
+    positions = sorted(calibration.scores)
+    groups = [references.samples[i].group for i in positions]
+    scores = np.array([calibration.honest[i] for i in positions], np.float32)
+    return {STATE_FILE: pack_state({**calibration.head.state(), **calibration_state(scores, groups)})}
 
 
 def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:

@@ -1,0 +1,138 @@
+"""A changed camera undone in feature space: each tap's new statistics mapped onto the old ones, in closed form.
+
+Two maps. `moments` scales and shifts every channel, so that its mean and deviation are the old ones again (Li et al.,
+"Revisiting batch normalization for practical domain adaptation", 2016, in spirit). `covariance` aligns the whole
+covariance (Sun et al., "Return of frustratingly easy domain adaptation", AAAI 2016), by the map between Gaussians that
+moves features least (optimal transport: Dowson and Landau, J. Multivariate Analysis 12, 1982); CORAL's own product of
+two roots turns features that need not be turned. Both are affine, so they fold into the projection behind the tap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+Map = Literal["none", "moments", "covariance"]
+RIDGE = 0.02
+"""Share of the mean variance that every direction is given, old and new alike."""
+LARGEST_SCALE = 5.0
+"""A channel that hardly moves any more is not blown up beyond this."""
+
+
+@dataclass(frozen=True)
+class TapStatistics:
+    """Mean [C] and covariance [C, C] of a tap's features over the patches that count."""
+
+    mean: Doubles
+    covariance: Doubles
+    count: int
+    """Of patches."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A map of features: x -> matrix x + shift."""
+
+    matrix: Doubles
+    """[C, C]."""
+    shift: Doubles
+    """[C]."""
+
+
+def tap_statistics(features: Floats, weights: Floats) -> TapStatistics:
+    """Measure a tap.
+
+    Parameters
+    ----------
+    features : ndarray of float32 [n, C, h, w]
+    weights : ndarray of float32 [n, h, w]
+        0 where a patch does not count.
+    """
+    mean, second, total = np.zeros(features.shape[1]), np.zeros((features.shape[1],) * 2), 0.0
+    rows = []
+    for frame, weight in zip(features, weights, strict=True):
+        x = frame[:, weight >= 0.5].astype(np.float64)  # [C, m]
+        rows.append(x)
+        mean += x.sum(axis=1)
+        total += x.shape[1]
+    mean /= max(total, 1.0)
+    for x in rows:
+        away = x - mean[:, None]
+        second += away @ away.T
+    return TapStatistics(mean, second / max(total, 1.0), int(total))
+
+
+def alignment(old: TapStatistics, new: TapStatistics, how: Map) -> Affine:
+    """Return the map from new features to old ones."""
+    size = len(old.mean)
+    if how == "none":
+        return Affine(np.eye(size), np.zeros(size))
+    matrix = _scales(old, new) if how == "moments" else _transport(old.covariance, new.covariance)
+    return Affine(matrix, old.mean - matrix @ new.mean)
+
+
+def folded(projection: Floats, offset: Floats, affine: Affine) -> tuple[Floats, Floats]:
+    """Fold a map into what follows the tap.
+
+    Parameters
+    ----------
+    projection : ndarray of float32 [d, C, 1, 1]
+    offset : ndarray of float32 [d]
+    affine : Affine
+
+    Returns
+    -------
+    projection, offset
+        Of the same shapes: what they give of new features is what the old ones give of mapped features.
+    """
+    weights = projection[:, :, 0, 0].astype(np.float64)  # [d, C]
+    moved = (weights @ affine.matrix).astype(np.float32)[:, :, None, None]
+    return np.ascontiguousarray(moved), (offset + weights @ affine.shift).astype(np.float32)
+
+
+def resized_weights(region: Floats, grid_hw: tuple[int, int]) -> Floats:
+    """Bring a region [n, 1, gh, gw] to a tap's own grid [n, h, w], by the nearest cell."""
+    rows, columns = (
+        np.minimum(((np.arange(side) + 0.5) * have / side).astype(np.int64), have - 1)
+        for side, have in zip(grid_hw, region.shape[2:], strict=True)
+    )
+    return np.ascontiguousarray(region[:, 0][:, rows][:, :, columns])
+
+
+def _scales(old: TapStatistics, new: TapStatistics) -> Doubles:
+    before, after = np.diag(old.covariance), np.diag(new.covariance)
+    floor = 1e-4 * max(float(after.mean()), 1e-12)
+    return np.diag(np.clip(np.sqrt((before + floor) / (after + floor)), 1.0 / LARGEST_SCALE, LARGEST_SCALE))
+
+
+def _transport(old: Doubles, new: Doubles) -> Doubles:
+    """Monge map between centred Gaussians, new -> old: N^-1/2 (N^1/2 O N^1/2)^1/2 N^-1/2."""
+    size = len(old)
+    before = old + RIDGE * np.trace(old) / size * np.eye(size)
+    after = new + RIDGE * np.trace(new) / size * np.eye(size)
+    values, vectors = np.linalg.eigh(after)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    inverse = (vectors / np.sqrt(values)) @ vectors.T
+    return inverse @ _root(root @ before @ root) @ inverse
+
+
+def _root(matrix: Doubles) -> Doubles:
+    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
+    root: Doubles = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    return root
+
+
+def mean_covariance(parts: Sequence[TapStatistics]) -> TapStatistics:
+    """Put the statistics of several sets together."""
+    count = sum(part.count for part in parts)
+    mean = sum((part.count * part.mean for part in parts), np.zeros_like(parts[0].mean)) / count
+    covariance = np.zeros_like(parts[0].covariance)
+    for part in parts:
+        away = part.mean - mean
+        covariance += part.count / count * (part.covariance + np.outer(away, away))
+    return TapStatistics(mean, covariance, count)

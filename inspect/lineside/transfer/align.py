@@ -127,7 +127,7 @@ def _root(matrix: Doubles) -> Doubles:
     return root
 
 
-def mean_covariance(parts: Sequence[TapStatistics]) -> TapStatistics:
+def mean_statistics(parts: Sequence[TapStatistics]) -> TapStatistics:
     """Put the statistics of several sets together."""
     count = sum(part.count for part in parts)
     mean = sum((part.count * part.mean for part in parts), np.zeros_like(parts[0].mean)) / count

@@ -14,10 +14,11 @@ from lineside.normalise.gate_limits import qn_spread
 
 Doubles = npt.NDArray[np.float64]
 
-PRIOR_SCORES = 10
-"""Scores that an unchanged spread counts for: the spread of few scores is itself a guess."""
+PRIOR_SCORES = 20
+"""Scores that a spread in proportion to the median counts for: the spread of few scores is itself a guess."""
 LARGEST_STRETCH = 2.0
-"""The spread is taken to change by this factor at most, up or down."""
+"""The spread is taken to grow by this factor at most, over the median's; and never to grow less than that: a narrower
+spread of a few frames taken within minutes would put the threshold among good parts."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ def score_move(old: npt.NDArray[np.floating], new: npt.NDArray[np.floating]) -> 
     """
     before, after = old[np.isfinite(old)].astype(np.float64), new[np.isfinite(new)].astype(np.float64)
     middles = float(np.median(before)), float(np.median(after))
+    level = max(middles[1], 1e-9) / max(middles[0], 1e-9)
     if len(before) < 2 or len(after) < 2:
-        return Move(*middles, 1.0)
-    change = np.log(max(qn_spread(after), 1e-9) / max(qn_spread(before), 1e-9))
+        return Move(*middles, level)
+    change = np.log(max(qn_spread(after), 1e-9) / max(qn_spread(before) * level, 1e-9))
     shrunk = change * len(after) / (len(after) + PRIOR_SCORES)
-    limit = np.log(LARGEST_STRETCH)
-    return Move(*middles, float(np.exp(np.clip(shrunk, -limit, limit))))
+    return Move(*middles, level * float(np.exp(np.clip(shrunk, 0.0, np.log(LARGEST_STRETCH)))))

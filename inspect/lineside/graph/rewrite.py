@@ -74,6 +74,49 @@ def with_outputs(model: "onnx.ModelProto", names: Sequence[str]) -> "onnx.ModelP
     return copy
 
 
+def piece(
+    model: "onnx.ModelProto", inputs: Sequence[str], free: Sequence[str], outputs: Sequence[str]
+) -> "onnx.ModelProto":
+    """Cut a piece out: from some inner values to others, with some fitted numbers as inputs too.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    inputs : sequence of str
+        Inner float32 values that the piece is given.
+    free : sequence of str
+        Fitted numbers that it is given as well; all others stay inside.
+    outputs : sequence of str
+        Inner float32 values that it computes.
+
+    Raises
+    ------
+    BundleError
+        When the outputs do not follow from these inputs alone.
+    """
+    import onnx
+
+    given, needed = {*inputs, *free}, set(outputs)
+    nodes: list[onnx.NodeProto] = []
+    for node in reversed(model.graph.node):  # nodes stand in topological order
+        if needed.intersection(node.output) - given:
+            needed.update(name for name in node.input if name)
+            nodes.append(node)
+    weights = [w for w in model.graph.initializer if w.name in needed and w.name not in given]
+    known = given | {w.name for w in weights} | {name for node in nodes for name in node.output}
+    missing = sorted(needed - known)
+    if missing:
+        raise BundleError(f"the graph's piece also needs {missing[0]!r}: it was not made by this version of lineside.")
+
+    def info(name: str) -> onnx.ValueInfoProto:
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+
+    graph = onnx.helper.make_graph(
+        nodes[::-1], "piece", [info(n) for n in (*inputs, *free)], [info(n) for n in outputs], weights
+    )
+    return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
 def with_constants(model: "onnx.ModelProto", values: Mapping[str, Array]) -> "onnx.ModelProto":
     """Return a copy in which some fitted numbers are replaced; their shapes may differ where the graph allows it.
 

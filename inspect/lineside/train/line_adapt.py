@@ -18,9 +18,8 @@ from lineside.calibrate.moved import Move, score_move
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract import Threshold
 from lineside.errors import UsageError
-from lineside.graph.rewrite import with_constants
 from lineside.train.line_gate import GateChange, changed_gate
-from lineside.train.line_parent import LineImage, Parent, observe, tap_features
+from lineside.train.line_parent import Head, LineImage, Parent, Taken, observe
 from lineside.train.line_result import Changed
 from lineside.train.progress import Journal
 from lineside.transfer.align import (
@@ -63,6 +62,15 @@ class _Trial:
         return float(np.median(self.scores))
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Frames that are learned from: where each lies, its taps and region, its statistics by tap."""
+
+    names: tuple[str, ...]
+    taken: tuple[Taken, ...]
+    statistics: PerFrame
+
+
 def adapted(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Changed:
     """Refit a bundle on unlabelled frames of the changed line.
 
@@ -73,13 +81,18 @@ def adapted(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Ch
     """
     _refuse_few(images)
     journal.stage("the old model on the new frames", len(images))
-    before = observe(parent.model, images, journal.step)
+    before = observe(parent, images, journal.step)
     gate = changed_gate(parent, before.quality[:, :-1], trusted=False)
-    seen = [image for image, ok in zip(images, gate.passed, strict=True) if ok]
-    _refuse_refused(gate, len(seen), len(images))
-    journal.stage("features of the new frames", len(seen))
-    frames = _statistics(parent, seen, journal)
-    trials = [_tried(parent, how, frames, seen, journal) for how in MAPS]
+    rows = np.flatnonzero(gate.passed)
+    _refuse_refused(gate, len(rows), len(images))
+    journal.stage("statistics of the new frames")
+    seen = _Seen(
+        tuple(str(images[i].path) for i in rows),
+        tuple(before.taken[i] for i in rows),
+        tuple(_statistics(parent, before.taken[i]) for i in rows),
+    )
+    head = Head(parent)
+    trials = [_tried(parent, head, how, seen) for how in MAPS]
     best = chosen(trials)
     old = parent.state.scores[np.isfinite(parent.state.scores)]
     ratio = best.middle / max(float(np.median(old)), 1e-9)
@@ -87,10 +100,10 @@ def adapted(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Ch
     move = score_move(old, best.scores)
     share = _anomalous(parent, move, best.scores)
     _refuse_anomalous(share)
-    journal.note(_map_words(trials, best, len(seen)))
-    return _changed(parent, gate, frames, seen, best, move, {
+    journal.note(_map_words(trials, best, len(rows)))
+    return _changed(parent, head, gate, seen, best, move, {
         "frames": float(len(images)),
-        "frames_used": float(len(seen)),
+        "frames_used": float(len(rows)),
         "refused_before": float((before.gate != 0).mean()),
         "median_novelty_before": float(np.median(before.novelty)),
         **{f"median_score_{trial.how}": trial.middle for trial in trials},
@@ -111,24 +124,22 @@ def chosen(trials: Sequence[_Trial]) -> _Trial:
 
 def _changed(
     parent: Parent,
+    head: Head,
     gate: GateChange,
-    frames: PerFrame,
-    seen: Sequence[LineImage],
+    seen: _Seen,
     best: _Trial,
     move: Move,
     facts: Mapping[str, float],
     journal: Journal,
 ) -> Changed:
     state = parent.state
-    mapped = _numbers(parent, best.how, frames)
-    journal.stage("the new model on the new frames", len(seen))
-    now = observe(with_constants(parent.model, mapped), seen, journal.step)
-    embeddings = np.concatenate((state.embeddings, now.embeddings))
+    mapped, count = _numbers(parent, best.how, seen.statistics), len(seen.names)
+    embeddings = np.concatenate((state.embeddings, head(seen.taken, mapped)[1]))
     scores = move(state.scores).astype(np.float32)
-    threshold = _threshold(parent, scores, move, len(seen))
+    threshold = _threshold(parent, scores, move, count)
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     numbers = {**mapped, **gate.numbers, **fit_familiarity(embeddings, state.seed)}
-    taps = tuple(mean_statistics([frame[i] for frame in frames]) for i in range(len(parent.taps)))
+    taps = tuple(mean_statistics([frame[i] for frame in seen.statistics]) for i in range(len(parent.taps)))
     kept = replace(state, taps=taps, embeddings=embeddings, quality=gate.quality, scores=scores)
     return Changed(
         how="adapted",
@@ -137,10 +148,10 @@ def _changed(
         quality_limits=gate.limits,
         findings=gate.findings,
         state=kept,
-        frames=len(seen),
-        counted={"line/unlabelled": len(seen)},
+        frames=count,
+        counted={"line/unlabelled": count},
         statement=(
-            f"Adapted to a changed line by {len(seen)} unlabelled frames: {_HOW[best.how]}. Gate, familiarity and "
+            f"Adapted to a changed line by {count} unlabelled frames: {_HOW[best.how]}. Gate, familiarity and "
             "threshold were learned again from these frames. No guarantee of the parent holds for this model."
         ),
         facts=facts,
@@ -159,14 +170,10 @@ def _map_words(trials: Sequence[_Trial], best: _Trial, count: int) -> str:
     return f"Features: {_HOW[best.how]} ({count} frames; median score of held-out frames by map: {told})."
 
 
-def _statistics(parent: Parent, images: Sequence[LineImage], journal: Journal) -> PerFrame:
-    """Measure each frame by itself, so that folds are put together without reading any frame again."""
-    found = []
-    for out in tap_features(parent, parent.model, images, journal.step):
-        region = out[REGION].astype(np.float32)
-        taps = [out[name].astype(np.float32) for name in parent.taps]
-        found.append([tap_statistics(tap, resized_weights(region, (tap.shape[2], tap.shape[3]))) for tap in taps])
-    return found
+def _statistics(parent: Parent, taken: Taken) -> Sequence[TapStatistics]:
+    """Measure each tap of one frame by itself; folds are put together from these."""
+    taps = [taken[name] for name in parent.taps]
+    return [tap_statistics(tap, resized_weights(taken[REGION], (tap.shape[2], tap.shape[3]))) for tap in taps]
 
 
 def _numbers(parent: Parent, how: Map, frames: PerFrame) -> dict[str, Array]:
@@ -179,14 +186,12 @@ def _numbers(parent: Parent, how: Map, frames: PerFrame) -> dict[str, Array]:
     return numbers
 
 
-def _tried(parent: Parent, how: Map, frames: PerFrame, images: Sequence[LineImage], journal: Journal) -> _Trial:
+def _tried(parent: Parent, head: Head, how: Map, seen: _Seen) -> _Trial:
     """Score every frame by a map that it had no say in."""
-    scores = np.empty(len(images))
-    journal.stage(f"held-out scores, map: {how}", len(images))
-    for fold in grouped_folds([str(image.path) for image in images], FOLDS):
-        numbers = _numbers(parent, how, [frames[i] for i in fold.fit])
-        held = [images[i] for i in fold.score]
-        scores[list(fold.score)] = observe(with_constants(parent.model, numbers), held, journal.step).scores
+    scores = np.empty(len(seen.names))
+    for fold in grouped_folds(seen.names, FOLDS):
+        numbers = _numbers(parent, how, [seen.statistics[i] for i in fold.fit])
+        scores[list(fold.score)] = head([seen.taken[i] for i in fold.score], numbers)[0]
     return _Trial(how, scores)
 
 

@@ -15,9 +15,8 @@ from lineside.calibrate.crossfit import grouped_folds
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract import Finding, Threshold
 from lineside.errors import UsageError
-from lineside.graph.rewrite import with_constants
 from lineside.train.line_gate import changed_gate
-from lineside.train.line_parent import LineImage, Parent, head_numbers, head_values, observe, tap_features
+from lineside.train.line_parent import Head, LineImage, Parent, Taken, head_numbers, head_values, observe
 from lineside.train.line_result import Changed
 from lineside.train.progress import Journal
 from lineside.transfer.align import TapStatistics, mean_statistics, resized_weights, tap_statistics
@@ -44,6 +43,7 @@ class _Patches:
     counts: npt.NDArray[np.bool_]
     """[n, P]."""
     taps: tuple[TapStatistics, ...]
+    taken: Sequence[Taken]
 
     def take(self, rows: Sequence[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         return self.embedded[list(rows)], self.counts[list(rows)]
@@ -59,7 +59,7 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
     """
     state = parent.state
     journal.stage("the old model on the new frames", len(images))
-    before = observe(parent.model, images, journal.step)
+    before = observe(parent, images, journal.step)
     _refuse_other_part(parent, float(np.median(before.novelty)))
     both = np.concatenate((state.quality, before.quality[:, :-1]))
     gate = changed_gate(parent, both, trusted=True)
@@ -67,9 +67,9 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
     if not passed.any():
         raise UsageError(f"None of the {len(images)} good frames can get a verdict, most because {gate.commonest}.")
     seen = [image for image, ok in zip(images, passed, strict=True) if ok]
-    journal.stage("features of the new frames", len(seen))
-    patches = _embedded(parent, seen, journal)
-    honest = _honest_scores(parent, seen, patches, before.scores[passed], journal)
+    journal.stage("the head grows")
+    patches = _embedded(parent, [frame for frame, ok in zip(before.taken, passed, strict=True) if ok])
+    honest = _honest_scores(parent, [str(image.path) for image in seen], patches, before.scores[passed])
     found = [_found(gate.findings, parent, row) for row in before.quality[passed]]
     scores = np.concatenate((state.scores, np.where(found, np.inf, honest))).astype(np.float32)
     groups = (*state.groups, *(f"extended {len(state.groups) + i}: {image.name}" for i, image in enumerate(seen)))
@@ -111,18 +111,17 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
     )
 
 
-def _embedded(parent: Parent, images: Sequence[LineImage], journal: Journal) -> _Patches:
+def _embedded(parent: Parent, taken: Sequence[Taken]) -> _Patches:
     shape, values = parent.state.shape, head_values(parent.constants, parent.state.shape)
     size = (shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
     embedded, counts, taps = [], [], []
-    for out in tap_features(parent, parent.model, images, journal.step):
-        features = {i: out[name].astype(np.float32, copy=False) for i, name in enumerate(parent.taps)}
-        region = out[REGION].astype(np.float32, copy=False)
+    for frame in taken:
+        features, region = {i: frame[name] for i, name in enumerate(parent.taps)}, frame[REGION]
         embedded.append(embed_patches(shape, features, values.projections, values.offsets).reshape(size))
         counts.append(region.ravel() >= 0.5)
         taps.append([tap_statistics(t, resized_weights(region, (t.shape[2], t.shape[3]))) for t in features.values()])
     merged = tuple(mean_statistics([frame[i] for frame in taps]) for i in range(len(parent.taps)))
-    return _Patches(np.stack(embedded), np.stack(counts), merged)
+    return _Patches(np.stack(embedded), np.stack(counts), merged, taken)
 
 
 def _grown(parent: Parent, embedded: Floats, counts: npt.NDArray[np.bool_]) -> tuple[HeadValues, PlaceCounts | None]:
@@ -139,17 +138,16 @@ def _grown(parent: Parent, embedded: Floats, counts: npt.NDArray[np.bool_]) -> t
 
 
 def _honest_scores(
-    parent: Parent, images: Sequence[LineImage], patches: _Patches, own: npt.NDArray[np.float64], journal: Journal
+    parent: Parent, names: Sequence[str], patches: _Patches, own: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Score every new frame by a head that was extended without it; one frame alone by the parent."""
-    if len(images) < 2:
+    if len(names) < 2:
         return own
-    scores = np.empty(len(images))
-    journal.stage("held-out scores", len(images))
-    for fold in grouped_folds([str(image.path) for image in images], FOLDS):
+    scores, head = np.empty(len(names)), Head(parent)
+    for fold in grouped_folds(names, FOLDS):
         values, _ = _grown(parent, *patches.take(fold.fit))
-        model = with_constants(parent.model, head_numbers(values, parent.state.shape))
-        scores[list(fold.score)] = observe(model, [images[i] for i in fold.score], journal.step).scores
+        numbers = head_numbers(values, parent.state.shape)
+        scores[list(fold.score)] = head([patches.taken[i] for i in fold.score], numbers)[0]
     return scores
 
 

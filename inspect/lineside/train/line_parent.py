@@ -1,7 +1,7 @@
 """A deployed bundle opened to be changed: its graph, its fitted numbers, its state, and frames run through it."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from lineside.capture.decode import read_image
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import BundleError, ImageError, UsageError
 from lineside.export.state import STATE_FILE, read_state
-from lineside.graph.rewrite import constants, read_model, with_outputs
+from lineside.graph.rewrite import constants, piece, read_model, with_outputs
 from lineside.graph.run import Graph, parallel
 from lineside.image_files import is_own_output, walk_images
 from lineside.runtime.bundle import load_bundle, read_sums
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
+Taken = Mapping[str, Floats]
 
 MOST_FRAMES = 200
 """Of a larger folder, as many images are taken, evenly: statistics gain nothing from more, and it stays a matter of
 seconds."""
 MASKS = "ground_truth"
+HEAD_GIVES = ("patch_score", "embedding")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Observed:
     quality : ndarray of float32 [n, q + 1]
         As the contract names it, novelty last.
     gate : ndarray of int64 [n]
+    taken : tuple of mapping
+        Taps and region of each frame.
     """
 
     scores: npt.NDArray[np.float64]
@@ -87,6 +92,7 @@ class Observed:
     embeddings: Floats
     quality: Floats
     gate: npt.NDArray[np.int64]
+    taken: tuple[Taken, ...]
 
     @property
     def novelty(self) -> Floats:
@@ -170,13 +176,14 @@ def head_numbers(values: HeadValues, shape: HeadShape) -> dict[str, Array]:
     return values.feed(shape)
 
 
-def observe(model: "onnx.ModelProto", images: Sequence[LineImage], done: Callable[[], None]) -> Observed:
-    """Run frames through a graph, one at a time as on the line."""
-    graph = Graph(with_outputs(model, ("patch_score",)))
+def observe(parent: Parent, images: Sequence[LineImage], done: Callable[[], None]) -> Observed:
+    """Run frames through the parent's graph, one at a time as on the line, and keep the taps."""
+    kept = (*parent.taps, REGION)
+    graph = Graph(with_outputs(parent.model, ("patch_score", *kept)))
     names = ("patch_score", "score", "embedding", "quality", "gate")
 
     def one(image: LineImage) -> dict[str, Array]:
-        out = graph({INPUT_FRAME: image.load()[None]}, names)
+        out = graph({INPUT_FRAME: image.load()[None]}, (*names, *kept))
         done()
         return out
 
@@ -188,18 +195,30 @@ def observe(model: "onnx.ModelProto", images: Sequence[LineImage], done: Callabl
         stacked["embedding"].astype(np.float32),
         stacked["quality"].astype(np.float32),
         stacked["gate"].astype(np.int64),
+        tuple({name: out[name].astype(np.float32, copy=False) for name in kept} for out in outs),
     )
 
 
-def tap_features(
-    parent: Parent, model: "onnx.ModelProto", images: Iterable[LineImage], done: Callable[[], None]
-) -> Iterable[dict[str, Array]]:
-    """Yield each frame's taps and region, in order."""
-    graph, names = Graph(with_outputs(model, (*parent.taps, REGION))), (*parent.taps, REGION)
+class Head:
+    """The deployed head cut out of its graph, run with other numbers on taps that were kept.
 
-    def one(image: LineImage) -> dict[str, Array]:
-        out = graph({INPUT_FRAME: image.load()[None]}, names)
-        done()
-        return out
+    Parameters
+    ----------
+    parent : Parent
+    """
 
-    return parallel(one, images)
+    def __init__(self, parent: Parent) -> None:
+        self._own = {
+            name: value.astype(np.float32, copy=False)
+            for name, value in head_numbers(
+                head_values(parent.constants, parent.state.shape), parent.state.shape
+            ).items()
+        }
+        self._graph = Graph(piece(parent.model, (*parent.taps, REGION), tuple(self._own), HEAD_GIVES))
+
+    def __call__(self, taken: Sequence[Taken], numbers: Mapping[str, Array]) -> tuple[Doubles, Floats]:
+        """Return scores [n] and embeddings [n, d] of frames, with these numbers in place of the head's own."""
+        used = {**self._own, **numbers}
+        outs = [self._graph({**frame, **used}, HEAD_GIVES) for frame in taken]
+        scores, embeddings = (np.concatenate([out[name] for out in outs]) for name in HEAD_GIVES)
+        return scores.astype(np.float64), embeddings.astype(np.float32)

@@ -28,8 +28,9 @@ Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 
 FOLDS = 5
-MOST_GROWTH = 1.0
-"""Entries that one extension may add, over the memory's size in the recipe: time per image grows with the memory."""
+CLOSER = 0.5
+"""New patches are covered down to this share of the distance within which the old ones are: their farthest patch sets
+a good frame's score, so covered no better than the worst old patch they would still score as high as it."""
 LARGEST_NOVELTY = 2.0
 """Median novelty of the new frames, over the gate's limit, beyond which they show another part."""
 
@@ -133,8 +134,9 @@ def _grown(parent: Parent, embedded: Floats, counts: npt.NDArray[np.bool_]) -> t
         place, known = extended_place(values.place, state.place, embedded, counts, range(len(embedded)))
         return replace(values, place=place), known
     assert values.memory is not None
-    limit = max(1, round(MOST_GROWTH * state.shape.memory))
-    return replace(values, memory=grown_memory(values.memory, embedded[counts], state.radius, limit)), None
+    share = min(1.0, len(embedded) / max(1, len(state.embeddings)))  # as many entries a frame as the old ones have
+    limit = max(1, round(share * state.shape.memory))
+    return replace(values, memory=grown_memory(values.memory, embedded[counts], CLOSER * state.radius, limit)), None
 
 
 def _honest_scores(

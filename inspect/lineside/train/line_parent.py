@@ -162,7 +162,7 @@ def _no_frames(folder: Path) -> bool:
 def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
     """Return the head's fitted numbers, as the graph holds them."""
     count = range(len(shape.channels))
-    taken = {name: value.astype(np.float32, copy=False) for name, value in numbers.items() if value.dtype.kind == "f"}
+    taken = {name: np.array(value, np.float32) for name, value in numbers.items() if value.dtype.kind == "f"}
     return HeadValues(
         projections=tuple(taken[projection_name(i)] for i in count),
         offsets=tuple(taken[offset_name(i)] for i in count),
@@ -208,12 +208,8 @@ class Head:
     """
 
     def __init__(self, parent: Parent) -> None:
-        self._own = {
-            name: value.astype(np.float32, copy=False)
-            for name, value in head_numbers(
-                head_values(parent.constants, parent.state.shape), parent.state.shape
-            ).items()
-        }
+        shape = parent.state.shape
+        self._own = head_numbers(head_values(parent.constants, shape), shape)
         self._graph = Graph(piece(parent.model, (*parent.taps, REGION), tuple(self._own), HEAD_GIVES))
 
     def __call__(self, taken: Sequence[Taken], numbers: Mapping[str, Array]) -> tuple[Doubles, Floats]:

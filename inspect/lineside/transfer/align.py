@@ -4,7 +4,8 @@ Two maps. `moments` scales and shifts every channel, so that its mean and deviat
 "Revisiting batch normalization for practical domain adaptation", 2016, in spirit). `covariance` aligns the whole
 covariance (Sun et al., "Return of frustratingly easy domain adaptation", AAAI 2016), by the map between Gaussians that
 moves features least (optimal transport: Dowson and Landau, J. Multivariate Analysis 12, 1982); CORAL's own product of
-two roots turns features that need not be turned. Both are affine, so they fold into the projection behind the tap.
+two roots turns features that need not be turned. It is taken between channels of variance 1, so that no channel counts
+by its scale. Both are affine, so they fold into the projection behind the tap.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ Doubles = npt.NDArray[np.float64]
 
 Map = Literal["none", "moments", "covariance"]
 RIDGE = 0.02
-"""Share of the mean variance that every direction is given, old and new alike."""
+"""Added to the variance of every direction, old and new alike, where each channel has a variance of 1."""
 LARGEST_SCALE = 5.0
 """A channel that hardly moves any more is not blown up beyond this."""
 
@@ -72,7 +73,13 @@ def alignment(old: TapStatistics, new: TapStatistics, how: Map) -> Affine:
     size = len(old.mean)
     if how == "none":
         return Affine(np.eye(size), np.zeros(size))
-    matrix = _scales(old, new) if how == "moments" else _transport(old.covariance, new.covariance)
+    before, after = _deviations(old), _deviations(new)
+    if how == "moments":
+        scales = np.clip(before / after, 1.0 / LARGEST_SCALE, LARGEST_SCALE)
+        matrix = np.diag(scales)
+    else:
+        inner = _transport(old.covariance / np.outer(before, before), new.covariance / np.outer(after, after))
+        matrix = before[:, None] * inner / after
     return Affine(matrix, old.mean - matrix @ new.mean)
 
 
@@ -104,17 +111,15 @@ def resized_weights(region: Floats, grid_hw: tuple[int, int]) -> Floats:
     return np.ascontiguousarray(region[:, 0][:, rows][:, :, columns])
 
 
-def _scales(old: TapStatistics, new: TapStatistics) -> Doubles:
-    before, after = np.diag(old.covariance), np.diag(new.covariance)
-    floor = 1e-4 * max(float(after.mean()), 1e-12)
-    return np.diag(np.clip(np.sqrt((before + floor) / (after + floor)), 1.0 / LARGEST_SCALE, LARGEST_SCALE))
+def _deviations(known: TapStatistics) -> Doubles:
+    """Standard deviation of each channel [C], of a dead one next to nothing."""
+    variances = np.diag(known.covariance)
+    return np.asarray(np.sqrt(variances + 1e-4 * max(float(variances.mean()), 1e-12)), np.float64)
 
 
 def _transport(old: Doubles, new: Doubles) -> Doubles:
     """Monge map between centred Gaussians, new -> old: N^-1/2 (N^1/2 O N^1/2)^1/2 N^-1/2."""
-    size = len(old)
-    before = old + RIDGE * np.trace(old) / size * np.eye(size)
-    after = new + RIDGE * np.trace(new) / size * np.eye(size)
+    before, after = old + RIDGE * np.eye(len(old)), new + RIDGE * np.eye(len(new))
     values, vectors = np.linalg.eigh(after)
     root = (vectors * np.sqrt(values)) @ vectors.T
     inverse = (vectors / np.sqrt(values)) @ vectors.T

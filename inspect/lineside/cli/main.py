@@ -36,10 +36,12 @@ def root(
 def register(target: typer.Typer) -> None:
     """Add every command, in the order in which a user meets them."""
     from lineside.cli import (
+        adapt,
         bench,
         capture,
         check,
         demo,
+        extend,
         flatfield,
         inspect,
         new,
@@ -49,7 +51,7 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    for module in (new, capture, flatfield, check, preview, train, inspect, verify, stress, bench, demo):
+    for module in (new, capture, flatfield, check, preview, train, inspect, verify, adapt, extend, stress, bench, demo):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 

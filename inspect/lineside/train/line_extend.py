@@ -31,8 +31,6 @@ FOLDS = 5
 CLOSER = 0.5
 """New patches are covered down to this share of the distance within which the old ones are: their farthest patch sets
 a good frame's score, so covered no better than the worst old patch they would still score as high as it."""
-LARGEST_NOVELTY = 2.0
-"""Median novelty of the new frames, over the gate's limit, beyond which they show another part."""
 
 
 @dataclass(frozen=True)
@@ -180,9 +178,9 @@ def _threshold(parent: Parent, scores: Floats, groups: Sequence[str], count: int
 
 def _refuse_other_part(parent: Parent, novelty: float) -> None:
     limit = parent.contract.quality_limits[-1][1]
-    if limit is not None and novelty > LARGEST_NOVELTY * limit:
+    if limit is not None and novelty > limit:
         raise UsageError(
             f"The new frames do not show the part that the model knows: their median novelty is {novelty:.1f}, the "
-            f"gate's limit {limit:g} (up to {LARGEST_NOVELTY * limit:g} is taken). Check the folder. Frames of the "
-            "same part by another camera or lamp: use `lineside adapt` first."
+            f"gate's limit {limit:g}. Check the folder. Frames of the same part by another camera or lamp: use "
+            "`lineside adapt` first."
         )

@@ -131,7 +131,7 @@ def change_bundle(
         cases = _cases(images, parent.state.seed)
         proofs = _proven(model, content, contract, parent, cases, journal)
         journal.stage("vectors")
-        vectors = make_vectors(Graph(content), contract, [Candidate(case.name, case.load()) for case in cases[:24]])
+        vectors = make_vectors(Graph(content), contract, [Candidate(case.name, case.load()) for case in cases])
         record = LineRecord(
             contract,
             out,

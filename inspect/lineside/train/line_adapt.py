@@ -53,7 +53,7 @@ LARGEST_NOVELTY = 2.0
 on the same: another camera 3.7 and 4.6, other parts 18 to 35, at a limit of 7."""
 MOST_ANOMALOUS = 0.3
 """Share of frames beyond the threshold, both moved to the new median, above which nothing can be learned of them.
-Measured on the same: another camera 0 to 0.1, goods of other places of the spindle 0.17, defective drives alone 0.33."""
+Measured on the same: another camera 0 to 0.1, goods of other places of the spindle 0.17, only defective ones 0.33."""
 
 
 @dataclass(frozen=True)

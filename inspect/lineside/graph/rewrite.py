@@ -30,9 +30,10 @@ def read_model(content: bytes, where: str) -> "onnx.ModelProto":
     import onnx
 
     try:
-        return onnx.ModelProto.FromString(content)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError lives in one of several modules, by its implementation
         raise BundleError(f"{where}: no ONNX model ({error}).") from None
+    return model
 
 
 def constants(model: "onnx.ModelProto") -> dict[str, Array]:
@@ -64,7 +65,7 @@ def with_outputs(model: "onnx.ModelProto", names: Sequence[str]) -> "onnx.ModelP
     import onnx
 
     known, have = value_names(model), {item.name for item in model.graph.output}
-    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     for name in names:
         if name in have:
             continue
@@ -128,7 +129,7 @@ def with_constants(model: "onnx.ModelProto", values: Mapping[str, Array]) -> "on
     import onnx
     from onnx import numpy_helper
 
-    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     left = dict(values)
     for weight in copy.graph.initializer:
         if weight.name in left:

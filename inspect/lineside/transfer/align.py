@@ -123,7 +123,8 @@ def _transport(old: Doubles, new: Doubles) -> Doubles:
     values, vectors = np.linalg.eigh(after)
     root = (vectors * np.sqrt(values)) @ vectors.T
     inverse = (vectors / np.sqrt(values)) @ vectors.T
-    return inverse @ _root(root @ before @ root) @ inverse
+    transport: Doubles = inverse @ _root(root @ before @ root) @ inverse
+    return transport
 
 
 def _root(matrix: Doubles) -> Doubles:

@@ -89,7 +89,7 @@ def adapted(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Ch
     journal.stage("the old model on the new frames", len(images))
     before = observe(parent, images, journal.step)
     gate = changed_gate(parent, before.quality[:, :-1], trusted=False)
-    rows = np.flatnonzero(gate.passed)
+    rows: list[int] = np.flatnonzero(gate.passed).tolist()
     _refuse_refused(gate, len(rows), len(images))
     journal.stage("statistics of the new frames")
     seen = _Seen(

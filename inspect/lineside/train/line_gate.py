@@ -73,7 +73,7 @@ def changed_gate(parent: Parent, quality: Floats, *, trusted: bool) -> GateChang
         limits = learned_limits(quality, names, stated, parent.state.margin, trusted=trusted)
     bits = np.array([_bit(name) for name in names])
     beyond = ((quality < limits[:, 0]) | (quality > limits[:, 1])) & (bits >= 0)  # [n, q]
-    passed = ~beyond.any(axis=1)
+    passed = np.asarray(~beyond.any(axis=1))
     findings = _changed_findings(parent.contract.findings, names, quality[passed], trusted=trusted)
     return GateChange(
         numbers={GATE_LIMITS: limits, **({FINDING_LIMITS: _matrix(findings)} if findings else {})},

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from lineside.errors import BundleError
 from lineside.train.front_fit import FittedFront
@@ -121,7 +122,7 @@ def line_state(arrays: Mapping[str, Array], where: str) -> LineState:
         When something is missing or cannot be read.
     """
     try:
-        shape = HeadShape(**{name: _tuples(value) for name, value in json.loads(str(arrays["shape"])).items()})
+        shape = TypeAdapter(HeadShape).validate_json(str(arrays["shape"]))
         return LineState(
             shape=shape,
             taps=tuple(_tap(arrays, number) for number in range(len(shape.channels))),
@@ -149,8 +150,3 @@ def _place(arrays: Mapping[str, Array]) -> PlaceCounts:
     rows, scatter, squares = (arrays[f"place_{name}"].astype(np.float64) for name in ("rows", "scatter", "squares"))
     frames, all_rows = int(arrays["place_frames"]), int(arrays["place_all_rows"])
     return PlaceCounts(rows, frames, all_rows, scatter, float(arrays["place_level"]), squares)
-
-
-def _tuples(value: object) -> object:
-    """JSON knows lists alone; a shape is made of tuples."""
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -14,6 +14,7 @@ from lineside.capture.decode import read_image
 from lineside.contract import Verdict
 from lineside.errors import BundleError, UsageError
 from lineside.export.state import read_state
+from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
 from lineside.synth import render
 from lineside.train.line import adapt, extend
@@ -47,7 +48,7 @@ def adapted(small: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small model, adapted to another camera by 12 unlabelled caps."""
     folder = tmp_path_factory.mktemp("adapted")
     frames = folder_of(folder / "frames", {f"{i:03d}": other_camera(cap(500 + i)) for i in range(12)})
-    adapt(small.bundle, [frames], folder / "model")
+    adapt(small.bundle, [frames], folder / "model", pages=line_pages)
     return folder / "model"
 
 
@@ -94,6 +95,15 @@ def test_lineage_names_the_parent_and_voids_its_promise(small: Trained, adapted:
     assert "No guarantee" in ancestor.statement
     assert contract.threshold_ng.kind == "empirical"
     assert "void" in contract.threshold_ng.statement
+
+
+def test_the_report_says_what_was_done_and_what_is_void(small: Trained, adapted: Path) -> None:
+    """The page names the parent, the decisions and that its guarantee is gone; no folder of the machine is in it."""
+    page = (adapted / "report.html").read_text()
+    assert small.record.model_sha256[:12] in page
+    assert "does not hold for this one" in page
+    assert "median score of held-out frames" in page
+    assert str(small.bundle) not in page
 
 
 def test_an_adapted_model_can_be_extended(adapted: Path, tmp_path: Path) -> None:

@@ -6,6 +6,11 @@ covariance (Sun et al., "Return of frustratingly easy domain adaptation", AAAI 2
 moves features least (optimal transport: Dowson and Landau, J. Multivariate Analysis 12, 1982); CORAL's own product of
 two roots turns features that need not be turned. It is taken between channels of variance 1, so that no channel counts
 by its scale. Both are affine, so they fold into the projection behind the tap.
+
+Measured on ball-screw drives (lite0, 50 good; 100 good and 73 defective test frames; colour matrix, gamma 1.35, gain
+0.8, blur of 1.3 px; 20 frames of others, 3 drawings): image AUROC 0.927 by the old camera, 0.921 by the new one without
+a map, 0.924 with moments (2 drawings), 0.922 to 0.924 with covariance. Good frames above the threshold: 9 % by the old
+camera; by the new one 100 % without a map, 35 to 38 % with moments and the old threshold, 8 to 9 % with covariance.
 """
 
 from collections.abc import Sequence

@@ -22,7 +22,8 @@ from lineside.train.progress import Journal
 from lineside.transfer.align import TapStatistics, mean_statistics, resized_weights, tap_statistics
 from lineside.transfer.extend import PlaceCounts, extended_place, grown_memory
 from lineside.transfer.familiar import fit_familiarity
-from lineside.transfer.head import REGION, HeadValues, embed_patches
+from lineside.transfer.head import REGION, HeadValues
+from lineside.transfer.head_fit import embed_patches
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -57,6 +58,7 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
         When the frames show another part, or the gate can let none of them through.
     """
     state = parent.state
+    _refuse_way(parent)
     journal.stage("the old model on the new frames", len(images))
     before = observe(parent, images, journal.step)
     _refuse_other_part(parent, float(np.median(before.novelty)))
@@ -134,7 +136,8 @@ def _grown(parent: Parent, embedded: Floats, counts: npt.NDArray[np.bool_]) -> t
     assert values.memory is not None
     share = min(1.0, len(embedded) / max(1, len(state.embeddings)))  # as many entries a frame as the old ones have
     limit = max(1, round(share * state.shape.memory))
-    return replace(values, memory=grown_memory(values.memory, embedded[counts], CLOSER * state.radius, limit)), None
+    memory = grown_memory(values.memory, embedded[counts], CLOSER * state.radius, limit)
+    return replace(values, memory=memory), None
 
 
 def _honest_scores(
@@ -174,6 +177,16 @@ def _threshold(parent: Parent, scores: Floats, groups: Sequence[str], count: int
     if parent.state.shape.placed:
         old = "Old scores were taken with the places as they were before."
     return replace(made, statement=f"{made.statement} {old}")
+
+
+def _refuse_way(parent: Parent) -> None:
+    """Refuse heads whose other numbers were fitted together with the memory: it cannot grow by itself."""
+    way = parent.state.shape.way
+    if way not in ("nearest", "place"):
+        raise UsageError(
+            f"{parent.folder}: patches are compared by {way}, which cannot be extended without training again. "
+            "Expected transfer.distance: nearest, or a part whose places are known; else train with all good images."
+        )
 
 
 def _refuse_other_part(parent: Parent, novelty: float) -> None:

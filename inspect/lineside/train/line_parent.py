@@ -19,6 +19,7 @@ from lineside.graph.run import Graph, parallel
 from lineside.image_files import is_own_output, walk_images
 from lineside.runtime.bundle import load_bundle, read_sums
 from lineside.train.line_state import LineState, line_state
+from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace
 from lineside.transfer.head import REGION, HeadShape, HeadValues, offset_name, projection_name, tap_name
 from lineside.transfer.place import Place
 
@@ -166,8 +167,11 @@ def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
     return HeadValues(
         projections=tuple(taken[projection_name(i)] for i in count),
         offsets=tuple(taken[offset_name(i)] for i in count),
-        memory=None if shape.placed else taken["memory"],
-        place=Place(*(taken[f"place_{name}"] for name in ("mean", "whitening", "weight"))) if shape.placed else None,
+        memory=taken.get("memory"),
+        place=Place(*(taken[name] for name in WAY_INPUTS["place"])) if shape.placed else None,
+        density=taken.get("memory_weight"),
+        subspace=Subspace(taken["subspace_mean"], taken["subspace_residual"]) if "subspace_mean" in taken else None,
+        ranks=Ranks(taken["rank_knots"], taken["rank_slopes"]) if "rank_knots" in taken else None,
     )
 
 

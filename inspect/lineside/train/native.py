@@ -148,7 +148,8 @@ def _reference(fit: HeadFit, outputs: Arrays) -> float:
 def _state(fit: HeadFit, known: Rows) -> State:
     """Gather what the bundle keeps of the head."""
     firsts = known.firsts()  # the frames themselves, without their copies
-    assert known.regions is not None and firsts.regions is not None  # the front gives them
+    assert known.regions is not None  # the front gives them
+    assert firsts.regions is not None
     taps = tuple(
         tap_statistics(tap, resized_weights(firsts.regions, (tap.shape[2], tap.shape[3])))
         for _, tap in sorted(firsts.features.items())

@@ -49,6 +49,7 @@ def tiny_contract(
         recipe_sha256="0" * 64,
         data_sha256="1" * 64,
         software={"lineside": "test"},
+        lineage=(),
     )
 
 

@@ -170,6 +170,20 @@ class ClassStatement:
 
 
 @dataclass(frozen=True)
+class Ancestor:
+    """A model that this one was made from without training again, and what was done to it."""
+
+    how: Literal["adapted", "extended"]
+    """adapted: to unlabelled frames of a line that changed; extended: by further good or defective images."""
+    parent_sha256: str
+    """Of the parent's model.onnx."""
+    frames: int
+    """Number of frames that it was done with."""
+    statement: str
+    """What was done, and what of the parent's promises holds no longer, in a few sentences."""
+
+
+@dataclass(frozen=True)
 class Contract:
     """The document in `metadata_props["lineside"]` and in `contract.json`."""
 
@@ -213,6 +227,8 @@ class Contract:
     recipe_sha256: str
     data_sha256: str
     software: Mapping[str, str]
+    lineage: tuple[Ancestor, ...]
+    """From the parent back to the model that was trained; empty for that one."""
 
     def to_json(self) -> str:
         """Return the document as JSON text: sorted keys, two spaces, a final newline."""

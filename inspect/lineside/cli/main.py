@@ -36,12 +36,14 @@ def root(
 def register(target: typer.Typer) -> None:
     """Add every command, in the order in which a user meets them."""
     from lineside.cli import (
+        adapt,
         backbones,
         bench,
         capture,
         check,
         compare,
         demo,
+        extend,
         flatfield,
         inspect,
         new,
@@ -51,8 +53,8 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    reading = (inspect, verify, stress, compare, bench, backbones, demo)
-    for module in (new, capture, flatfield, check, preview, train, *reading):
+    later = (inspect, verify, adapt, extend, stress, compare, bench, backbones, demo)
+    for module in (new, capture, flatfield, check, preview, train, *later):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 

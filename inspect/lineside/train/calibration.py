@@ -1,7 +1,7 @@
 """The deployed head and its threshold, from scores of good frames that the scoring head has not seen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Calibration:
         Highest map values of the frames of `scores`, in their order.
     told : tuple of Told
         Where the score comes from classes: what models called the images that they had not seen.
+    honest : mapping of position to float
+        What the threshold was taken from: `scores`, infinite where a finding makes the frame NG.
     """
 
     head: FittedHead
@@ -41,6 +43,7 @@ class Calibration:
     threshold: Threshold
     map_peaks: tuple[float, ...] = ()
     told: tuple[Told, ...] = ()
+    honest: Mapping[int, float] = field(default_factory=dict)
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:
@@ -68,8 +71,9 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     told = _told(judged, references, head)
     called = _called({i: judged[i] for i in references.good_positions if i in judged}, references, journal)
     positions = sorted(called)
+    honest = {i: np.inf if called[i].found else called[i].patch_score for i in positions}
     threshold = overkill_threshold(
-        np.array([np.inf if called[i].found else called[i].patch_score for i in positions], np.float32),
+        np.array(list(honest.values()), np.float32),
         [groups[i] for i in positions],
         calibrate.overkill,
         crossfit=words,
@@ -80,7 +84,7 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
     peaks = tuple(called[i].map_peak for i in positions)
-    return Calibration(head, scores, own, threshold, map_peaks=peaks, told=told)
+    return Calibration(head, scores, own, threshold, map_peaks=peaks, told=told, honest=honest)
 
 
 def _told(judged: Mapping[int, Judged], references: References, head: FittedHead) -> tuple[Told, ...]:

@@ -90,6 +90,7 @@ def contract_of(
         recipe_sha256=loaded.sha256,
         data_sha256=_data_sha256(loaded, dataset),
         software=_software(),
+        lineage=(),
     )
 
 

@@ -49,6 +49,8 @@ class FittedFront:
         By the fitted limits.
     novelty_limit : float
     seed : int
+    margin : float
+        The recipe's, that gate and novelty limit were learned with; negative where it wants no gate.
     """
 
     trunk: Trunk
@@ -57,6 +59,7 @@ class FittedFront:
     gate: npt.NDArray[np.int64]
     novelty_limit: float
     seed: int
+    margin: float
 
 
 OTHERWISE = "Look at them with `lineside preview`, or set normalise.gate.mode to off."
@@ -113,8 +116,10 @@ class FrontFitter:
         gate = gate_of(quality, limits, decision.settings.gate)
         _refuse_nothing_left(gate[rows])
         fitted, request = decision.with_values({GATE_LIMITS: limits}), self._request
-        strange = NO_LIMIT if request.normalise.gate.mode == "off" else novelty_limit(request.normalise.gate.margin)
-        return FittedFront(trunk, fitted, outputs, gate, strange, request.seed)
+        off = request.normalise.gate.mode == "off"
+        margin = -1.0 if off else request.normalise.gate.margin
+        strange = NO_LIMIT if off else novelty_limit(margin)
+        return FittedFront(trunk, fitted, outputs, gate, strange, request.seed, margin)
 
     def changed(self, front: FittedFront, positions: Sequence[int], change: Change) -> tuple[Arrays, list[int]]:
         """Run a fitted front on changed copies of good frames, such as mirror images.

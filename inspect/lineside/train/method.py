@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
+State = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class FittedHead:
     """Any frame."""
     classes: FittedClasses | None = None
     """None where no classes are told."""
+    state: Callable[[], State] | None = None
+    """What the bundle keeps so that it can follow the line later (`lineside.train.line_state`); None: it cannot."""
 
 
 class Method(Protocol):

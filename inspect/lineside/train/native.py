@@ -17,11 +17,14 @@ from lineside.recipe import LoadedRecipe
 from lineside.train.changes import Mirror, Spoil
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
-from lineside.train.method import FittedHead
+from lineside.train.line_state import head_state
+from lineside.train.method import FittedHead, State
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
+from lineside.transfer.align import resized_weights, tap_statistics
 from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
+from lineside.transfer.extend import covering_radius, place_counts
 from lineside.transfer.head import (
     REGION,
     Features,
@@ -30,7 +33,7 @@ from lineside.transfer.head import (
     head_shape,
     tap_name,
 )
-from lineside.transfer.head_fit import Choice, HeadFit, Rows, fit_best
+from lineside.transfer.head_fit import Choice, HeadFit, Rows, embed_patches, fit_best
 
 if TYPE_CHECKING:
     import onnx
@@ -107,6 +110,7 @@ class NativeMethod:
             reference=partial(_reference, fit),
             words=fit.words,
             unit=fit.unit,
+            state=partial(_state, fit, known),
         )
         fitted = self._references.rows(positions, with_copies=False)
         return finish(front, head, fitted, self._references, self.map_wh)
@@ -139,6 +143,25 @@ class NativeMethod:
 def _reference(fit: HeadFit, outputs: Arrays) -> float:
     features: Features = {i: outputs[tap_name(i)].astype(np.float32) for i in range(len(fit.shape.channels))}
     return reference_score(fit.shape, fit.values, features, outputs[REGION].astype(np.float32))
+
+
+def _state(fit: HeadFit, known: Rows) -> State:
+    """Gather what the bundle keeps of the head."""
+    firsts = known.firsts()  # the frames themselves, without their copies
+    assert known.regions is not None  # the front gives them
+    assert firsts.regions is not None
+    taps = tuple(
+        tap_statistics(tap, resized_weights(firsts.regions, (tap.shape[2], tap.shape[3])))
+        for _, tap in sorted(firsts.features.items())
+    )
+    shape, values = fit.shape, fit.values
+    grid = (-1, shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
+    patches = embed_patches(shape, known.features, values.projections, values.offsets).reshape(grid)  # [n, P, d]
+    counts = known.regions.reshape(len(patches), -1) >= 0.5
+    if values.place is not None:
+        return head_state(shape, taps, 0.0, place_counts(values.place, patches, counts, known.frames))
+    radius = 0.0 if values.memory is None else covering_radius(patches[counts], values.memory)
+    return head_state(shape, taps, radius, None)
 
 
 def _own_component() -> Component:

@@ -18,6 +18,7 @@ from lineside.dataset import Dataset, load_dataset, lock_document
 from lineside.errors import UsageError
 from lineside.export.bundle import reserved
 from lineside.export.parity import ParityRecord
+from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import VECTORS_FILE, make_vectors
 from lineside.graph.run import Graph
 from lineside.recipe import LoadedRecipe
@@ -26,6 +27,7 @@ from lineside.train.card import card
 from lineside.train.deploy import assembled, contract_of, proven
 from lineside.train.evaluate import evaluate, named
 from lineside.train.images import FrameReader, References
+from lineside.train.line_state import calibration_state
 from lineside.train.marks import fitted_to_marks
 from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal, Progress, SilentProgress
@@ -93,6 +95,7 @@ def train(
             "training.json": record.to_json().encode(),
             "card.md": card(record).encode(),
             **vectors,
+            **_state_file(calibration, references),
             **(pages(record) if pages else {}),
         }
         write(files)
@@ -128,6 +131,16 @@ def _refuse_single(loaded: LoadedRecipe, dataset: Dataset) -> None:
     goods = dataset.select("train", good=True)
     if (goods or task_of(loaded, dataset) != "classify") and len({sample.group for sample in goods}) < 2:
         raise UsageError(f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(goods)}.")
+
+
+def _state_file(calibration: Calibration, references: References) -> dict[str, bytes]:
+    """What the bundle keeps so that it can follow the line; nothing where the method cannot."""
+    if calibration.head.state is None:
+        return {}
+    positions = sorted(calibration.scores)
+    groups = [references.samples[i].group for i in positions]
+    scores = np.array([calibration.honest[i] for i in positions], np.float32)
+    return {STATE_FILE: pack_state({**calibration.head.state(), **calibration_state(scores, groups)})}
 
 
 def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:

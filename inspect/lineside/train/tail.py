@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ from lineside.normalise.front import FrontSettings
 from lineside.normalise.gate_rules import UNFAMILIAR
 from lineside.train.front_fit import FittedFront
 from lineside.train.images import References
-from lineside.train.method import FittedClasses, FittedHead, Judged, Reference
+from lineside.train.line_state import tail_state
+from lineside.train.method import FittedClasses, FittedHead, Judged, Reference, State
 from lineside.transfer.familiar import RANK, Familiarity, fit_familiarity, reference_novelty
 from lineside.transfer.place_map import PlaceMap
 
@@ -58,6 +60,8 @@ class HeadRun:
     """Of the embedding, see `lineside.transfer.familiar.fit_familiarity`."""
     unit: str = ""
     """Scores of heads with the same word here can be compared."""
+    state: Callable[[], State] | None = None
+    """What of it the bundle keeps for later; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,14 @@ def finish(
         *_head_and_map(front.decision.settings, head.model, map_wh),
         ("familiar", export_familiarity(embeddings.shape[1])),
     )
-    return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference)
+    kept = head.state and partial(_state, head.state, front, passed, embeddings)
+    return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference, kept)
+
+
+def _state(
+    head: Callable[[], State], front: FittedFront, passed: npt.NDArray[np.int64], embeddings: npt.NDArray[np.generic]
+) -> State:
+    return {**head(), **tail_state(front, front.outputs["front_quality"][passed], embeddings)}
 
 
 def export_familiarity(size: int) -> "onnx.ModelProto":

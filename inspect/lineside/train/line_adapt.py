@@ -86,6 +86,7 @@ def adapted(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Ch
         When there are too few frames, they show another part, or too many of them are anomalous.
     """
     _refuse_few(images)
+    _refuse_classes(parent)
     journal.stage("the old model on the new frames", len(images))
     before = observe(parent, images, journal.step)
     gate = changed_gate(parent, before.quality[:, :-1], trusted=False)
@@ -152,6 +153,7 @@ def _changed(
         how="adapted",
         numbers=numbers,
         threshold=threshold,
+        map_threshold=float(move(np.array([parent.contract.map_threshold]))[0]),
         quality_limits=gate.limits,
         findings=gate.findings,
         state=kept,
@@ -224,6 +226,15 @@ def _refuse_few(images: Sequence[LineImage]) -> None:
         raise UsageError(
             f"Adapting needs at least {LEAST_FRAMES} frames of the changed line, better 20 and more; found "
             f"{len(images)}. They need no labels."
+        )
+
+
+def _refuse_classes(parent: Parent) -> None:
+    if parent.contract.classes is not None:
+        raise UsageError(
+            "This model tells defect classes, and its class head reads the features as they come from the camera: no "
+            "map of them can be folded in. Train again with images of the changed line, or train without classes "
+            "(transfer.task: anomaly) and adapt that."
         )
 
 

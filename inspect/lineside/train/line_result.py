@@ -36,6 +36,8 @@ class Changed:
         What was done, and what holds no longer.
     facts : mapping of str to float
         The numbers behind it.
+    map_threshold : float or None
+        From which on the map shows a defect; None: as before.
     """
 
     how: Literal["adapted", "extended"]
@@ -48,3 +50,4 @@ class Changed:
     counted: Mapping[str, int]
     statement: str
     facts: Mapping[str, float]
+    map_threshold: float | None = None

@@ -176,6 +176,7 @@ def changed_contract(parent: Parent, changed: Changed) -> Contract:
         contract_version=CONTRACT_VERSION,
         threshold_ng=changed.threshold,
         threshold_review=changed.threshold,
+        map_threshold=old.map_threshold if changed.map_threshold is None else changed.map_threshold,
         quality_limits=changed.quality_limits,
         findings=changed.findings,
         image_counts=counts,

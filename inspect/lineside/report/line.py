@@ -19,16 +19,19 @@ VOID = {
     "extended": "The threshold was taken again. What the parent model guaranteed does not hold for this one.",
 }
 
+KEPT = "Score, map, gate and thresholds are the parent's, and what it guarantees of them holds."
+
 
 def line_pages(record: "LineRecord") -> dict[str, bytes]:
     """Return ``report.html`` of a changed bundle."""
     contract, changed = record.contract, record.changed
     introduction = (
         element("p", changed.statement, class_="lead"),
-        element("p", VOID[changed.how], class_="warning"),
+        element("p", KEPT if changed.classes else VOID[changed.how], class_="note" if changed.classes else "warning"),
     )
     sections = {
         "Threshold": _threshold(record),
+        **({"Classes": _classes(record)} if contract.classes else {}),
         "What was decided": _decided(record),
         "Lineage": _lineage(record),
         "Parity": _parity(record),
@@ -50,6 +53,13 @@ def _threshold(record: "LineRecord") -> Markup:
     return section("Threshold", element("p", limit.statement), definitions(facts))
 
 
+def _classes(record: "LineRecord") -> Markup:
+    told = record.contract.classes
+    assert told is not None  # the caller looked
+    images = ", ".join(f"{count} {name}" for name, count in told.images.items())
+    return section("Classes", element("p", told.statement), definitions((("Told by", told.method), ("From", images))))
+
+
 def _decided(record: "LineRecord") -> Markup:
     items = (element("li", words) for words in record.decisions)
     facts = [(name.replace("_", " "), number(value)) for name, value in record.changed.facts.items()]
@@ -68,8 +78,9 @@ def _lineage(record: "LineRecord") -> Markup:
 
 def _parity(record: "LineRecord") -> Markup:
     worst = max(proof.difference_rel for proof in record.proofs)
+    same = "no verdict and no class differed" if record.contract.classes else "no verdict differed"
     words = (
         f"The changed model.onnx was run on {len(record.proofs)} frames and compared with a slow reference of its "
-        f"head: no verdict differed, scores by at most {worst:.0e}. parity.csv has every frame."
+        f"head: {same}, scores by at most {worst:.0e}. parity.csv has every frame."
     )
     return section("Parity", element("p", words))

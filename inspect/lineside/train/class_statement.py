@@ -1,12 +1,14 @@
 """What may be said of a class head: how often it is right on images that it was not fitted on."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from lineside.contract import ClassStatement
 from lineside.dataset import Dataset
 from lineside.train.method import FittedClasses
+from lineside.transfer.classes.fit import ClassFit
 from lineside.transfer.classes.validate import Accuracy
 
 CONFIDENCE = 0.95
@@ -50,16 +52,34 @@ def statement_of(
         return None
     counted = Counter(s.label for s in dataset.select("train") if s.label in classes.names)
     known = _known(classes, told)
+    return statement_for(classes.fit, classes.task, {name: counted[name] for name in classes.names}, known, unknown)
+
+
+def statement_for(
+    fit: ClassFit, task: Literal["both", "classify"], images: Mapping[str, int], known: Accuracy | None, unknown: float
+) -> ClassStatement:
+    """Say how good a class head is.
+
+    Parameters
+    ----------
+    fit : ClassFit
+    task : "both" or "classify"
+    images : mapping of str to int
+        Images that it was fitted on, by class, in the order of the columns.
+    known : Accuracy or None
+        Of held-out images.
+    unknown : float
+    """
     return ClassStatement(
-        task=classes.task,
-        method=classes.fit.method,
-        images={name: counted[name] for name in classes.names},
+        task=task,
+        method=fit.method,
+        images=images,
         accuracy=known.value if known else None,
         n=known.n if known else 0,
         confidence=CONFIDENCE,
         interval=(known.low, known.high) if known else (0.0, 1.0),
         unknown=unknown,
-        statement=f"{_accuracy_words(known)} {_unknown_words(classes, unknown)}",
+        statement=f"{_accuracy_words(known)} {_unknown_words(fit, unknown)}",
     )
 
 
@@ -79,16 +99,16 @@ def _accuracy_words(known: Accuracy | None) -> str:
     )
 
 
-def _unknown_words(classes: FittedClasses, unknown: float) -> str:
-    scores = len(classes.fit.values.calibration)
+def _unknown_words(fit: ClassFit, unknown: float) -> str:
+    scores = len(fit.values.calibration)
     if unknown == 0.0:
         return "No part is called unknown."
-    if classes.fit.accuracy is None or 1.0 / (scores + 1.0) >= unknown:
+    if fit.accuracy is None or 1.0 / (scores + 1.0) >= unknown:
         return (
             f"None is called unknown: {unknown:g} needs {int(1.0 / unknown)} held-out examples or more. Give more, or "
             "set transfer.classes.unknown higher."
         )
-    share = classes.fit.unknown_share or 0.0
+    share = fit.unknown_share or 0.0
     return (
         f"A part is unknown where its conformal p-value is below {unknown:g}; {100 * share:.1f} % of the held-out "
         "examples, whose class is known, would be."

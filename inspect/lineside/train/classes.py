@@ -7,6 +7,7 @@ them again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +19,11 @@ from lineside.export.parity import ClassAnswer
 from lineside.graph.join import rename_output
 from lineside.graph.run import parallel
 from lineside.recipe import LoadedRecipe
+from lineside.train.class_state import ClassState
 from lineside.train.class_views import Eye, View, eye_of
 from lineside.train.episodes import Pooler, start_of
 from lineside.train.images import FrameReader
-from lineside.train.method import FittedClasses, FittedHead
+from lineside.train.method import FittedClasses, FittedHead, State
 from lineside.train.progress import Journal
 from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import ClassFit, fit_classes
@@ -86,19 +88,32 @@ def with_classes(
     of_goods = np.stack(list(parallel(lambda sample: eye.embedding(reader.read(sample)), goods)))
     seen = list(parallel(lambda sample: eye.views(sample, reader, copies=copies), examples))
     rows = _gathered(examples, seen, settings.names)
-    fit = fit_classes(
-        rows,
-        of_goods,
+    known = ClassState(
+        settings.names,
         transfer.classes.method,
         transfer.classes.unknown,
         settings.loaded.recipe.seed,
+        rows,
+        of_goods,
         _start(head, eye, settings.loaded, journal),
     )
+    fit = fit_again(known)
     for words in fit.words:
         journal.note(words)
     classes = FittedClasses(settings.names, "both", fit, _answer(eye, fit.values), rows, of_goods)
     parts = (*head.parts, *eye.parts, ("classes", class_part(fit)))
-    return replace(head, parts=parts, constants={**head.constants, **fit.values.feed()}, classes=classes)
+    constants = {**head.constants, **fit.values.feed()}
+    state = head.state and partial(_state, head.state, known)
+    return replace(head, parts=parts, constants=constants, classes=classes, state=state)
+
+
+def fit_again(known: ClassState) -> ClassFit:
+    """Fit a class head on what is known of its classes."""
+    return fit_classes(known.examples, known.goods, known.method, known.unknown, known.seed, known.start)
+
+
+def _state(head: Callable[[], State], known: ClassState) -> State:
+    return {**head(), **known.arrays()}
 
 
 def _start(head: FittedHead, eye: Eye, loaded: LoadedRecipe, journal: Journal) -> Start | None:

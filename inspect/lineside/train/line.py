@@ -1,12 +1,13 @@
-"""Following the line: a bundle adapted to a changed line, or extended by further good parts, and written."""
+"""Following the line: a bundle adapted to a changed line, or extended by good parts or defects, and written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lineside.train.line_adapt import adapted
+from lineside.train.line_defect import extended_classes
 from lineside.train.line_extend import extended
-from lineside.train.line_parent import line_images, open_parent
-from lineside.train.line_write import LineRecord, Pages, change_bundle
+from lineside.train.line_parent import line_images, open_parent, vector_images
+from lineside.train.line_write import PROVEN, LineRecord, Pages, change_bundle
 from lineside.train.progress import Journal, Progress, SilentProgress
 
 
@@ -77,3 +78,42 @@ def extend(
     parent = open_parent(model)
     frames = line_images(goods, parent.contract)
     return change_bundle(parent, frames, lambda: extended(parent, frames, journal), out or model, journal, pages)
+
+
+def extend_classes(
+    model: Path,
+    defects: Mapping[str, Sequence[Path]],
+    out: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    pages: Pages | None = None,
+) -> LineRecord:
+    """Add examples of defects to a bundle's classes; a class that it does not know becomes a new one.
+
+    Parameters
+    ----------
+    model : Path
+        Bundle folder.
+    defects : mapping of str to sequence of Path
+        Images, and folders of them, by class.
+    out, progress, pages
+        As for `adapt`.
+
+    Raises
+    ------
+    UsageError
+        When the model tells no classes, or the images cannot be added.
+    BundleError
+        When the bundle cannot follow the line.
+    ParityError, ImageError, StorageError
+    """
+    journal = Journal(progress or SilentProgress())
+    parent = open_parent(model)
+    found = {name: line_images(paths, parent.contract, label=name) for name, paths in defects.items()}
+    images = tuple(image for listed in found.values() for image in listed)
+    old = vector_images(parent)
+    step = max(1, -(-len(images) // max(1, PROVEN - len(old))))
+    proven = (*images[::step], *old)
+    return change_bundle(
+        parent, proven, lambda: extended_classes(parent, images, journal), out or model, journal, pages
+    )

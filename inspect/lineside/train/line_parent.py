@@ -1,11 +1,12 @@
 """A deployed bundle opened to be changed: its graph, its fitted numbers, its state, and frames run through it."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from lineside.capture.decode import read_image
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import BundleError, ImageError, UsageError
 from lineside.export.state import STATE_FILE, read_state
+from lineside.export.vectors import VECTORS_FILE
 from lineside.graph.rewrite import constants, piece, read_model, with_outputs
 from lineside.graph.run import Graph, parallel
 from lineside.image_files import is_own_output, walk_images
@@ -36,6 +38,7 @@ MOST_FRAMES = 200
 """Of a larger folder, as many images are taken, evenly: statistics gain nothing from more, and it stays a matter of
 seconds."""
 MASKS = "ground_truth"
+UNLABELLED = "unlabelled"
 HEAD_GIVES = ("patch_score", "embedding")
 
 
@@ -68,6 +71,8 @@ class LineImage:
     name: str
     load: Callable[[], Pixels]
     """Reads the frame [H, W, C]."""
+    label: str = UNLABELLED
+    """Its class, where one was given."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,9 @@ def open_parent(folder: Path) -> Parent:
     return Parent(folder, bundle.model_sha256, bundle.contract, model, constants(model), state, arrays)
 
 
-def line_images(sources: Sequence[Path], contract: Contract, *, most: int = MOST_FRAMES) -> tuple[LineImage, ...]:
+def line_images(
+    sources: Sequence[Path], contract: Contract, *, most: int = MOST_FRAMES, label: str = UNLABELLED
+) -> tuple[LineImage, ...]:
     """List images, folders recursively, in a fixed order; at most `most` of them, evenly.
 
     Raises
@@ -153,7 +160,22 @@ def line_images(sources: Sequence[Path], contract: Contract, *, most: int = MOST
     spec, listed = contract.frame, list(found.items())
     chosen = np.unique(np.linspace(0, len(listed) - 1, min(most, len(listed))).round().astype(int))
     read = partial(read_image, channels=spec.channels, bit_depth=spec.bit_depth)
-    return tuple(LineImage(path, name, partial(read, path)) for path, name in (listed[i] for i in chosen))
+    return tuple(LineImage(path, name, partial(read, path), label) for path, name in (listed[i] for i in chosen))
+
+
+def vector_images(parent: Parent) -> tuple[LineImage, ...]:
+    """Return the frames of the bundle's vectors: a few of the old images that are still at hand."""
+    file = parent.folder / VECTORS_FILE
+    try:
+        entries = json.loads(file.read_bytes())["vectors"]
+        return tuple(_vector_image(file.parent / entry["frame"], entry) for entry in entries)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{file}: cannot be read ({error}). Copy the bundle again.") from None
+
+
+def _vector_image(path: Path, entry: Mapping[str, Any]) -> LineImage:
+    frame = np.frombuffer(path.read_bytes(), np.uint8).reshape(entry["frame_shape_hwc"])
+    return LineImage(path, f"vector {entry['name']}", lambda: frame)
 
 
 def _no_frames(folder: Path) -> bool:

@@ -7,11 +7,32 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import Finding, Threshold
+from lineside.contract import ClassStatement, Finding, Threshold
 from lineside.train.line_state import LineState
+from lineside.transfer.classes.fit import ClassFit
 
 Array = npt.NDArray[np.generic]
 Limits = tuple[tuple[float | None, float | None], ...]
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """Another class head for an old graph.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Columns.
+    statement : ClassStatement
+    fit : ClassFit
+    arrays : mapping of name to ndarray
+        What ``state.npz`` keeps of it.
+    """
+
+    names: tuple[str, ...]
+    statement: ClassStatement
+    fit: ClassFit
+    arrays: Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,8 @@ class Changed:
         The numbers behind it.
     map_threshold : float or None
         From which on the map shows a defect; None: as before.
+    classes : ClassChange or None
+        None: classes, where there are any, are told as before. Else they are all that changed.
     """
 
     how: Literal["adapted", "extended"]
@@ -51,3 +74,4 @@ class Changed:
     statement: str
     facts: Mapping[str, float]
     map_threshold: float | None = None
+    classes: ClassChange | None = None

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from lineside.contract import (
 )
 from lineside.export.bundle import reserved
 from lineside.export.decision import FINDING_FLOOR
-from lineside.export.parity import ParityCase, ParityRecord, prove_parity, reference_score
+from lineside.export.parity import Kind, ParityCase, ParityRecord, prove_parity, reference_score
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.join import set_metadata
@@ -37,7 +38,9 @@ from lineside.graph.rewrite import constants, with_constants, with_outputs
 from lineside.graph.run import Graph
 from lineside.normalise.gate_rules import GATE_BITS, RULES, UNFAMILIAR
 from lineside.synth.disturb import disturbed
-from lineside.train.line_parent import LineImage, Parent, head_values
+from lineside.train.line_card import PARENT_FOLDER, line_card
+from lineside.train.line_class_graph import class_proof, with_class_part
+from lineside.train.line_parent import UNLABELLED, LineImage, Parent, head_values
 from lineside.train.line_result import Changed
 from lineside.train.progress import Journal
 from lineside.train.proofs import parity_table
@@ -47,13 +50,13 @@ from lineside.transfer.head import REGION
 if TYPE_CHECKING:
     import onnx
 
+Array = npt.NDArray[np.generic]
 Pixels = npt.NDArray[np.uint8]
 
 LINE_FILE = "line.json"
 KEPT = ("recipe.lock.yaml",)
 """Files of the parent that hold for the changed bundle too; its record and pages move into `PARENT_FOLDER`."""
 MOVED = ("card.md", "report.html", "training.json", "parity.csv", LINE_FILE)
-PARENT_FOLDER = "parent"
 PROVEN = 24
 """Frames, evenly chosen, that the changed graph is proven on, each as it is and disturbed."""
 
@@ -148,10 +151,10 @@ def change_bundle(
             {
                 MODEL_FILE: content,
                 CONTRACT_FILE: contract.to_json().encode(),
-                STATE_FILE: pack_state({**parent.arrays, **changed.state.arrays()}),
+                STATE_FILE: pack_state(_state(parent, changed)),
                 "parity.csv": parity_table(proofs),
                 LINE_FILE: record.to_json().encode(),
-                "card.md": line_card(record).encode(),
+                "card.md": line_card(record.changed, contract, record.old_threshold, record.decisions).encode(),
                 **vectors,
                 **_of_parent(parent.folder),
                 **(pages(record) if pages else {}),
@@ -167,10 +170,6 @@ def changed_contract(parent: Parent, changed: Changed) -> Contract:
     counts = dict(old.image_counts)
     for name, count in changed.counted.items():
         counts[name] = counts.get(name, 0) + count
-    words = {
-        "adapted": "each frame scored by maps of the other folds' frames; limits and familiarity learned from all",
-        "extended": "new good frames scored by heads extended without them; old scores are those of the parent",
-    }[changed.how]
     return replace(
         old,
         contract_version=CONTRACT_VERSION,
@@ -180,14 +179,31 @@ def changed_contract(parent: Parent, changed: Changed) -> Contract:
         quality_limits=changed.quality_limits,
         findings=changed.findings,
         image_counts=counts,
-        fitted=(*old.fitted, Fitted(f"{changed.how} with {changed.frames} frames", words)),
+        class_names=changed.classes.names if changed.classes else old.class_names,
+        classes=changed.classes.statement if changed.classes else old.classes,
+        fitted=(*old.fitted, Fitted(f"{changed.how} with {changed.frames} frames", _crossfit(changed))),
         software={**old.software, "lineside": __version__},
         lineage=(ancestor, *old.lineage),
     )
 
 
+def _crossfit(changed: Changed) -> str:
+    if changed.classes:
+        return "class head fitted again on old and new examples, its accuracy by cross-validation over their parts"
+    return {
+        "adapted": "each frame scored by maps of the other folds' frames; limits and familiarity learned from all",
+        "extended": "new good frames scored by heads extended without them; old scores are those of the parent",
+    }[changed.how]
+
+
+def _state(parent: Parent, changed: Changed) -> dict[str, Array]:
+    return {**parent.arrays, **changed.state.arrays(), **(changed.classes.arrays if changed.classes else {})}
+
+
 def changed_model(model: "onnx.ModelProto", changed: Changed, contract: Contract) -> "onnx.ModelProto":
     """Return the graph with its new numbers, thresholds and contract."""
+    if changed.classes:
+        model = with_class_part(model, contract, changed.classes.fit)
     limit = contract.threshold_ng
     numbers = dict(changed.numbers)
     numbers["threshold_ng"] = numbers["threshold_review"] = np.array([limit.value], np.float32)
@@ -203,9 +219,10 @@ def _cases(images: Sequence[LineImage], seed: int) -> tuple[ParityCase, ...]:
     cases: list[ParityCase] = []
     for number in chosen:
         image = images[number]
-        cases.append(ParityCase(image.name, "calibration", "unlabelled", image.load))
+        kind: Kind = "calibration" if image.label == UNLABELLED else "train"
+        cases.append(ParityCase(image.name, kind, image.label, image.load))
         worse = _disturbed_later(image, seed + int(number))
-        cases.append(ParityCase(f"{image.name} (disturbed)", "disturbed", "unlabelled", worse))
+        cases.append(ParityCase(f"{image.name} (disturbed)", "disturbed", image.label, worse))
     return tuple(cases)
 
 
@@ -236,9 +253,12 @@ def _proven(
         return max(score, floor) if contract.found(quality) else score
 
     limits = contract.threshold_ng, contract.threshold_review
-    proofs = prove_parity(Graph(content), reference, *limits, cases, journal.step, lambda q: _gate_of(contract, q))
+    classes = class_proof(model, contract, shape)
+    gate = partial(_gate_of, contract)
+    proofs = prove_parity(Graph(content), reference, *limits, cases, journal.step, gate, classes)
     worst = max(proof.difference_rel for proof in proofs)
-    journal.note(f"Parity: {len(proofs)} frames, no verdict flipped, scores differ by at most {worst:.0e}.")
+    flipped = "no verdict and no class flipped" if classes else "no verdict flipped"
+    journal.note(f"Parity: {len(proofs)} frames, {flipped}, scores differ by at most {worst:.0e}.")
     return proofs
 
 
@@ -260,39 +280,3 @@ def _of_parent(folder: Path) -> dict[str, bytes]:
     kept = {name: folder / name for name in KEPT}
     kept |= {f"{PARENT_FOLDER}/{name}": folder / name for name in MOVED}
     return {name: path.read_bytes() for name, path in kept.items() if path.is_file()}
-
-
-def line_card(record: LineRecord) -> str:
-    """Return ``card.md`` of a changed bundle."""
-    contract, limit = record.contract, record.contract.threshold_ng
-    lines = [
-        f"# {contract.part}: model card",
-        "",
-        f"This model was not trained by itself: it was {record.changed.how} from another. The card, report and record "
-        f"of that one are in `{PARENT_FOLDER}/`; what they say of threshold, evaluation and guarantee is about that "
-        "one alone.",
-        "",
-        "## Lineage",
-        "",
-        *(f"- {a.how} from model `{a.parent_sha256[:12]}`: {a.statement}" for a in contract.lineage),
-        "",
-        "## Threshold and what it is worth",
-        "",
-        f"NG when score > {limit.value:.6g} ({limit.rule}); before {record.old_threshold.value:.6g}.",
-        "",
-        f"**{limit.kind.capitalize()}.** {limit.statement}",
-        "",
-        "## What was decided",
-        "",
-        *(f"- {decision}" for decision in record.decisions),
-        "",
-        "## Images",
-        "",
-        *(f"- {name}: {count}" for name, count in contract.image_counts.items()),
-        "",
-        "## Limits",
-        "",
-        "- Nothing was evaluated on labelled images of the changed line: of overkill and escapes nothing is known.",
-        "- Light, pose and picture quality beyond those of the frames at hand were not tested.",
-    ]
-    return "\n".join(lines) + "\n"

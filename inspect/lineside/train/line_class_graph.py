@@ -1,0 +1,103 @@
+"""The class part of a deployed graph: exchanged for one of other examples or classes, and its slow twin.
+
+The class head and the decision behind it are exported anew, because the number of classes is part of their shapes; all
+that stands before them, and with it score and map, stays node by node.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.contract import INPUT_FRAME, OUTPUTS, Contract
+from lineside.export.assemble import assemble
+from lineside.export.decision import (
+    DECISION_OUTPUTS,
+    FINDING_FLOOR,
+    FINDING_LIMITS,
+    UNFAMILIAR_LIMIT,
+    DecisionSettings,
+    export_decision,
+)
+from lineside.export.parity import ClassAnswer, ClassProof
+from lineside.graph.join import select_outputs
+from lineside.graph.rewrite import constants, with_outputs
+from lineside.graph.run import Graph
+from lineside.normalise.gate_rules import UNFAMILIAR
+from lineside.train.classes import class_answer, class_part
+from lineside.transfer.class_weight import weight_reference
+from lineside.transfer.classes.fit import ClassFit
+from lineside.transfer.classes.head import CLASS_INPUTS, ClassValues
+from lineside.transfer.classes.pooling import CLASS_EMBEDDING, PoolShape, pool_reference
+from lineside.transfer.head import PATCH_DISTANCE, REGION, HeadShape, tap_name
+
+if TYPE_CHECKING:
+    import onnx
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.generic]
+
+BEFORE = (CLASS_EMBEDDING, "patch_score", "front_quality", "novelty")
+BEFORE_INTEGERS = ("front_gate",)
+"""What class head and decision take from the rest of the graph."""
+LIMITS = (UNFAMILIAR_LIMIT, FINDING_LIMITS, FINDING_FLOOR)
+
+
+def with_class_part(model: "onnx.ModelProto", contract: Contract, fit: ClassFit) -> "onnx.ModelProto":
+    """Return a deployed graph with another class head in it.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Of lineside's own method, with a class head.
+    contract : Contract
+        The new one: its classes, and the thresholds and findings that the graph had.
+    fit : ClassFit
+
+    Raises
+    ------
+    BundleError
+        When the graph holds no class head.
+    """
+    kept = tuple(name for name in OUTPUTS if name not in DECISION_OUTPUTS)
+    before = select_outputs(with_outputs(model, BEFORE, BEFORE_INTEGERS), (*BEFORE, *BEFORE_INTEGERS, *kept))
+    parts = (("classes", class_part(fit)), ("decision", export_decision(decision_of(contract))))
+    old = constants(model)
+    numbers: dict[str, Array] = {name: old[name] for name in LIMITS if name in old}
+    return assemble(before, parts, {**numbers, **fit.values.feed()}, contract)
+
+
+def decision_of(contract: Contract) -> DecisionSettings:
+    """Return what the end of the graph is made from, as the contract tells it; every class is one of defects."""
+    names = contract.quality_names[:-1]  # the last is the embedding's novelty
+    columns = tuple(tuple(names.index(limit.quality) for limit in one.limits) for one in contract.findings)
+    count = len(contract.class_names)
+    return DecisionSettings(len(names), UNFAMILIAR, columns, count, count)
+
+
+def class_values(numbers: Mapping[str, Array]) -> ClassValues:
+    """Return a class head's fitted numbers, as the graph holds them."""
+    return ClassValues(*(numbers[name].astype(np.float32) for name in CLASS_INPUTS))
+
+
+def class_proof(model: "onnx.ModelProto", contract: Contract, shape: HeadShape) -> ClassProof | None:
+    """Return the slow twin of a graph's classes, on features of the same graph; None where it tells none."""
+    if contract.classes is None:
+        return None
+    return ClassProof(_answer(model, shape), len(contract.class_names), names_ok=False)
+
+
+def _answer(model: "onnx.ModelProto", shape: HeadShape) -> Callable[[Pixels], ClassAnswer]:
+    taps = tuple(tap_name(number) for number in range(len(shape.channels)))
+    wanted = (*taps, PATCH_DISTANCE, REGION)
+    graph, values = Graph(with_outputs(model, wanted)), class_values(constants(model))
+    pool = PoolShape(shape.channels, shape.grids_hw, shape.grid_hw)
+
+    def answer(frame: Pixels) -> ClassAnswer:
+        out = graph({INPUT_FRAME: frame[None]}, wanted)
+        weight = weight_reference(out[PATCH_DISTANCE][0], out[REGION][0, 0])
+        seen = {number: out[name] for number, name in enumerate(taps)}
+        return class_answer(values, pool_reference(pool, seen, weight[None, None]))
+
+    return answer

@@ -1,0 +1,208 @@
+"""A bundle's classes get further examples, or a class that it did not know, without being trained again.
+
+The new images become embeddings by the deployed graph itself; the class head is fitted again on those that training
+kept and these. Score, map, gate and thresholds stay: good parts alone decide what is anomalous. A new class comes
+after the old ones, so that none of their numbers changes its meaning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.contract import INPUT_FRAME, UNKNOWN_CLASS, ClassStatement, Verdict
+from lineside.dataset import GOOD
+from lineside.errors import UsageError
+from lineside.export.state import STATE_FILE
+from lineside.graph.rewrite import with_outputs
+from lineside.graph.run import Graph, parallel
+from lineside.train.class_state import ClassState, class_state
+from lineside.train.class_statement import statement_for
+from lineside.train.classes import fit_again
+from lineside.train.line_parent import LineImage, Parent
+from lineside.train.line_result import Changed, ClassChange
+from lineside.train.progress import Journal
+from lineside.transfer.classes.examples import Examples
+from lineside.transfer.classes.fit import ClassFit
+from lineside.transfer.classes.pooling import CLASS_EMBEDDING
+from lineside.transfer.classes.turns import turned_copies
+
+Floats = npt.NDArray[np.float32]
+
+SAME_REL = 1e-4
+"""Embeddings that differ by less, relative to their largest number, are of one and the same picture: the same graph on
+another machine differs by about 1e-6, two shots of a part by far more."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A new image as the deployed graph sees it."""
+
+    image: LineImage
+    embeddings: Floats
+    """[1 + copies, D], its own first."""
+    verdict: Verdict
+
+
+def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Changed:
+    """Add labelled images of defects to a bundle's classes.
+
+    Parameters
+    ----------
+    parent : Parent
+    images : sequence of LineImage
+        Their label is their class.
+    journal : Journal
+
+    Raises
+    ------
+    UsageError
+        When the model tells no classes, a class cannot be called so, an image is known as another class, all are known
+        already, or the gate lets none of them through.
+    BundleError
+        When the bundle kept no examples.
+    """
+    told = _told(parent)
+    known = class_state(parent.arrays, str(parent.folder / STATE_FILE))
+    _check_names({image.label for image in images})
+    journal.stage("the old model on the new images", len(images))
+    seen = _observed(parent, images, known.has_copies, journal)
+    if all(one.verdict is Verdict.NO_CALL for one in seen):
+        raise UsageError(
+            f"The model gives none of the {len(seen)} images a verdict, so none can get a class: they do not show its "
+            "part as its gate wants it. Look at one by `lineside inspect`, and check the folders."
+        )
+    new = _unknown_images(known, seen)
+    if len(new) < len(seen):
+        journal.note(f"{len(seen) - len(new)} of the images are known already and were left out.")
+    journal.stage("class head")
+    grown = grown_state(known, [(one.image.label, one.embeddings) for one in new])
+    fit = fit_again(grown)
+    for words in fit.words:
+        journal.note(words)
+    counts = {name: sum(one.image.label == name for one in new) for name in grown.names}
+    statement = _statement(told, grown, counts, fit)
+    words = _words(known, counts, new)
+    journal.note(words)
+    journal.note(statement.statement)
+    missed = sum(one.verdict is Verdict.OK for one in new)
+    return Changed(
+        how="extended",
+        numbers={},
+        threshold=parent.contract.threshold_ng,
+        quality_limits=parent.contract.quality_limits,
+        findings=parent.contract.findings,
+        state=parent.state,
+        frames=len(new),
+        counted={f"extend/{name}": count for name, count in counts.items() if count},
+        statement=f"{words} Score, thresholds and what is guaranteed of them are the parent's.",
+        facts={
+            "images": float(len(seen)),
+            "images_used": float(len(new)),
+            "images_ok": float(missed),
+            "images_no_call": float(sum(one.verdict is Verdict.NO_CALL for one in new)),
+            **({} if told.accuracy is None else {"class_accuracy_before": told.accuracy}),
+            **({} if statement.accuracy is None else {"class_accuracy_after": statement.accuracy}),
+        },
+        classes=ClassChange(grown.names, statement, fit, grown.arrays()),
+    )
+
+
+def grown_state(known: ClassState, new: Sequence[tuple[str, Floats]]) -> ClassState:
+    """Return what is known of the classes with further images: each its class and embeddings, its own before copies'.
+
+    Each image is taken for a part of its own. Old rows stay as they are, and new classes come after the old.
+    """
+    names = (*known.names, *sorted({label for label, _ in new} - set(known.names)))
+    rows = known.examples
+    sizes = [len(embeddings) for _, embeddings in new]
+    first = np.concatenate([np.arange(size) == 0 for size in sizes])
+    parts = int(rows.groups.max()) + 1 + np.arange(len(new))
+    old_turned = np.zeros(len(rows.labels), np.bool_) if rows.turned is None else rows.turned
+    examples = Examples(
+        embeddings=np.concatenate((rows.embeddings, *(embeddings for _, embeddings in new))),
+        labels=np.concatenate((rows.labels, np.repeat([names.index(label) for label, _ in new], sizes))),
+        groups=np.concatenate((rows.groups, np.repeat(parts, sizes))),
+        original=np.concatenate((rows.original, first)),
+        turned=np.concatenate((old_turned, ~first)),
+    )
+    return replace(known, names=names, examples=examples)
+
+
+def _told(parent: Parent) -> ClassStatement:
+    told = parent.contract.classes
+    if told is None:
+        raise UsageError(
+            f"{parent.folder}: this model tells no classes, so no example can be added. Expected one that was trained "
+            "with defective images of at least two classes: put them into train/<class> and train the recipe again."
+        )
+    if told.task != "both":
+        raise UsageError(
+            f"{parent.folder}: this model sorts parts, and its score comes from the classes: more examples would move "
+            "it. Put the images into train/<class> and train the recipe again."
+        )
+    return told
+
+
+def _check_names(labels: set[str]) -> None:
+    for label in sorted(labels):
+        if label in (GOOD, UNKNOWN_CLASS) or not label.strip() or "/" in label:
+            raise UsageError(
+                f"{label!r} cannot be a class of defects. Good parts are added by --good; anything but good, unknown "
+                "and names with a slash is a class."
+            )
+
+
+def _observed(parent: Parent, images: Sequence[LineImage], copies: bool, journal: Journal) -> list[_Seen]:
+    graph = Graph(with_outputs(parent.model, (CLASS_EMBEDDING,)))
+
+    def one(image: LineImage) -> _Seen:
+        frame = image.load()
+        own = graph({INPUT_FRAME: frame[None]}, (CLASS_EMBEDDING, "verdict"))
+        turned = turned_copies(frame) if copies else []
+        rows = [graph({INPUT_FRAME: copy[None]}, (CLASS_EMBEDDING,))[CLASS_EMBEDDING] for copy in turned]
+        embeddings = np.concatenate((own[CLASS_EMBEDDING], *rows)).astype(np.float32)
+        journal.step()
+        return _Seen(image, embeddings, Verdict(int(own["verdict"][0])))
+
+    return list(parallel(one, images))
+
+
+def _unknown_images(known: ClassState, seen: Sequence[_Seen]) -> list[_Seen]:
+    """Return the images that are no examples yet: one twice would stand on both sides of a fold."""
+    own = known.examples.original
+    rows = list(known.examples.embeddings[own])
+    labels = [known.names[label] for label in known.examples.labels[own]]
+    new: list[_Seen] = []
+    for one in seen:
+        embedding, label = one.embeddings[0], one.image.label
+        away = np.abs(np.stack(rows) - embedding).max(axis=1)
+        same = np.flatnonzero(away <= SAME_REL * float(np.abs(embedding).max()))
+        other = {labels[i] for i in same} - {label}
+        if other:
+            raise UsageError(f"{one.image.path}: is given as {label}, but is already an example of {other.pop()}.")
+        if not len(same):
+            new.append(one)
+            rows.append(embedding)
+            labels.append(label)
+    if not new:
+        raise UsageError(f"All {len(seen)} images are examples of these classes already; give others.")
+    return new
+
+
+def _statement(told: ClassStatement, grown: ClassState, counts: Mapping[str, int], fit: ClassFit) -> ClassStatement:
+    images = {name: told.images.get(name, 0) + counts[name] for name in grown.names}
+    return statement_for(fit, "both", images, fit.accuracy, grown.unknown)
+
+
+def _words(known: ClassState, counts: Mapping[str, int], new: Sequence[_Seen]) -> str:
+    added = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    words = f"Classes extended by {added}; the old examples stay."
+    fresh = [name for name in counts if name not in known.names]
+    if fresh:
+        words += f" New: {', '.join(fresh)}, behind the old classes, whose numbers stay."
+    missed = sum(one.verdict is Verdict.OK for one in new)
+    if missed:
+        words += f" {missed} of the {len(new)} images are OK to the model; a class is told only of what is not."
+    return words

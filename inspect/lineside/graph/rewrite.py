@@ -48,16 +48,14 @@ def value_names(model: "onnx.ModelProto") -> frozenset[str]:
     return frozenset(name for node in model.graph.node for name in node.output if name)
 
 
-def with_outputs(model: "onnx.ModelProto", names: Sequence[str], integers: Sequence[str] = ()) -> "onnx.ModelProto":
-    """Return a copy with further values as outputs, after its own.
+def with_outputs(model: "onnx.ModelProto", names: Sequence[str]) -> "onnx.ModelProto":
+    """Return a copy with further float32 values as outputs, after its own.
 
     Parameters
     ----------
     model : onnx.ModelProto
     names : sequence of str
-        Of inner float32 values; those that are outputs already are left as they are.
-    integers : sequence of str
-        Of inner int64 values, likewise.
+        Of inner values; those that are outputs already are left as they are.
 
     Raises
     ------
@@ -68,13 +66,12 @@ def with_outputs(model: "onnx.ModelProto", names: Sequence[str], integers: Seque
 
     known, have = value_names(model), {item.name for item in model.graph.output}
     copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
-    for name in (*names, *integers):
+    for name in names:
         if name in have:
             continue
         if name not in known:
             raise BundleError(f"the graph computes no value {name!r}: it was not made by this version of lineside.")
-        kind = onnx.TensorProto.INT64 if name in integers else onnx.TensorProto.FLOAT
-        copy.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
+        copy.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     return copy
 
 

@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.generic]
 
-BEFORE = (CLASS_EMBEDDING, "patch_score", "front_quality", "novelty")
-BEFORE_INTEGERS = ("front_gate",)
-"""What class head and decision take from the rest of the graph."""
 LIMITS = (UNFAMILIAR_LIMIT, FINDING_LIMITS, FINDING_FLOOR)
 
 
@@ -60,12 +57,29 @@ def with_class_part(model: "onnx.ModelProto", contract: Contract, fit: ClassFit)
     BundleError
         When the graph holds no class head.
     """
-    kept = tuple(name for name in OUTPUTS if name not in DECISION_OUTPUTS)
-    before = select_outputs(with_outputs(model, BEFORE, BEFORE_INTEGERS), (*BEFORE, *BEFORE_INTEGERS, *kept))
+    before = _before(model, len(contract.quality_names) - 1, len(fit.values.mean))
     parts = (("classes", class_part(fit)), ("decision", export_decision(decision_of(contract))))
     old = constants(model)
     numbers: dict[str, Array] = {name: old[name] for name in LIMITS if name in old}
     return assemble(before, parts, {**numbers, **fit.values.feed()}, contract)
+
+
+def _before(model: "onnx.ModelProto", quality: int, dimensions: int) -> "onnx.ModelProto":
+    """Return all that stands before class head and decision, with what they take among its outputs."""
+    import onnx
+
+    taken: dict[str, tuple[int, list[str | int]]] = {
+        CLASS_EMBEDDING: (onnx.TensorProto.FLOAT, ["N", dimensions]),
+        "patch_score": (onnx.TensorProto.FLOAT, ["N"]),
+        "front_gate": (onnx.TensorProto.INT64, ["N"]),
+        "front_quality": (onnx.TensorProto.FLOAT, ["N", quality]),
+        "novelty": (onnx.TensorProto.FLOAT, ["N"]),
+    }
+    open_ended = with_outputs(model, tuple(taken))
+    for item in open_ended.graph.output:
+        if item.name in taken:
+            item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, *taken[item.name]))
+    return select_outputs(open_ended, (*taken, *(name for name in OUTPUTS if name not in DECISION_OUTPUTS)))
 
 
 def decision_of(contract: Contract) -> DecisionSettings:

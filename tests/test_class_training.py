@@ -11,8 +11,11 @@ import pytest
 from conftest import FIXED_POSE, Trained, train_part, write_part
 from lineside.capture.decode import read_image
 from lineside.contract import OUTPUTS, Verdict
+from lineside.errors import UsageError
+from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
 from lineside.synth import render
+from lineside.train.line import extend_classes
 
 pytestmark = pytest.mark.slow
 KINDS = ("missing_print", "stain")
@@ -140,3 +143,57 @@ def test_sorted_parts_are_named_when_they_are_ok(kinds: Trained) -> None:
     named = inspector.inspect(read_image(kinds.images / "train" / "printed" / "000.png"))
     assert (named.verdict, named.defect_class) == (Verdict.OK, "printed")
     assert not named.anomaly_map.any()
+
+
+@pytest.fixture(scope="module")
+def extended(told: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of two kinds of defect, told a third by five images, and one more of a kind that it knows."""
+    folder = tmp_path_factory.mktemp("extended")
+    for kind, seeds in (("scratch", range(4000, 4005)), ("stain", range(4000, 4001))):
+        for seed in seeds:
+            part = render("caps", seed, kind, severity=1.0, size=128, pose=FIXED_POSE)
+            (folder / kind).mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / kind / f"{seed}.png"), part.image[..., ::-1])
+    defects = {kind: [folder / kind] for kind in ("scratch", "stain")}
+    extend_classes(told.bundle, defects, folder / "model", pages=line_pages)
+    return folder / "model"
+
+
+def test_a_third_class_joins_a_deployed_model(told: Trained, extended: Path) -> None:
+    """It verifies, old test images keep score, verdict and class, and new ones of the new class get its name."""
+    assert verify_bundle(extended).vectors >= 2
+    old, new = Inspector(told.bundle), Inspector(extended)
+    assert new.contract.class_names == (*KINDS, "scratch")
+    assert new.contract.threshold_ng == old.contract.threshold_ng
+    same = []
+    for row in rows(told):
+        frame = read_image(told.images / row["name"])
+        before, after = old.inspect(frame), new.inspect(frame)
+        assert (after.score, after.verdict) == (before.score, before.verdict)
+        same.append(after.defect_class == before.defect_class)
+    assert np.mean(same) >= 0.9
+    fresh = [
+        render("caps", seed, "scratch", severity=1.0, size=128, pose=FIXED_POSE).image for seed in range(4100, 4106)
+    ]
+    found = [result.defect_class for result in map(new.inspect, fresh) if result.verdict is Verdict.NG]
+    assert found.count("scratch") >= max(1, 0.6 * len(found))
+
+
+def test_its_papers_say_what_was_added(extended: Path) -> None:
+    """Contract, card and report count old and new images, and void no promise of the score."""
+    contract = Inspector(extended).contract
+    assert contract.classes is not None
+    assert contract.classes.images == {"missing_print": 5, "stain": 6, "scratch": 5}
+    assert contract.lineage[0].how == "extended"
+    assert contract.image_counts["extend/scratch"] == 5
+    card, page = ((extended / name).read_text() for name in ("card.md", "report.html"))
+    assert "New: scratch" in card
+    assert "holds for this one too" in card
+    assert "5 scratch" in page
+    assert "does not hold for this one" not in page
+
+
+def test_an_extended_model_can_be_extended_again(extended: Path, tmp_path: Path) -> None:
+    """The new examples were kept too: one of them again is known."""
+    with pytest.raises(UsageError, match="examples of these classes already"):
+        extend_classes(extended, {"scratch": [extended.parent / "scratch"]}, tmp_path / "model")

@@ -52,8 +52,8 @@ def image(label: str, seed: int, name: str | None = None) -> LineImage:
 
 def colour_contract() -> Contract:
     """Return the contract of two colours, with a novelty."""
-    limits = {"quality_names": ("mean_level", "novelty"), "quality_limits": ((5.0, None), (None, 9.0))}
-    return replace(classed_contract(), **limits)  # type: ignore[arg-type]
+    limits = ((5.0, None), (None, 9.0))
+    return replace(classed_contract(), quality_names=("mean_level", "novelty"), quality_limits=limits)
 
 
 def colour_trunk() -> onnx.ModelProto:
@@ -141,7 +141,7 @@ def test_the_graph_holds_what_was_fitted(oranged: Changed, model: onnx.ModelProt
     np.testing.assert_array_equal(values.map, oranged.classes.fit.values.map)
     said = classify_reference(values, embedded("orange", 50)[None])
     out = Graph(model)({"frame": frame("orange", 50)[None]})
-    np.testing.assert_allclose(out["class_prob"], said.prob, atol=1e-5)
+    np.testing.assert_allclose(out["class_prob"].astype(np.float64), said.prob, atol=1e-5)
 
 
 def test_the_statement_counts_old_and_new_images(oranged: Changed) -> None:

@@ -20,7 +20,7 @@ from lineside.export.state import pack_state, unpack_state
 from lineside.graph.join import rename_output, select_outputs
 from lineside.graph.rewrite import constants
 from lineside.graph.run import Graph
-from lineside.train.class_state import ClassState, class_state
+from lineside.train.class_state import ClassState, class_state, picture_of
 from lineside.train.classes import class_part, fit_again
 from lineside.train.line_class_graph import class_values, decision_of, with_class_part
 from lineside.train.line_defect import extended_classes, grown_state
@@ -79,9 +79,11 @@ def embedded(colour: str, seed: int) -> np.ndarray:
 def parent() -> Parent:
     """A deployed graph that tells dull from green, by 12 examples of each, NG where red is 20 above blue."""
     labels = np.repeat([0, 1], 12)
-    rows = np.stack([embedded(("dull", "green")[label], seed) for seed, label in enumerate(labels)])
+    shown = [(("dull", "green")[label], seed) for seed, label in enumerate(labels)]
+    rows = np.stack([embedded(*one) for one in shown])
+    pictures = tuple(picture_of(frame(*one)) for one in shown)
     examples = Examples(rows, labels, np.arange(24), np.ones(24, np.bool_))
-    known = ClassState(("dull", "green"), "auto", 0.05, 0, examples, np.zeros((0, 3), np.float32), None)
+    known = ClassState(("dull", "green"), "auto", 0.05, 0, examples, np.zeros((0, 3), np.float32), None, pictures)
     contract, fit = colour_contract(), fit_again(known)
     parts = (("classes", class_part(fit)), ("decision", export_decision(decision_of(contract))))
     numbers = {UNFAMILIAR_LIMIT: np.array([9.0], np.float32), FINDING_LIMITS: np.zeros((1, 2), np.float32),
@@ -168,6 +170,7 @@ def test_what_is_known_is_not_learned_twice(parent: Parent) -> None:
     """An old example among the new images is left out; alone it is refused, and as another class it is an error."""
     again = changed(parent, image("green", 12), image("green", 200))
     assert again.facts["images_used"] == 1.0
+    assert changed(parent, image("green", 200), image("green", 200)).facts["images_used"] == 1.0
     with pytest.raises(UsageError, match="already; give others"):
         changed(parent, image("green", 12))
     with pytest.raises(UsageError, match="already an example of green"):
@@ -208,9 +211,8 @@ def test_images_that_are_ok_are_counted(parent: Parent) -> None:
 
 def kept(start: Start | None = None) -> ClassState:
     """Return what a bundle keeps of three clouds."""
-    return ClassState(
-        ("a", "b", "c"), "auto", 0.1, 7, clouds(6), RNG.standard_normal((9, 20)).astype(np.float32), start
-    )
+    goods, pictures = RNG.standard_normal((9, 20)).astype(np.float32), tuple(f"picture {i}" for i in range(18))
+    return ClassState(("a", "b", "c"), "auto", 0.1, 7, clouds(6), goods, start, pictures)
 
 
 @pytest.mark.parametrize(
@@ -239,8 +241,9 @@ def test_copies_join_as_copies_of_their_image() -> None:
     """Old rows stay as they are; a new image is one part with its copies, and only itself is counted."""
     known = kept()
     new = RNG.standard_normal((2, 4, 20)).astype(np.float32)
-    grown = grown_state(known, [("d", new[0]), ("a", new[1])])
+    grown = grown_state(known, [("d", new[0]), ("a", new[1])], ["e", "f"])
     assert grown.names == ("a", "b", "c", "d")
+    assert grown.pictures[17:] == ("picture 17", "e", "f")
     rows = grown.examples
     np.testing.assert_array_equal(rows.embeddings[:18], known.examples.embeddings)
     np.testing.assert_array_equal(rows.labels[18:], [3] * 4 + [0] * 4)

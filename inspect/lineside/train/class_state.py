@@ -1,5 +1,6 @@
 """What a bundle keeps of its class head, so that examples can be added later: every example's embedding, no image."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class ClassState:
         Embeddings of good frames.
     start : Start or None
         What was meta-learnt to begin from.
+    pictures : tuple of str
+        `picture_of` every example that is no copy, in the order of the rows.
     """
 
     names: tuple[str, ...]
@@ -45,6 +48,7 @@ class ClassState:
     examples: Examples
     goods: Floats
     start: Start | None
+    pictures: tuple[str, ...]
 
     @property
     def has_copies(self) -> bool:
@@ -62,6 +66,7 @@ class ClassState:
             "class_groups": rows.groups,
             "class_original": rows.original,
             "class_turned": np.zeros(len(rows.labels), np.bool_) if rows.turned is None else rows.turned,
+            "class_pictures": np.array(self.pictures, np.str_),
             "class_goods": self.goods.astype(np.float32),
         }
         if self.start is not None:
@@ -70,6 +75,11 @@ class ClassState:
                 "method": self.start.method, "sources": self.start.sources, "episodes": self.start.episodes
             }  # fmt: skip
         return {**kept, "class_settings": np.array(json.dumps(settings, sort_keys=True))}
+
+
+def picture_of(frame: npt.NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of a picture's shape and pixels [H, W, C]: the same picture is known again by it."""
+    return hashlib.sha256(repr(frame.shape).encode() + frame.tobytes()).hexdigest()
 
 
 def class_state(arrays: Mapping[str, Array], where: str) -> ClassState:
@@ -95,6 +105,7 @@ def class_state(arrays: Mapping[str, Array], where: str) -> ClassState:
             examples=_examples(arrays),
             goods=arrays["class_goods"].astype(np.float32),
             start=start,
+            pictures=tuple(arrays["class_pictures"].tolist()),
         )
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise BundleError(

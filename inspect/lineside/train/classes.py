@@ -19,7 +19,7 @@ from lineside.export.parity import ClassAnswer
 from lineside.graph.join import rename_output
 from lineside.graph.run import parallel
 from lineside.recipe import LoadedRecipe
-from lineside.train.class_state import ClassState
+from lineside.train.class_state import ClassState, picture_of
 from lineside.train.class_views import Eye, View, eye_of
 from lineside.train.episodes import Pooler, start_of
 from lineside.train.images import FrameReader
@@ -96,6 +96,7 @@ def with_classes(
         rows,
         of_goods,
         _start(head, eye, settings.loaded, journal),
+        tuple(parallel(lambda sample: picture_of(reader.read(sample)), examples)),
     )
     fit = fit_again(known)
     for words in fit.words:

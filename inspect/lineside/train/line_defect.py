@@ -17,7 +17,7 @@ from lineside.errors import UsageError
 from lineside.export.state import STATE_FILE
 from lineside.graph.rewrite import with_outputs
 from lineside.graph.run import Graph, parallel
-from lineside.train.class_state import ClassState, class_state
+from lineside.train.class_state import ClassState, class_state, picture_of
 from lineside.train.class_statement import statement_for
 from lineside.train.classes import fit_again
 from lineside.train.line_parent import LineImage, Parent
@@ -30,10 +30,6 @@ from lineside.transfer.classes.turns import turned_copies
 
 Floats = npt.NDArray[np.float32]
 
-SAME_REL = 1e-4
-"""Embeddings that differ by less, relative to their largest number, are of one and the same picture: the same graph on
-another machine differs by about 1e-6, two shots of a part by far more."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
@@ -43,6 +39,7 @@ class _Seen:
     embeddings: Floats
     """[1 + copies, D], its own first."""
     verdict: Verdict
+    picture: str
 
 
 def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Changed:
@@ -77,7 +74,7 @@ def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journ
     if len(new) < len(seen):
         journal.note(f"{len(seen) - len(new)} of the images are known already and were left out.")
     journal.stage("class head")
-    grown = grown_state(known, [(one.image.label, one.embeddings) for one in new])
+    grown = grown_state(known, [(one.image.label, one.embeddings) for one in new], [one.picture for one in new])
     fit = fit_again(grown)
     for words in fit.words:
         journal.note(words)
@@ -109,7 +106,7 @@ def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journ
     )
 
 
-def grown_state(known: ClassState, new: Sequence[tuple[str, Floats]]) -> ClassState:
+def grown_state(known: ClassState, new: Sequence[tuple[str, Floats]], pictures: Sequence[str]) -> ClassState:
     """Return what is known of the classes with further images: each its class and embeddings, its own before copies'.
 
     Each image is taken for a part of its own. Old rows stay as they are, and new classes come after the old.
@@ -127,7 +124,7 @@ def grown_state(known: ClassState, new: Sequence[tuple[str, Floats]]) -> ClassSt
         original=np.concatenate((rows.original, first)),
         turned=np.concatenate((old_turned, ~first)),
     )
-    return replace(known, names=names, examples=examples)
+    return replace(known, names=names, examples=examples, pictures=(*known.pictures, *pictures))
 
 
 def _told(parent: Parent) -> ClassStatement:
@@ -164,28 +161,24 @@ def _observed(parent: Parent, images: Sequence[LineImage], copies: bool, journal
         rows = [graph({INPUT_FRAME: copy[None]}, (CLASS_EMBEDDING,))[CLASS_EMBEDDING] for copy in turned]
         embeddings = np.concatenate((own[CLASS_EMBEDDING], *rows)).astype(np.float32)
         journal.step()
-        return _Seen(image, embeddings, Verdict(int(own["verdict"][0])))
+        return _Seen(image, embeddings, Verdict(int(own["verdict"][0])), picture_of(frame))
 
     return list(parallel(one, images))
 
 
 def _unknown_images(known: ClassState, seen: Sequence[_Seen]) -> list[_Seen]:
     """Return the images that are no examples yet: one twice would stand on both sides of a fold."""
-    own = known.examples.original
-    rows = list(known.examples.embeddings[own])
-    labels = [known.names[label] for label in known.examples.labels[own]]
+    labels = known.examples.labels[known.examples.original].tolist()
+    told = {picture: known.names[label] for picture, label in zip(known.pictures, labels, strict=True)}
     new: list[_Seen] = []
     for one in seen:
-        embedding, label = one.embeddings[0], one.image.label
-        away = np.abs(np.stack(rows) - embedding).max(axis=1)
-        same = np.flatnonzero(away <= SAME_REL * float(np.abs(embedding).max()))
-        other = {labels[i] for i in same} - {label}
-        if other:
-            raise UsageError(f"{one.image.path}: is given as {label}, but is already an example of {other.pop()}.")
-        if not len(same):
+        label = one.image.label
+        if told.setdefault(one.picture, label) != label:
+            raise UsageError(
+                f"{one.image.path}: is given as {label}, but is already an example of {told[one.picture]}."
+            )
+        if one.picture not in known.pictures and all(one.picture != other.picture for other in new):
             new.append(one)
-            rows.append(embedding)
-            labels.append(label)
     if not new:
         raise UsageError(f"All {len(seen)} images are examples of these classes already; give others.")
     return new

@@ -31,6 +31,7 @@ class Stub:
     judge: Callable[[int], Judged] = judged
     prefers_holdout: bool = False
     may_use_places: bool = True
+    seen: frozenset[int] = frozenset()
     fits: list[tuple[int, ...]] = field(default_factory=list)
     scored: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 

@@ -1,6 +1,6 @@
 """The deployed head and its threshold, from scores of good frames that the scoring head has not seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,14 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     calibrate, seed = loaded.recipe.calibrate, loaded.recipe.seed
     groups = [sample.group for sample in references.samples]
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
-    folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds)
+
+    def split(parts: Sequence[str]) -> Sequence[Fold]:
+        return (holdout(parts, seed),) if held_out else grouped_folds(parts, calibrate.folds)
+
+    folds = _folds(groups, method.seen, split)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
+    if method.seen:
+        words += f"; the {len(method.seen)} good frames that the backbone was adapted on have no say"
     head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     if head is None:
         journal.note(
@@ -66,6 +72,17 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
     return Calibration(head, scores, own, threshold)
+
+
+def _folds(
+    groups: Sequence[str], seen: frozenset[int], split: Callable[[Sequence[str]], Sequence[Fold]]
+) -> tuple[Fold, ...]:
+    """Split the good frames that have a say in the threshold; the others are fitted on in every fold."""
+    unseen = [position for position in range(len(groups)) if position not in seen]
+    return tuple(
+        Fold(fit=tuple(sorted((*seen, *(unseen[i] for i in fold.fit)))), score=tuple(unseen[i] for i in fold.score))
+        for fold in split([groups[position] for position in unseen])
+    )
 
 
 def _fitted(

@@ -79,6 +79,9 @@ class Method(Protocol):
     """Outputs that the head does not compute, known once it was fitted."""
     prefers_holdout: bool
     """Whether fitting again and again is too slow for folds."""
+    seen: frozenset[int]
+    """Positions of good frames that had a say in what all heads share, an adapted trunk: no threshold is taken from
+    them."""
     may_use_places: bool
     """Whether a head may compare patches with their place on the part; the training run takes that back where folds
     and deployed head would decide differently, since their scores have different units."""

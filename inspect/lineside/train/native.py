@@ -13,7 +13,9 @@ from lineside.export.parity import reference_score
 from lineside.graph.run import Graph
 from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
 from lineside.normalise.front import Front, FrontSettings
+from lineside.normalise.front_fit import FrontRequest
 from lineside.recipe import LoadedRecipe
+from lineside.train.adapting import ADAPTED, Score, adapted_backbone, try_adaptation
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
 from lineside.train.method import FittedHead
@@ -61,8 +63,8 @@ class NativeMethod:
         )
         self.map_wh = self._shape.map_wh
         self.embedding = f"mean of the frame's {self._shape.dimensions}-dimensional patch embeddings"
-        self.components = (*self._backbone.components, _own_component())
         self.fitted: tuple[Fitted, ...] = (*FRONT_FITTED, *_fitted())
+        self.seen: frozenset[int] = frozenset()
         self.neutral_outputs: Mapping[str, str] = {}
         self.may_use_places = True
         self._seed = recipe.seed
@@ -77,8 +79,33 @@ class NativeMethod:
             loaded, references, self._backbone.mean, self._backbone.std, (width, height), blank_outside=False
         )
         anchor = anchor_frame(loaded, references)
+        if recipe.transfer.adapt == "try":
+            self._adapt(request, anchor, working_wh)
+        self.components = (*self._backbone.components, _own_component())
         self._fronts = FrontFitter(request, references, anchor, self._build, self._taps, journal)
         journal.note(_described(self._backbone, self._shape, references))
+
+    def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8], working_wh: tuple[int, int]) -> None:
+        """Put the adapted trunk in the frozen one's place, where it is better."""
+        frozen, grid = Graph(self._backbone_model), self._shape.grid_hw
+        tried = try_adaptation(request, self._references, anchor, frozen, self._taps, self._scorer, grid, self._journal)
+        if tried.maps:
+            self.seen = tried.seen
+            self.fitted = (*self.fitted, ADAPTED)
+            self._backbone = adapted_backbone(self._backbone, tried.maps)
+            self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh)
+
+    def _scorer(self, features: Features, regions: Floats, frames: Sequence[int], posed: bool) -> Score:
+        """Fit a head for the adaptation's contest."""
+        fit = fit_either(self._shape, features, self._seed, regions, frames, position=posed)
+        _, graph = self._exported(fit.shape)
+        values = fit.values.feed(fit.shape)
+
+        def score(taps: Features, region: Floats) -> float:
+            named = {tap_name(number): tap for number, tap in taps.items()}
+            return float(graph({**named, REGION: region, **values}, ("score",))["score"][0])
+
+        return score
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit front, scales and memory on these good frames and their copies."""

@@ -1,0 +1,134 @@
+"""The adaptation's own gate: an adapted trunk is kept only where it beats the frozen one by more than chance.
+
+Both trunks score the same held-out good frames and the same synthetic defects of kinds that the adaptation never saw,
+by the same head. The measure is the share of (good, spoiled) pairs that are ranked rightly, averaged over the kinds.
+Its noise is that of the frames: a paired bootstrap over physical frames (Efron and Tibshirani, 1993, chapter 8), since
+scores of one frame and its spoiled copies move together and so do the two trunks' scores of one frame.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MARGIN = 0.01
+"""Least gain of the mean AUROC that a change of the trunk is worth: one point."""
+NOISES = 2.0
+"""Standard deviations of the difference, between frames, that the gain must exceed as well."""
+DRAWS = 200
+"""Of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one trunk.
+
+    Attributes
+    ----------
+    good : ndarray of float64 [n]
+        Of held-out good frames.
+    spoiled : ndarray of float64 [m]
+        Of synthetic defects on those frames.
+    """
+
+    good: Doubles
+    spoiled: Doubles
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was scored, alike for both trunks.
+
+    Attributes
+    ----------
+    frames : ndarray of int64 [n]
+        Number of each good frame.
+    source : ndarray of int64 [m]
+        Which good frame each defect was put on, by that number.
+    kinds : sequence of str [m]
+    folds : ndarray of int64 [n]
+        Frames of a fold were scored by one head, so that their scores compare.
+    """
+
+    frames: Ints
+    source: Ints
+    kinds: Sequence[str]
+    folds: Ints
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the contest ended.
+
+    Attributes
+    ----------
+    frozen, adapted : mapping of kind to AUROC
+    gain : float
+        Mean over the kinds, adapted less frozen.
+    noise : float
+        Standard deviation of `gain` between draws of the frames.
+    """
+
+    frozen: Mapping[str, float]
+    adapted: Mapping[str, float]
+    gain: float
+    noise: float
+
+    @property
+    def needed(self) -> float:
+        """The gain from which on the adapted trunk is kept."""
+        return max(MARGIN, NOISES * self.noise)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the adapted trunk won."""
+        return self.gain > self.needed
+
+
+def contest(trial: Trial, frozen: Scored, adapted: Scored, seed: int) -> Outcome:
+    """Compare two trunks on held-out good frames and held-out kinds of synthetic defect.
+
+    Parameters
+    ----------
+    trial : Trial
+    frozen, adapted : Scored
+    seed : int
+        Of the bootstrap.
+    """
+    names = tuple(dict.fromkeys(trial.kinds))
+    once = np.ones(len(trial.frames))
+    before, after = (_Pairs(trial, scored, names) for scored in (frozen, adapted))
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(DRAWS):
+        counts = np.bincount(rng.integers(len(once), size=len(once)), minlength=len(once)).astype(np.float64)
+        draws.append(np.mean(after.auroc(counts) - before.auroc(counts)))
+    was, now = before.auroc(once), after.auroc(once)
+    return Outcome(
+        dict(zip(names, was.tolist(), strict=True)),
+        dict(zip(names, now.tolist(), strict=True)),
+        float(np.mean(now - was)),
+        float(np.nanstd(draws, ddof=1)),
+    )
+
+
+class _Pairs:
+    """Which pairs of a good and a spoiled frame are ranked rightly, for weighted counting."""
+
+    def __init__(self, trial: Trial, scored: Scored, names: Sequence[str]) -> None:
+        difference = scored.spoiled[None] - scored.good[:, None]  # [n, m]
+        self._place = np.searchsorted(trial.frames, trial.source)  # row of each defect's own frame
+        comparable = trial.folds[:, None] == trial.folds[self._place][None]
+        self._right = ((difference > 0) + 0.5 * (difference == 0)) * comparable
+        self._comparable = comparable.astype(np.float64)
+        self._of_kind = np.array([[kind == name for kind in trial.kinds] for name in names], np.float64)  # [k, m]
+
+    def auroc(self, counts: Doubles) -> Doubles:
+        """AUROC of each kind [k] where each frame counts so many times; nan where a draw has no pairs."""
+        weights = self._of_kind * counts[self._place]  # [k, m]
+        right, pairs = (np.einsum("n,nm,km->k", counts, matrix, weights) for matrix in (self._right, self._comparable))
+        return np.asarray(np.divide(right, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0), np.float64)

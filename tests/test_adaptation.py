@@ -1,5 +1,6 @@
 """Adaptation of the trunk: what the maps learn, the contest that they must win, and who has a say in the threshold."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import Trained, train_part, write_part
 from lineside.calibrate.metrics import auroc
 from lineside.graph.run import Graph
 from lineside.graph.trunk import export_backbone
-from lineside.train.adapting import LEAST, SHARE, adapted_features, divided
+from lineside.train.adapting import JUDGED, LEAST, SHARE, adapted_features, divided
 from lineside.transfer.adaptation import AdaptedTrunk, Patches, averaged, learn_maps, ranking_loss
 from lineside.transfer.adaptation_gate import MARGIN, Scored, Trial, contest
 from lineside.transfer.head import embed_patches, fit_head, head_shape
@@ -158,3 +160,32 @@ def test_parts_that_teach_never_judge() -> None:
     assert len(learn) == round(SHARE * 60)
     assert sorted((*learn, *judge)) == list(range(60))
     assert divided([f"part{i}" for i in range(LEAST - 1)], seed=0) == ((), tuple(range(LEAST - 1)))
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A part whose adapted trunk is used whatever the contest says."""
+    folder = write_part(tmp_path_factory.mktemp("adapted"), goods=LEAST, test_goods=1, test_defects=1)
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("{memory: 128,", "{adapt: try, memory: 64,"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lineside.transfer.adaptation_gate.Outcome.kept", True)
+        patch.setattr("lineside.train.adapting_images.DEFECTS", 24)
+        return train_part(folder)
+
+
+@pytest.mark.slow
+def test_an_adapted_trunk_is_deployed_and_its_teachers_have_no_say(adapted: Trained) -> None:
+    """Parity holds with the maps in the graph, which has one; the threshold stands on the other parts; all is told."""
+    record, learnt = adapted.record, round(SHARE * LEAST)
+    assert len(adapted.method.seen) == learnt
+    assert record.contract.threshold_ng.n == LEAST - learnt
+    assert not {adapted.references.samples[i].name for i in adapted.method.seen} & {s.name for s in record.calibration}
+    _, weights, maps, _ = record.contract.components
+    assert (maps.role, maps.licence) == ("weights", weights.licence)
+    assert len(maps.sha256) == 64
+    assert maps.sha256 != weights.sha256
+    told = json.loads(record.to_json())["adaptation"]
+    assert set(told["frozen"]) == set(told["adapted"]) == set(JUDGED)
+    assert any("the adapted one is used" in words for words in record.decisions)
+    assert record.parity_worst_rel < 1e-3

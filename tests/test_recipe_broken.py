@@ -186,7 +186,11 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "adapt": (
         HEAD + "transfer: {adapt: student}\n",
-        f'F:3: transfer.adapt: expected none {ONLY}; found the text "student".',
+        'F:3: transfer.adapt: expected none or try; found the text "student".',
+    ),
+    "adapt anomalib": (
+        HEAD + "transfer:\n  method: anomalib.Padim\n  adapt: try\n",
+        "F:5: transfer.adapt: only none with method: anomalib.Padim; try adapts the network of method: lineside.",
     ),
     "overkill 0": (HEAD + "calibrate:\n  overkill: 0\n", f"F:4: calibrate.overkill: expected {OVERKILL}; found 0."),
     "overkill 5": (HEAD + "calibrate:\n  overkill: 5\n", f"F:4: calibrate.overkill: expected {OVERKILL}; found 5."),

@@ -43,6 +43,7 @@ class BridgedMethod:
     prefers_holdout = True
     may_use_places = False
     seen: frozenset[int] = frozenset()
+    adaptation = None
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe, transfer = loaded.recipe, loaded.recipe.transfer

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
 from lineside.train.front_fit import FittedFront
+from lineside.transfer.adaptation_gate import Outcome
 
 if TYPE_CHECKING:
     import onnx
@@ -82,6 +83,8 @@ class Method(Protocol):
     seen: frozenset[int]
     """Positions of good frames that had a say in what all heads share, an adapted trunk: no threshold is taken from
     them."""
+    adaptation: Outcome | None
+    """Adapted against frozen trunk; None where no adaptation was tried."""
     may_use_places: bool
     """Whether a head may compare patches with their place on the part; the training run takes that back where folds
     and deployed head would decide differently, since their scores have different units."""

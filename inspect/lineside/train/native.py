@@ -22,6 +22,7 @@ from lineside.train.method import FittedHead
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
+from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
 from lineside.transfer.head import (
     REGION,
@@ -65,6 +66,7 @@ class NativeMethod:
         self.embedding = f"mean of the frame's {self._shape.dimensions}-dimensional patch embeddings"
         self.fitted: tuple[Fitted, ...] = (*FRONT_FITTED, *_fitted())
         self.seen: frozenset[int] = frozenset()
+        self.adaptation: Outcome | None = None
         self.neutral_outputs: Mapping[str, str] = {}
         self.may_use_places = True
         self._seed = recipe.seed
@@ -89,6 +91,7 @@ class NativeMethod:
         """Put the adapted trunk in the frozen one's place, where it is better."""
         frozen, grid = Graph(self._backbone_model), self._shape.grid_hw
         tried = try_adaptation(request, self._references, anchor, frozen, self._taps, self._scorer, grid, self._journal)
+        self.adaptation = tried.outcome
         if tried.maps:
             self.seen = tried.seen
             self.fitted = (*self.fitted, ADAPTED)

@@ -29,6 +29,7 @@ from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
+from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.augment import Augmenter
 from lineside.transfer.bridge_catalog import check_method
 
@@ -75,7 +76,8 @@ def train(
         proofs = proven(graph, calibration.head, contract, cases, journal)
         journal.stage("vectors")
         vectors = make_vectors(graph, contract, vector_candidates(cases, proofs))
-        record = _record(contract, out, model, dataset, references, calibration, proofs, vectors, journal)
+        made = proofs, vectors, method.adaptation
+        record = _record(contract, out, model, dataset, references, calibration, *made, journal)
         journal.stage("bundle")
         files = {
             MODEL_FILE: model,
@@ -134,6 +136,7 @@ def _record(
     calibration: Calibration,
     proofs: Sequence[ParityRecord],
     vectors: Mapping[str, bytes],
+    adaptation: Outcome | None,
     journal: Journal,
 ) -> TrainingRecord:
     by_name = {proof.name: proof for proof in proofs}
@@ -158,6 +161,7 @@ def _record(
         parity_worst_rel=max(proof.difference_rel for proof in proofs),
         swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),
         front=_front(contract, calibration.head, references),
+        adaptation=adaptation,
         decisions=tuple(journal.decisions),
         stage_seconds=journal.seconds(),
         model=model,

@@ -37,8 +37,8 @@ FitHead = Callable[[Features, Floats, Sequence[int], bool], Score]
 
 SHARE, MOST = 0.4, 40
 """Of the good parts, those that the trunk is adapted on; no more than 40, since more of them cost time."""
-LEAST = 10
-"""Good parts without which nothing is tried: 4 to learn from, 6 to judge by."""
+LEAST, LEAST_TO_LEARN = 10, 4
+"""Good parts without which nothing is tried: in all, and of those that the gate lets through, on either side."""
 LEARNT = ("patch", "scar", "texture")
 JUDGED = ("scratch", "stain", "rubbed")
 """Kinds of synthetic defect, see `lineside.synth.spoil`: what is judged was never learnt from."""
@@ -105,26 +105,28 @@ def try_adaptation(
     groups = [sample.group for sample in references.samples]
     learn, judge = divided(groups, request.seed)
     if not learn:
-        words = f"Backbone: not adapted, since that takes good images of at least {LEAST} parts, found {len(judge)}."
-        journal.note(words)
-        return Adaptation((), frozenset(), None, words)
+        return _untried(len(set(groups)), journal)
     positions = (*learn, *judge)
     chosen = replace(references, samples=tuple(references.samples[i] for i in positions))
     front = FrontFitter(request, chosen, anchor, _build, ("working",), journal).fit(range(len(learn)))
     teacher = Teacher(front, chosen, backbone, taps, grid_hw, request.mean, request.std)
-    journal.stage(f"adaptation of the backbone on {len(learn)} frames")
-    maps = learn_maps(*teacher.patches(range(len(learn)), LEARNT), request.seed)
-    journal.stage(f"adapted and frozen backbone on {len(judge)} frames")
-    lesson = teacher.lesson(range(len(learn), len(positions)), JUDGED)
+    teachers, judges = teacher.passed(range(len(learn))), teacher.passed(range(len(learn), len(positions)))
+    parts = [len({groups[positions[i]] for i in some}) for some in (teachers, judges)]
+    if min(parts) < LEAST_TO_LEARN:
+        return _untried(sum(parts), journal)
+    journal.stage(f"adaptation of the backbone on {len(teachers)} frames")
+    maps = learn_maps(*teacher.patches(teachers, LEARNT), request.seed)
+    journal.stage(f"adapted and frozen backbone on {len(judges)} frames")
+    lesson = teacher.lesson(judges, JUDGED)
     outcome = _compared(lesson, maps, [groups[positions[i]] for i in lesson.frames], front, fit_head, request.seed)
-    words = in_words(outcome, len(learn), len(lesson.frames))
+    words = in_words(outcome, len(teachers), len(judges))
     journal.note(words)
     kept = (maps, frozenset(learn)) if outcome.kept else ((), frozenset[int]())
     return Adaptation(*kept, outcome, words)
 
 
 def divided(groups: Sequence[str], seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Divide positions of good frames into those to learn from and at most as many others to judge by, by part.
+    """Divide positions of good frames, by part, into those to learn from and up to 40 other parts to judge by.
 
     Neighbours stay together (see `lineside.calibrate.crossfit`); where the block begins is drawn. All are to judge by
     where there are too few parts.
@@ -141,6 +143,15 @@ def divided(groups: Sequence[str], seed: int) -> tuple[tuple[int, ...], tuple[in
         tuple(i for i, group in enumerate(groups) if group in learn),
         tuple(i for i, group in enumerate(groups) if group in judge),
     )
+
+
+def _untried(found: int, journal: Journal) -> Adaptation:
+    words = (
+        f"Backbone not adapted: that takes good images of at least {LEAST} parts that are fit for a verdict, "
+        f"found {found}."
+    )
+    journal.note(words)
+    return Adaptation((), frozenset(), None, words)
 
 
 def in_words(outcome: Outcome, learnt: int, judged: int) -> str:

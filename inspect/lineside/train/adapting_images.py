@@ -118,18 +118,22 @@ class Teacher:
             kinds=tuple(order.kind for order in orders),
         )
 
+    def passed(self, positions: Sequence[int]) -> list[int]:
+        """Return those of these frames that the gate lets through."""
+        rows = self._references.rows(positions, with_copies=False)
+        return [at for at, row in zip(positions, rows, strict=True) if self._front.gate[row] == 0]
+
     def _rows(self, positions: Sequence[int]) -> list[int]:
         """Rows of these frames and their copies that the gate lets through; none of a frame that it refuses."""
-        gate, own = self._front.gate, self._references.rows
-        passed = [at for at in positions if gate[own([at], with_copies=False)[0]] == 0]
-        return [int(row) for row in own(passed, with_copies=True) if gate[row] == 0]
+        rows = self._references.rows(self.passed(positions), with_copies=True)
+        return [int(row) for row in rows if self._front.gate[row] == 0]
 
     def _frame_of(self, row: int) -> int:
         return row // self._references.rows_per_frame
 
     def _orders(self, positions: Sequence[int], kinds: Sequence[str]) -> list["_Order"]:
         """Say which defects are put on which frames."""
-        frames = sorted({self._frame_of(row) for row in self._rows(positions)})
+        frames = self.passed(positions)
         draws = max(1, round(DEFECTS / (len(kinds) * max(len(frames), 1))))
         wanted = [(frame, kind) for frame in frames for kind in kinds for _ in range(draws)]
         return [_Order(number, frame, kind, tuple(frames)) for number, (frame, kind) in enumerate(wanted)]

@@ -168,7 +168,7 @@ def _draw(good: Ints, spoiled: Ints, rng: np.random.Generator) -> tuple[Tensor, 
     names = rng.permutation(np.unique(good))
     other = names[: len(names) // 2]
     sides = ~np.isin(good, other), np.isin(good, other), np.isin(spoiled, other)
-    memory, queries, strange = (np.flatnonzero(side) for side in sides)
+    memory, queries, strange = (np.flatnonzero(side) if side.any() else np.arange(len(side)) for side in sides)
     picks = zip((memory, queries, strange), (MEMORY, GOOD, SPOILED), strict=True)
     first, second, third = (torch.from_numpy(rng.choice(rows, count)) for rows, count in picks)
     return first, second, third

@@ -64,13 +64,11 @@ class Adaptation:
         Positions of the good frames that had a say in the maps; empty where the frozen trunk stays.
     outcome : Outcome or None
         Of the contest; None where there were too few good parts to try.
-    words : str
     """
 
     maps: tuple[Floats, ...]
     seen: frozenset[int]
     outcome: Outcome | None
-    words: str
 
 
 def try_adaptation(
@@ -119,10 +117,8 @@ def try_adaptation(
     journal.stage(f"adapted and frozen backbone on {len(judges)} frames")
     lesson = teacher.lesson(judges, JUDGED)
     outcome = _compared(lesson, maps, [groups[positions[i]] for i in lesson.frames], front, fit_head, request.seed)
-    words = in_words(outcome, len(teachers), len(judges))
-    journal.note(words)
-    kept = (maps, frozenset(learn)) if outcome.kept else ((), frozenset[int]())
-    return Adaptation(*kept, outcome, words)
+    journal.note(in_words(outcome, len(teachers), len(judges)))
+    return Adaptation(maps, frozenset(learn), outcome) if outcome.kept else Adaptation((), frozenset(), outcome)
 
 
 def divided(groups: Sequence[str], seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -146,12 +142,11 @@ def divided(groups: Sequence[str], seed: int) -> tuple[tuple[int, ...], tuple[in
 
 
 def _untried(found: int, journal: Journal) -> Adaptation:
-    words = (
-        f"Backbone not adapted: that takes good images of at least {LEAST} parts that are fit for a verdict, "
+    journal.note(
+        f"Backbone not adapted: that takes good images of at least {LEAST} parts that the gate lets through, "
         f"found {found}."
     )
-    journal.note(words)
-    return Adaptation((), frozenset(), None, words)
+    return Adaptation((), frozenset(), None)
 
 
 def in_words(outcome: Outcome, learnt: int, judged: int) -> str:

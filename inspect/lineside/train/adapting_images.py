@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
-DEFECTS = 240
+DEFECTS = 180
 """Synthetic defects in all, for each of the two purposes: what half a minute on two cores allows."""
 GOOD_PATCHES, SPOILED_PATCHES = 256, 64
 """Patches kept of a frame, drawn."""

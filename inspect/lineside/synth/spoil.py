@@ -115,8 +115,9 @@ def _stain(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> F
     """A bright or dark spot with a soft edge."""
     radii = np.exp(rng.uniform(np.log(0.015), np.log(0.12), 2)) * min(image.shape[:2])
     shape = _ellipse(image, centre, radii, rng.uniform(0.0, 180.0), soft=rng.uniform(0.1, 0.6))
-    tint = rng.uniform(0.6, 1.0, image.shape[2]) if image.shape[2] == 3 and rng.random() < 0.5 else np.ones(1)
-    return image + np.float32(0.7 * _contrast(rng)) * shape[:, :, None] * tint.astype(np.float32)
+    channels = image.shape[2]
+    tint = rng.uniform(0.6, 1.0, channels) if channels == 3 and rng.random() < 0.5 else np.ones(channels)
+    return image + np.float32(0.7 * _contrast(rng)) * shape[:, :, None] * np.asarray(tint, np.float32)
 
 
 def _rubbed(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
@@ -124,8 +125,10 @@ def _rubbed(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> 
     radii = np.exp(rng.uniform(np.log(0.03), np.log(0.15), 2)) * min(image.shape[:2])
     shape = _ellipse(image, centre, radii, rng.uniform(0.0, 180.0), soft=0.2)
     if rng.random() < 0.5:
-        return _mixed(image, cv2.GaussianBlur(image, (0, 0), rng.uniform(1.5, 5.0)).reshape(image.shape), shape, 1.0)
-    grain = cv2.GaussianBlur(rng.standard_normal(image.shape[:2]).astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))
+        smooth: Floats = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(1.5, 5.0)), np.float32)
+        return _mixed(image, smooth.reshape(image.shape), shape, 1.0)
+    noise = rng.standard_normal(image.shape[:2]).astype(np.float32)
+    grain: Floats = np.asarray(cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 1.5)), np.float32)
     grain /= max(float(grain.std()), 1e-6)
     return image + np.float32(0.5 * abs(_contrast(rng))) * (grain * shape)[:, :, None]
 

@@ -117,7 +117,7 @@ def learn_maps(good: Patches, spoiled: Patches, seed: int, steps: int = STEPS) -
         )  # [m, D] each
         loss = ranking_loss(_nearest(queries, memory), _nearest(strange, memory))
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
     return learner.matrices()
 

@@ -10,7 +10,13 @@ as teachers: REB (Lyu et al., 2023).
 A linear map commutes with the head's 3×3 average and its enlargement, so everything is learnt on patches that were
 averaged once: seconds on a CPU, whatever the backbone's architecture, and nothing of the trunk itself is trained.
 Rejected: training the trunk's last stages, since torch needs 170 ms for one image of 256×256 px, forward and back, on
-the core that ONNX Runtime's 8 ms were measured on (lite0, stages to stride 16 trained).
+one core (lite0, stages to stride 16 trained, measured in batches of 8). A rectifier between the two thin matrices, one
+drawing: drives 0.925 with and 0.927 without it, tiles 0.861 and 0.842; it would not commute.
+
+Measured on tiles of DeepPCB (128 px of 640, enlarged to 256; 50 of templates as good, 20 of them learnt from; 50 tiles
+of other places without and 50 with a defect), image AUROC frozen and adapted, without light and pose, 3 seeds:
+0.798 and 0.818, 0.777 and 0.782, 0.785 and 0.806; on held-out kinds of synthetic defect the mean AUROC rose by 0.18,
+0.18 and 0.17. So gains on synthetic defects are far larger than on real ones.
 """
 
 from collections.abc import Sequence

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from lineside.dataset import Sample
 from lineside.errors import UsageError
 from lineside.recipe_model import Calibrate
 from lineside.train.calibration import Calibration, calibrated
+from lineside.train.class_statement import Told
+from lineside.train.images import FrameReader, References
 from lineside.train.method import FittedHead, Judged
 from lineside.train.progress import Journal, SilentProgress
 from lineside.train.tail import FLOOR_FACTOR
+from lineside.transfer.augment import Augmenter
 
 COUNT = 12
 
@@ -30,7 +34,8 @@ class Stub:
     unit: Callable[[Sequence[int]], str] = lambda _: "memory"
     judge: Callable[[int], Judged] = judged
     prefers_holdout: bool = False
-    may_use_places: bool = True
+    may_choose: bool = True
+    classes: Any = None
     seen: frozenset[int] = frozenset()
     fits: list[tuple[int, ...]] = field(default_factory=list)
     scored: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
@@ -39,23 +44,29 @@ class Stub:
         """Return a head that knows these positions."""
         fitted = tuple(positions)
         self.fits.append(fitted)
-        unit = self.unit(fitted) if self.may_use_places else "memory"
+        unit = self.unit(fitted) if self.may_choose else "memory"
 
         def judge(wanted: Sequence[int]) -> list[Judged]:
             self.scored.append((fitted, tuple(wanted)))
             return [self.judge(position) for position in wanted]
 
         decision = SimpleNamespace(words=("Pose is off.",), choices=("pose none",))
-        head: Any = SimpleNamespace(front=SimpleNamespace(decision=decision), words=(), unit=unit, judge=judge)
+        front, classes = SimpleNamespace(decision=decision), self.classes
+        head: Any = SimpleNamespace(front=front, words=(), unit=unit, judge=judge, classes=classes)
         return head  # type: ignore[no-any-return]
 
 
-def run(method: Stub, groups: Sequence[str] | None = None, **calibrate: Any) -> tuple[Calibration, list[str]]:
-    """Calibrate a stub; return what came of it and the decisions."""
+def run(
+    method: Stub, groups: Sequence[str] | None = None, labels: Sequence[str] | None = None, **calibrate: Any
+) -> tuple[Calibration, list[str]]:
+    """Calibrate a stub; return what came of it and the decisions. Parts with labels are sorted."""
     groups = groups or [f"part{i}" for i in range(COUNT)]
-    samples = tuple(SimpleNamespace(group=group, name=f"{i}.png", path=Path()) for i, group in enumerate(groups))
+    labels = labels or ["good"] * len(groups)
+    named = enumerate(zip(groups, labels, strict=True))
+    samples = tuple(Sample(Path(), f"{i}.png", "train", label, None, group) for i, (group, label) in named)
     loaded: Any = SimpleNamespace(recipe=SimpleNamespace(calibrate=Calibrate(**calibrate), seed=0))
-    references: Any = SimpleNamespace(samples=samples)
+    reader, augmenter = FrameReader(3, 8), Augmenter("none", 0)
+    references = References(samples, reader, augmenter, copies=0, sorts=len(set(labels)) > 1)
     journal = Journal(SilentProgress())
     made = calibrated(loaded, method, references, journal)  # type: ignore[arg-type]
     return made, journal.decisions
@@ -96,8 +107,8 @@ def test_heads_whose_scores_do_not_compare_are_never_mixed(odd: str) -> None:
     method = Stub(unit)
     made, decisions = run(method, folds=3)
     assert made.head.unit == "memory"
-    assert method.may_use_places is False
-    assert any("disagree on whether a patch is compared with its place" in words for words in decisions)
+    assert method.may_choose is False
+    assert any("disagree on how patches are compared" in words for words in decisions)
     assert len(made.scores) == COUNT
     assert method.fits[-4:] == [*(fitted for fitted, _ in method.scored[-3:]), tuple(range(COUNT))]
 
@@ -106,8 +117,8 @@ def test_heads_that_agree_keep_their_places() -> None:
     """Where every fold and the deployed head use places, nothing is fitted twice."""
     method = Stub(lambda _: "place")
     made, decisions = run(method, folds=3)
-    assert (made.head.unit, method.may_use_places, len(method.fits)) == ("place", True, 4)
-    assert not any("disagree" in words for words in decisions)
+    assert (made.head.unit, method.may_choose, len(method.fits)) == ("place", True, 4)
+    assert not any("choose differently" in words for words in decisions)
 
 
 def test_frames_that_get_no_call_have_no_say() -> None:
@@ -182,3 +193,26 @@ def test_frames_that_the_trunk_was_adapted_on_are_fitted_and_never_scored() -> N
     assert set(made.scores) == set(range(COUNT)) - seen
     assert made.threshold.n == COUNT - len(seen)
     assert "3 good frames that the backbone was adapted on have no say" in made.threshold.rule
+
+
+def test_the_good_ones_alone_set_the_threshold_of_sorted_parts() -> None:
+    """Defective parts are scored too, for the accuracy that is stated; every fold holds a block of each class."""
+    labels = ["dent"] * 4 + ["good"] * 8
+
+    def judge(i: int) -> Judged:
+        return Judged(float(i if i >= 4 else 99), 0.0, refused=False, found=False, called=int(i > 3))
+
+    method = Stub(judge=judge, classes=SimpleNamespace(names=("dent", "good")))
+    made, _ = run(method, labels=labels, folds=4)
+    assert sorted(made.scores) == list(range(4, 12))
+    assert made.threshold.value < 12
+    assert sorted(made.told, key=lambda t: t.truth) == [Told("dent", "dent")] * 4 + [Told("good", "good")] * 8
+    for fitted, scored in method.scored:
+        assert len(fitted) == 9
+        assert {labels[i] for i in scored} == {"dent", "good"}
+
+
+def test_where_no_class_is_good_all_of_them_set_the_threshold() -> None:
+    """Every class is then a kind of good part."""
+    made, _ = run(Stub(), labels=["nut"] * 6 + ["bolt"] * 6, folds=3)
+    assert sorted(made.scores) == list(range(12))

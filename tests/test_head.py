@@ -9,17 +9,16 @@ import pytest
 from lineside.errors import UsageError
 from lineside.export.parity import reference_score
 from lineside.graph.run import Graph
+from lineside.transfer.distance import Way, border_weights
 from lineside.transfer.head import (
     HeadShape,
     HeadValues,
-    embed_patches,
     export_head,
-    fit_either,
-    fit_head,
     head_shape,
+    patch_distances,
     tap_name,
 )
-from lineside.transfer.place import LEAST_SEPARATION
+from lineside.transfer.head_fit import Choice, Rows, embed_patches, fit_best, fit_head, scores
 
 CHANNELS, GRIDS = (6, 10, 14), ((12, 16), (6, 8), (3, 4))
 
@@ -60,8 +59,13 @@ def run(
 
 def weights(head: HeadShape, taps: Mapping[int, np.ndarray]) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
     """Return projections and offsets fitted on these features."""
-    values = fit_head(head, taps, 0)
+    values = fit_head(head, rows(taps), 0)
     return values.projections, values.offsets
+
+
+def rows(taps: Mapping[int, np.ndarray], regions: np.ndarray | None = None, copies: int = 1) -> Rows:
+    """Return features as rows, every `copies` of them one frame."""
+    return Rows(taps, regions, (np.arange(len(taps[0])) // copies).tolist())
 
 
 def left_half(n: int) -> np.ndarray:
@@ -71,13 +75,18 @@ def left_half(n: int) -> np.ndarray:
     return region
 
 
-@pytest.mark.parametrize("placed", [False, True])
-@pytest.mark.parametrize("projection", [12, None, 500])
-def test_the_graph_equals_the_reference(projection: int | None, placed: bool) -> None:
-    """Projected or not, placed or not, in and out of a region, ONNX Runtime's scores are the plain NumPy head's."""
-    head = replace(shape(projection), placed=placed)
+@pytest.mark.parametrize(
+    ("projection", "way"),
+    [
+        (12, "nearest"), (None, "nearest"), (500, "nearest"), (12, "place"), (None, "place"),
+        (12, "density"), (12, "subspace"), (12, "combined"),
+    ],
+)  # fmt: skip
+def test_the_graph_equals_the_reference(projection: int | None, way: Way) -> None:
+    """However patches are compared, in and out of a region, ONNX Runtime's scores are the plain NumPy head's."""
+    head = replace(shape(projection), way=way)
     taps, regions = features(7, 1), np.random.default_rng(3).random((7, 1, 12, 16)).astype(np.float32)
-    values = fit_head(head, features(5, 0), 0, regions[:5])
+    values = fit_head(head, rows(features(5, 0), regions[:5]), 0)
     out = run(Graph(export_head(head)), head, values, taps, regions)
     wanted = [
         reference_score(head, values, {s: a[i : i + 1] for s, a in taps.items()}, regions[i : i + 1]) for i in range(7)
@@ -85,11 +94,11 @@ def test_the_graph_equals_the_reference(projection: int | None, placed: bool) ->
     assert out["score"].tolist() == pytest.approx(wanted, rel=1e-4)
 
 
-@pytest.mark.parametrize("placed", [False, True])
-def test_what_lies_outside_the_region_changes_nothing(placed: bool) -> None:
+@pytest.mark.parametrize("way", ["nearest", "place", "subspace"])
+def test_what_lies_outside_the_region_changes_nothing(way: Way) -> None:
     """A strange patch beyond the region raises neither score nor map; there the map is 0."""
-    head = replace(shape(), placed=placed)
-    values = fit_head(head, features(4, 0), 0, left_half(4))
+    head = replace(shape(), way=way)
+    values = fit_head(head, rows(features(4, 0), left_half(4)), 0)
     graph, taps = Graph(export_head(head)), features(1, 5)
     before = run(graph, head, values, taps, left_half(1))
     spoiled = {s: a.copy() for s, a in taps.items()}
@@ -101,11 +110,13 @@ def test_what_lies_outside_the_region_changes_nothing(placed: bool) -> None:
     assert not after["anomaly_map"][0, :, 16:].any()
 
 
-@pytest.mark.parametrize("placed", [False, True])
-def test_an_empty_region_scores_nothing(placed: bool) -> None:
+@pytest.mark.parametrize("way", ["nearest", "place", "subspace"])
+def test_an_empty_region_scores_nothing(way: Way) -> None:
     """A frame of which nothing lies inside the region has score 0 and finite outputs."""
-    head = replace(shape(), placed=placed)
-    out = run(Graph(export_head(head)), head, fit_head(head, features(4, 0), 0), features(1, 1), 0.0 * left_half(1))
+    head = replace(shape(), way=way)
+    out = run(
+        Graph(export_head(head)), head, fit_head(head, rows(features(4, 0)), 0), features(1, 1), 0.0 * left_half(1)
+    )
     assert out["score"].tolist() == [0.0]
     assert not out["anomaly_map"].any()
     assert np.isfinite(out["embedding"]).all()
@@ -114,11 +125,11 @@ def test_an_empty_region_scores_nothing(placed: bool) -> None:
 def test_nothing_is_fitted_outside_the_region() -> None:
     """The memory holds patches of inside alone; without any, the message says what to do."""
     head, goods = shape(memory=10_000), features(2, 0, shift=50.0)
-    values = fit_head(head, goods, 0, 1.0 - left_half(2))  # the strange corner is on the left
+    values = fit_head(head, rows(goods, 1.0 - left_half(2)), 0)  # the strange corner is on the left
     assert values.memory is not None
     assert len(values.memory) == 2 * 12 * 8
     with pytest.raises(UsageError, match=r"normalise\.roi larger"):
-        fit_head(head, goods, 0, 0.0 * left_half(2))
+        fit_head(head, rows(goods, 0.0 * left_half(2)), 0)
 
 
 def test_a_patch_of_another_place_is_seen_only_where_places_count() -> None:
@@ -126,34 +137,33 @@ def test_a_patch_of_another_place_is_seen_only_where_places_count() -> None:
     goods, normal = part(8, 0, noise=0.05)[0], part(1, 1, noise=0.05)[0]
     shifted = np.roll(normal, 4, axis=3)
     ratios = {}
-    for placed in (False, True):
-        head = replace(head_shape((6,), (GRIDS[0],), (128, 96), None, 10_000), placed=placed)
-        feed, graph = fit_head(head, {0: goods}, 0).feed(head), Graph(export_head(head))
+    ways: tuple[Way, Way] = ("nearest", "place")
+    for way in ways:
+        head = replace(head_shape((6,), (GRIDS[0],), (128, 96), None, 10_000), way=way)
+        feed, graph = fit_head(head, rows({0: goods}), 0).feed(head), Graph(export_head(head))
         ones = np.ones((1, 1, 12, 16), np.float32)
         typical = [np.median(graph({tap_name(0): x, "region": ones, **feed})["anomaly_map"]) for x in (normal, shifted)]
-        ratios[placed] = typical[1] / typical[0]
-    assert ratios[True] > 5.0
-    assert ratios[False] < 1.5
+        ratios[way] = typical[1] / typical[0]
+    assert ratios["place"] > 5.0
+    assert ratios["nearest"] < 1.5
 
 
 def test_position_is_used_where_it_is_allowed_and_tells() -> None:
     """Aligned parts are compared place by place; a texture is not, nor anything where no pose was found."""
-    frames = np.repeat(np.arange(6), 2).tolist()
-    aligned = fit_either(shape(), part(12, 0), 0, None, frames, position=True)
-    texture = fit_either(shape(), features(12, 0), 0, None, frames, position=True)
-    unposed = fit_either(shape(), part(12, 0), 0, None, frames, position=False)
+    aligned = fit_best(shape(), rows(part(12, 0), copies=2), 0, Choice(position=True))
+    texture = fit_best(shape(), rows(features(12, 0), copies=2), 0, Choice(position=True))
+    unposed = fit_best(shape(), rows(part(12, 0), copies=2), 0, Choice())
     assert [f.shape.placed for f in (aligned, texture, unposed)] == [True, False, False]
-    assert aligned.separation is not None
-    assert texture.separation is not None
-    assert aligned.separation > LEAST_SEPARATION > texture.separation
-    assert unposed.separation is None
-    assert np.array_equal(texture.values.feed(shape())["memory"], fit_head(shape(), features(12, 0), 0).memory)
+    assert "its own place on the part" in aligned.words[0]
+    assert "the whole memory" in texture.words[0]
+    assert unposed.words == ()
+    assert np.array_equal(texture.values.feed(shape())["memory"], fit_head(shape(), rows(features(12, 0)), 0).memory)
 
 
 def test_the_batch_does_not_matter() -> None:
     """Frames score alone as they score together, in batches of 1, 2 and 7."""
     head = shape()
-    values, graph, taps = fit_head(head, features(4, 0), 0), Graph(export_head(head)), features(7, 2)
+    values, graph, taps = fit_head(head, rows(features(4, 0)), 0), Graph(export_head(head)), features(7, 2)
     together = run(graph, head, values, taps)["score"]
     for size in (1, 2):
         some = run(graph, head, values, {s: a[:size] for s, a in taps.items()})["score"]
@@ -164,7 +174,7 @@ def test_a_remembered_frame_scores_nothing_and_a_strange_one_much() -> None:
     """With room for every patch, a good frame of the memory is at distance 0; a strange corner raises score and map."""
     head = shape(memory=10_000)
     goods = features(3, 0)
-    values, graph = fit_head(head, goods, 0), Graph(export_head(head))
+    values, graph = fit_head(head, rows(goods), 0), Graph(export_head(head))
     known = run(graph, head, values, {s: a[:1] for s, a in goods.items()})
     strange = run(graph, head, values, features(1, 5, shift=8.0))
     assert known["score"][0] < 0.02
@@ -177,7 +187,7 @@ def test_a_remembered_frame_scores_nothing_and_a_strange_one_much() -> None:
 def test_the_map_is_in_the_unit_of_the_score() -> None:
     """The score is the mean of the largest patch distances, so the map, which is smoothed a little, peaks near it."""
     head = shape()
-    out = run(Graph(export_head(head)), head, fit_head(head, features(4, 0), 0), features(3, 3))
+    out = run(Graph(export_head(head)), head, fit_head(head, rows(features(4, 0)), 0), features(3, 3))
     peaks = out["anomaly_map"].reshape(3, -1).max(axis=1)
     assert peaks.tolist() == pytest.approx(out["score"].tolist(), rel=0.15)
 
@@ -200,3 +210,70 @@ def test_the_random_projection_keeps_distances() -> None:
     pairs = np.random.default_rng(0).integers(0, len(x), (2, 2000))
     ratio = ((y[pairs[0]] - y[pairs[1]]) ** 2).sum(1).mean() / ((x[pairs[0]] - x[pairs[1]]) ** 2).sum(1).mean()
     assert 0.85 < ratio < 1.15
+
+
+def lively(n: int, seed: int, defect: float = 0.0) -> dict[int, np.ndarray]:
+    """Return features that differ much in channel 0 of each tap, little in the others; a defect shows in channel 1."""
+    made = {i: 0.05 * a for i, a in features(n, seed).items()}
+    for tap in made.values():
+        tap[:, 0] *= 100.0
+        tap[:, 1, 2:4, 2:4] += defect
+    return made
+
+
+def test_whitening_is_chosen_where_it_tells_defects_apart() -> None:
+    """A faint defect beside a lively direction is seen once that counts little; where nothing is gained it stays."""
+    choice = Choice(whiten="auto")
+    lost = fit_best(shape(None), rows(lively(12, 0)), 0, choice, spoiled=rows(lively(12, 1, 0.5)))
+    plain = fit_best(shape(None), rows(features(12, 0)), 0, choice, spoiled=rows(features(12, 1, shift=8.0)))
+    assert (lost.whitened, plain.whitened) == (True, False)
+    assert lost.unit != plain.unit
+    assert lost.words[0].startswith("The embedding is whitened")
+
+
+def test_whitening_evens_out_what_varies_much() -> None:
+    """Whitening brings the lively directions down to the others, as far as the ridge lets it."""
+    fit = fit_best(shape(None), rows(lively(12, 0)), 0, Choice(whiten="on"))
+    patches = embed_patches(fit.shape, lively(12, 0), fit.values.projections, fit.values.offsets)
+    variances = np.linalg.eigvalsh(np.cov(patches.T))
+    plain = fit_best(shape(None), rows(lively(12, 0)), 0, Choice())
+    before = np.linalg.eigvalsh(
+        np.cov(embed_patches(shape(None), lively(12, 0), *weights(shape(None), lively(12, 0))).T)
+    )
+    assert not plain.whitened
+    assert variances[-1] / np.median(variances) < 0.03 * before[-1] / np.median(before)
+
+
+def test_mirror_images_are_remembered() -> None:
+    """A mirrored good frame is nothing new to a memory that has seen mirror images, and strange to one that has not."""
+    goods = part(6, 0, noise=0.02)
+    mirrored = {i: np.ascontiguousarray(a[:, :, :, ::-1]) for i, a in goods.items()}
+    head = shape(memory=10_000)
+    told = [
+        scores(fit_best(head, rows(goods), 0, Choice(), mirrored=more), rows(part(1, 5, noise=0.02)).with_(None))
+        + scores(fit_best(head, rows(goods), 0, Choice(), mirrored=more), rows({i: a[:1] for i, a in mirrored.items()}))
+        for more in (None, rows(mirrored))
+    ]
+    assert told[0][1] > 2.0 * told[0][0]
+    assert told[1][1] < 0.1 * told[0][1]
+
+
+def test_patches_at_the_border_count_less_but_for_places() -> None:
+    """The outer ring weighs 0.8, the next 0.9; small grids and places weigh all alike."""
+    weights = border_weights((8, 10), "nearest").reshape(8, 10)
+    assert weights[0].tolist() == pytest.approx([0.8] * 10)
+    assert weights[1].tolist() == pytest.approx([0.8, *[0.9] * 8, 0.8])
+    assert weights[2:-2, 2:-2].min() == 1.0
+    assert border_weights((8, 10), "place").min() == border_weights((6, 10), "nearest").min() == 1.0
+
+
+def test_rarity_counts_decades_of_good_distances() -> None:
+    """Combined, a typical held-out good patch is at about 0.3 decades, and one beyond all of them at 3.5."""
+    goods = features(40, 0)
+    head = replace(shape(), way="combined")
+    fit = fit_best(head, rows(goods), 0, Choice(way="combined"))
+    fresh = embed_patches(head, features(8, 1), fit.values.projections, fit.values.offsets).reshape(8, -1, 12)
+    distances = patch_distances(head, fit.values, fresh, border=False)
+    assert 0.2 < np.median(distances) < 0.5
+    strange = patch_distances(head, fit.values, 3.0 * fresh, border=False)
+    assert strange.max() > 3.5

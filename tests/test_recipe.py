@@ -33,7 +33,7 @@ def test_two_lines_are_a_recipe(tmp_path: Path) -> None:
     assert (recipe.transfer.method, recipe.transfer.backbone, recipe.transfer.taps) == (
         "lineside",
         "lite0",
-        (8, 16),
+        "auto",
     )
     assert (recipe.transfer.projection, recipe.transfer.memory, recipe.transfer.augment) == (128, 1024, "default")
     assert (recipe.calibrate.overkill, recipe.calibrate.crossfit, recipe.calibrate.folds) == (0.05, "auto", 5)

@@ -31,9 +31,9 @@ def load(folder: Path, text: str) -> LoadedRecipe:
 PART = "1 to 64 letters, digits, - and _, no - or _ first (a number in quotes)"
 OVERKILL = "a number between 0 and 1, both excluded, such as 0.05"
 SIZE = "a whole number or [width, height], each from 64 to 1024 and a multiple of 32"
-TAPS = "a list of one or more of 2, 4, 8, 16, 32, ascending, each once"
+TAPS = "auto, or a list of one or more whole numbers from 1, ascending, each once, such as [8, 16]"
 AUGMENT = "default, none, or a list of 'Name: {argument: value}', one Albumentations transform each"
-METHOD = "lineside, or anomalib.<Model> such as anomalib.Patchcore"
+METHOD = "lineside, text, or anomalib.<Model> such as anomalib.Patchcore"
 NEEDS = "A recipe needs at least the keys 'part' and 'images'."
 TOP = "part, images, capture, normalise, transfer, calibrate, export, seed"
 ONLY = "(the only value available in this version)"
@@ -158,7 +158,7 @@ BROKEN: dict[str, tuple[str, str]] = {
         HEAD + "transfer: {backbone: resnet18}\n",
         'F:3: transfer.backbone: expected lite0, timm:<name> or local-dir:<folder>; found the text "resnet18".',
     ),
-    "taps": (HEAD + "transfer: {taps: [8, 12]}\n", f"F:3: transfer.taps: expected {TAPS}; found the list [8, 12]."),
+    "taps": (HEAD + "transfer: {taps: [0, 8]}\n", f"F:3: transfer.taps: expected {TAPS}; found the list [0, 8]."),
     "taps order": (
         HEAD + "transfer: {taps: [16, 8]}\n",
         f"F:3: transfer.taps: expected {TAPS}; found the list [16, 8].",
@@ -187,6 +187,10 @@ BROKEN: dict[str, tuple[str, str]] = {
     "adapt": (
         HEAD + "transfer: {adapt: student}\n",
         'F:3: transfer.adapt: expected none or try; found the text "student".',
+    ),
+    "adapt classify": (
+        HEAD + "transfer:\n  task: classify\n  adapt: try\n",
+        "F:5: transfer.adapt: only none with task: classify; try adapts the network to what good parts look like.",
     ),
     "adapt anomalib": (
         HEAD + "transfer:\n  method: anomalib.Padim\n  adapt: try\n",

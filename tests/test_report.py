@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineside.batch import InspectOptions, inspect_images
-from lineside.batch.overlay import encode_jpeg, overlay, overlay_name
+from lineside.batch.overlay import encode_jpeg, mirrored_name, overlay
 from lineside.batch.row import Row
 from lineside.batch.summary import Top
 from lineside.contract import Component, Contract, Finding, QualityLimit
@@ -342,12 +342,12 @@ def test_the_top_rows_are_those_of_a_full_sort(keys: list[int], k: int) -> None:
 )
 def test_an_overlay_never_leaves_its_folder(path: str, name: str) -> None:
     """Paths are mirrored; what would lead out of the folder is renamed, and renamed paths meet no real ones."""
-    assert overlay_name(Path(path)) == name
+    assert mirrored_name(Path(path), ".jpg") == name
 
 
 def test_long_names_stay_apart_and_short_enough() -> None:
     """Two long names that begin alike get two overlay names that a file system takes."""
-    first, second = (overlay_name(Path("é" * 120 + end + ".png")) for end in "ab")
+    first, second = (mirrored_name(Path("é" * 120 + end + ".png"), ".jpg") for end in "ab")
     assert first != second
     assert max(len(name.encode()) for name in (first, second)) < 240
 

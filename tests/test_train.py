@@ -316,7 +316,7 @@ def test_a_target_in_use_stops_before_any_work(small: Trained, tmp_path: Path) -
     ("name", "taps", "licences", "error", "words"),
     [
         ("lite0", (8, 16), ("mit",), UsageError, "licence 'apache-2.0'"),
-        ("lite0", (8, 64), ("apache-2.0",), UsageError, "has strides"),
+        ("lite0", (8, 64), ("apache-2.0",), UsageError, "has the strides 2, 4, 8, 16, 32; found 64"),
         ("resnet", (8,), ("apache-2.0",), UsageError, "expected lite0, timm"),
         ("timm:no_such_net", (8,), ("apache-2.0",), UsageError, "no model 'no_such_net'"),
         ("local-dir:nowhere", (8,), ("apache-2.0",), UsageError, "config.json"),

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from classed import classed_contract
 from lineside.batch.gallery import pictures_of
 from lineside.batch.interval import clopper_pearson
 from lineside.batch.overlay import mark_peak
@@ -17,7 +18,7 @@ from lineside.contract import Component, Finding, QualityLimit, Verdict
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.training import SHOWN, pages
 from lineside.train.card import card, limits
-from lineside.train.record import Evaluation, FrontRecord, ScoredImage, TrainingRecord
+from lineside.train.record import ClassEvaluation, Evaluation, FrontRecord, ScoredImage, TrainingRecord
 from test_report import Page, paint, section
 from tiny import tiny_contract, tiny_model
 
@@ -319,3 +320,33 @@ def test_a_map_below_the_threshold_gets_a_ring_and_a_hot_one_none(record: Traini
     assert (mark_peak(grey, everywhere) == grey).all()
     assert (mark_peak(grey, heat) != grey).any()
     assert (grey == 128).all()
+
+
+def with_classes(record: TrainingRecord) -> TrainingRecord:
+    """Return the run with classes told: three images of scratch, of which two are called so."""
+    contract = dataclasses.replace(
+        classed_contract(("dent", "scratch")),
+        components=record.contract.components,
+        image_counts=record.contract.image_counts,
+        normalisation=record.contract.normalisation,
+    )
+    told = ClassEvaluation(
+        right=2, named=3, interval=(0.094, 0.992), confusion=(("scratch", "dent", 1), ("scratch", "scratch", 2))
+    )
+    return dataclasses.replace(
+        record, contract=contract, evaluation=dataclasses.replace(record.evaluation, classes=told)
+    )
+
+
+def test_page_and_card_say_how_classes_are_told(record: TrainingRecord) -> None:
+    """The statement, images of each class, and what the test images were called; nothing of it without classes."""
+    text = page_of(with_classes(record)).text
+    assert "A test's classes." in text
+    assert "5 dent, 5 scratch" in text
+    assert "66.7 % (2 of 3 named images right" in text
+    assert "Folderdentscratchscratch12" in text
+    words = card(with_classes(record))
+    assert "calls a defect dent, scratch or unknown" in words
+    assert "2 of 3 named images of these classes right (66.7 %" in words
+    assert "does not name defects" in card(record)
+    assert "Classes" not in page_of(record).text

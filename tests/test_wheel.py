@@ -61,7 +61,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     """Everything lies in lineside/ or in the metadata; the data files are there."""
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"lineside"}
-    data = ("py.typed", "recipe.schema.json", "contract.schema.json", "report/page.css")
+    data = ("py.typed", "recipe.schema.json", "contract.schema.json", "report/page.css", "transfer/backbones.json")
     assert {f"lineside/{name}" for name in data} <= names
     modules = {path.relative_to(ROOT / "inspect").as_posix() for path in (ROOT / "inspect").rglob("*.py")}
     assert modules <= names

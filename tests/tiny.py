@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, Threshold, depth_rule
 
 
-def tiny_contract(threshold: float = 20.0, bit_depth: int = 8, part: str = "tiny") -> Contract:
+def tiny_contract(
+    threshold: float = 20.0, bit_depth: int = 8, part: str = "tiny", map_threshold: float = 100.0
+) -> Contract:
     """Return a contract for the tiny graph."""
     limit = Threshold(
         value=threshold, rule="fixed by the test", kind="empirical", wish_overkill=0.05, supported_overkill=0.05,
@@ -28,7 +30,10 @@ def tiny_contract(threshold: float = 20.0, bit_depth: int = 8, part: str = "tiny
         map_wh=(8, 8),
         threshold_ng=limit,
         threshold_review=limit,
+        map_threshold=map_threshold,
+        map_rule="fixed by the test",
         class_names=(),
+        classes=None,
         gate_bits=("exposure",),
         gate_words=("the frame is too dark or too bright",),
         quality_names=("mean_level",),
@@ -44,6 +49,7 @@ def tiny_contract(threshold: float = 20.0, bit_depth: int = 8, part: str = "tiny
         recipe_sha256="0" * 64,
         data_sha256="1" * 64,
         software={"lineside": "test"},
+        lineage=(),
     )
 
 

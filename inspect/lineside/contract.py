@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "2.0"
+CONTRACT_VERSION = "3.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 METADATA_KEY = "lineside"
@@ -39,6 +39,8 @@ OUTPUTS = (
 POSE_FIELDS = ("angle_deg", "dx_px", "dy_px", "scale", "confidence")
 NO_DEFECT_CLASS = -1
 UNKNOWN_DEFECT_CLASS = -2
+UNKNOWN_CLASS = "unknown"
+"""What a part is called that belongs to none of the classes."""
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 
 
@@ -138,6 +140,50 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ClassStatement:
+    """How classes are told apart, from how many images, and what is known of it."""
+
+    task: Literal["both", "classify"]
+    """both: a class for what is not OK. classify: the score itself comes from the classes."""
+    method: str
+    """Such as lda; see `transfer.classes.method` of the recipe."""
+    images: Mapping[str, int]
+    """Training images by class."""
+    accuracy: float | None
+    """Share of the training images that models fitted without their part call rightly, 0 to 1; None where no class has
+    a part to spare."""
+    n: int
+    """Number of those images."""
+    confidence: float
+    """Confidence of `interval`, 0 to 1."""
+    interval: tuple[float, float]
+    """Interval of the accuracy, both ends 0 to 1."""
+    unknown: float
+    """A part is called unknown where its conformal p-value of belonging to its class is below this; 0: never."""
+    statement: str
+    """What may be said of it, in a few sentences, the choice of the method included."""
+
+    @property
+    def names_good_parts(self) -> bool:
+        """Whether `defect_class` names what is OK too, because every class is a kind of good part."""
+        return self.task == "classify" and "good" not in self.images
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A model that this one was made from without training again, and what was done to it."""
+
+    how: Literal["adapted", "extended"]
+    """adapted: to unlabelled frames of a line that changed; extended: by further good or defective images."""
+    parent_sha256: str
+    """Of the parent's model.onnx."""
+    frames: int
+    """Number of frames that it was done with."""
+    statement: str
+    """What was done, and what of the parent's promises holds no longer, in a few sentences."""
+
+
+@dataclass(frozen=True)
 class Contract:
     """The document in `metadata_props["lineside"]` and in `contract.json`."""
 
@@ -148,8 +194,15 @@ class Contract:
     map_wh: tuple[int, int]
     threshold_ng: Threshold
     threshold_review: Threshold
+    map_threshold: float
+    """A cell of `anomaly_map` above it belongs to a defect; in the unit of `score`. It decides no verdict."""
+    map_rule: str
+    """How it was found, in words."""
     class_names: tuple[str, ...]
-    """Meaning of `defect_class` 0, 1, …, and of the columns of `class_prob`."""
+    """Meaning of `defect_class` 0, 1, …, and of the columns of `class_prob`. Where parts are sorted and ``good`` is one
+    of the classes, it is the last."""
+    classes: ClassStatement | None
+    """None where no classes are told."""
     gate_bits: tuple[str, ...]
     """Bit i of `gate` set means: no call, for this reason."""
     gate_words: tuple[str, ...]
@@ -174,6 +227,8 @@ class Contract:
     recipe_sha256: str
     data_sha256: str
     software: Mapping[str, str]
+    lineage: tuple[Ancestor, ...]
+    """From the parent back to the model that was trained; empty for that one."""
 
     def to_json(self) -> str:
         """Return the document as JSON text: sorted keys, two spaces, a final newline."""
@@ -217,6 +272,17 @@ class Contract:
         """Return a reason, of the gate or a finding, as a sentence for people."""
         gate = dict(zip(self.gate_bits, self.gate_words, strict=True))
         return gate.get(reason) or next(finding.words for finding in self.findings if finding.name == reason)
+
+    def is_good(self, label: str) -> bool:
+        """Whether images in a folder of this name ought to be OK: ``good``; where all classes are good, any of them."""
+        sorts = self.classes is not None and self.classes.names_good_parts
+        return label in self.class_names if sorts else label == "good"
+
+    def class_name(self, index: int) -> str | None:
+        """Return what a value of `defect_class` means: a class, ``"unknown"``, or None where no class was told."""
+        if index == NO_DEFECT_CLASS:
+            return None
+        return self.class_names[index] if index >= 0 else UNKNOWN_CLASS
 
     def found(self, quality: Mapping[str, float]) -> tuple[str, ...]:
         """Names of the findings that these quality numbers amount to, in the contract's order."""

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +17,17 @@ import yaml
 
 from lineside.errors import ImageError
 from lineside.image_files import IMAGE_SUFFIXES, is_own_output, is_text, read_content, shown, walk_images
+from lineside.marked_boxes import MarkedBox, boxes_by_image
 from lineside.recipe import LoadedRecipe, portable
 
-GOOD_NAMES = ("good", "ok", "OK", "normal")
+GOOD = "good"
+GOOD_NAMES = (GOOD, "ok", "OK", "normal")
 MASK_FOLDER = "ground_truth"
 LAYOUTS = (
     "Expected train/good, test/good, test/<class> and ground_truth/<class>/<name>_mask.png (MVTec AD), or good/ and a "
     f"folder per defect class; {', '.join(GOOD_NAMES)} all mean good."
 )
+CLASS_FOLDERS = "expected a folder of images per class, below train/ and test/ or by themselves."
 Split = Literal["train", "test"]
 _NAMED = 12
 
@@ -42,11 +45,18 @@ class Sample:
     mask: Path | None
     group: str
     """The physical part: images of one part stand on one side of every split."""
+    boxes: tuple[MarkedBox, ...] = ()
+    """Around its defects; they count as a mask where there is none."""
 
     @property
     def is_good(self) -> bool:
         """Whether the folder says good."""
-        return self.label == "good"
+        return self.label == GOOD
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether somebody marked where its defects are."""
+        return self.mask is not None or bool(self.boxes)
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,11 @@ class Dataset:
         """Defect classes of both sides, sorted."""
         return tuple(sorted({s.label for s in self.samples if not s.is_good}))
 
+    @property
+    def training_classes(self) -> tuple[str, ...]:
+        """Defect classes that there are training images of, sorted."""
+        return tuple(sorted({s.label for s in self.select("train", good=False)}))
+
     def counts(self) -> dict[str, int]:
         """Return the images per side and label, such as ``{"train/good": 50}``; train first, good first."""
         counted = Counter((s.split, s.label) for s in self.samples)
@@ -81,23 +96,28 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     Parameters
     ----------
     loaded : LoadedRecipe
-        Its `capture.group` names the physical part, its `seed` draws the split of a plain layout.
+        Its `capture.group` names the physical part, its `seed` draws the split of a plain layout. With `transfer.task`
+        classify a folder of good images may be missing: then every folder is a kind of part.
 
     Raises
     ------
     ImageError
-        When the folder has neither layout, no good images to train on, or file names that are no text.
+        When the folder has neither layout, no good images to train on (to sort parts, images of two classes), file
+        names that are no text, or a file of boxes that is wrong.
     RecipeError
         When `capture.group` puts images of one part on both sides of the split that the folders make.
     """
     root = loaded.images_dir
-    layout = find_layout(root)
+    sorts = loaded.recipe.transfer.task == "classify"
+    layout = find_layout(root, needs_good=not sorts)
     read = _mvtec if layout == "mvtec" else _plain
-    tree = _Tree(root, [])
-    samples = tuple(sorted(read(tree, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
+    tree = _Tree(root, [], sorts)
+    samples = _with_boxes(root, sorted(read(tree, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
     dataset = Dataset(root, layout, samples, tuple(sorted(shown(path) for path in tree.left_out)))
     refuse_odd_names(root, (sample.name for sample in samples))
-    if not dataset.select("train", good=True):
+    if sorts and len({s.label for s in dataset.select("train")}) < 2:
+        raise ImageError(f"sorting needs training images of at least two classes; {CLASS_FOLDERS}", path=root)
+    if not sorts and not dataset.select("train", good=True):
         found = (
             ", ".join(f"{count} in {name}" for name, count in dataset.counts().items())
             or f"no images at all ({', '.join(IMAGE_SUFFIXES)} are read)"
@@ -107,8 +127,14 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     return dataset
 
 
-def find_layout(root: Path) -> Literal["mvtec", "plain"]:
+def find_layout(root: Path, *, needs_good: bool = True) -> Literal["mvtec", "plain"]:
     """Tell which layout a folder has.
+
+    Parameters
+    ----------
+    root : Path
+    needs_good : bool
+        False: any two folders are a plain layout, good or not.
 
     Raises
     ------
@@ -118,7 +144,8 @@ def find_layout(root: Path) -> Literal["mvtec", "plain"]:
     folders = [name for name in _folders(root) if not is_own_output(root / name)]
     if "train" in folders:
         return "mvtec"
-    if any(name in GOOD_NAMES for name in folders):
+    classes = [name for name in folders if name != MASK_FOLDER]
+    if any(name in GOOD_NAMES for name in classes) or (not needs_good and len(classes) >= 2):
         return "plain"
     named = ", ".join(map(shown, folders[:8])) + (" …" if len(folders) > 8 else "")
     seen = f"the folders {named}" if folders else "no folders"
@@ -134,7 +161,7 @@ def _folders(root: Path) -> list[str]:
 
 def label_of(folder: str) -> str:
     """Return the label that a folder's name stands for."""
-    return "good" if folder in GOOD_NAMES else folder
+    return GOOD if folder in GOOD_NAMES else folder
 
 
 def refuse_odd_names(root: Path, names: Iterable[str]) -> None:
@@ -159,6 +186,8 @@ class _Tree:
 
     root: Path
     left_out: list[str]
+    sorts: bool
+    """Whether parts are sorted, so that none need be good."""
 
     def walk(self, top: Path) -> Iterator[tuple[str, Path]]:
         """Yield the images of the class folders below `top`, each with its folder's name."""
@@ -189,27 +218,31 @@ def _mvtec(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iter
 
 
 def _plain(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iterator[Sample]:
-    """Draw the split: about three quarters of the good parts to train, and half of those of each defect class."""
+    """Draw the split: about three quarters of the good parts to train, and half of those of each defect class.
+
+    Where parts are sorted and no folder is good, every class is a kind of good part.
+    """
     found: list[tuple[Path, str, str, Path | None, str]] = []
     for folder, path in tree.walk(tree.root):
         name = path.relative_to(tree.root).as_posix()
         mask = _mask(tree.root, folder, path.relative_to(tree.root / folder))
         found.append((path, name, label_of(folder), mask, group_of(path, name)))
-    train = _training_groups([(label, group) for _, _, label, _, group in found], seed)
+    train = _training_groups([(label, group) for _, _, label, _, group in found], seed, sorts=tree.sorts)
     for path, name, label, mask, group in found:
         yield Sample(path, name, "train" if group in train else "test", label, mask, group)
 
 
-def _training_groups(labelled: Iterable[tuple[str, str]], seed: int) -> set[str]:
+def _training_groups(labelled: Iterable[tuple[str, str]], seed: int, *, sorts: bool) -> set[str]:
     """Draw the parts to train on, good ones first; a part seen under several labels is drawn once."""
     parts: dict[str, set[str]] = {}
     for label, group in labelled:
         parts.setdefault(label, set()).add(group)
+    kept = parts if sorts and GOOD not in parts else (GOOD,)
     train: set[str] = set()
     drawn: set[str] = set()
     for label in sorted(parts, key=lambda name: (name != "good", name)):
         n = len(parts[label])
-        wanted = max(1, n - max(1, int(n / 4 + 0.5))) if label == "good" else n // 2
+        wanted = max(1, n - max(1, int(n / 4 + 0.5))) if label in kept else n // 2
         free = sorted(parts[label] - drawn, key=lambda group: _drawing_order(seed, group))
         train.update(free[: max(0, wanted - len(parts[label] & train))])
         drawn |= parts[label]
@@ -227,6 +260,16 @@ def _mask(root: Path, folder: str, relative: Path) -> Path | None:
     base = root / MASK_FOLDER / folder / relative.parent
     candidates = (base / f"{relative.stem}_mask.png", base / f"{relative.stem}.png")
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _with_boxes(root: Path, samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Give each image its boxes; one on a good image is a mistake."""
+    samples = tuple(samples)
+    boxes = boxes_by_image(root, (sample.path for sample in samples))
+    for sample in samples:
+        if sample.is_good and sample.path in boxes:
+            raise ImageError("stands among the good images and has a box around a defect.", path=sample.path)
+    return tuple(replace(s, boxes=boxes[s.path]) if s.path in boxes else s for s in samples)
 
 
 def _grouping(loaded: LoadedRecipe) -> Callable[[Path, str], str]:
@@ -256,7 +299,7 @@ def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:
 
 
 def data_sha256(dataset: Dataset) -> str:
-    """Return the SHA-256 (hex) over every image's name, side, label, content and mask."""
+    """Return the SHA-256 (hex) over every image's name, side, label, content, mask and boxes."""
     return _data_sha256(dataset, _content_hashes(dataset))
 
 
@@ -288,6 +331,6 @@ def _content_hashes(dataset: Dataset) -> dict[Path, str]:
 def _data_sha256(dataset: Dataset, hashes: dict[Path, str]) -> str:
     total = hashlib.sha256()
     for s in dataset.samples:
-        fields = (s.name, s.split, s.label, hashes[s.path], hashes[s.mask] if s.mask else "")
+        fields = (s.name, s.split, s.label, hashes[s.path], hashes[s.mask] if s.mask else "", *map(repr, s.boxes))
         total.update("\0".join(fields).encode() + b"\n")
     return total.hexdigest()

@@ -4,6 +4,7 @@ Folders are walked lazily, in the same order on every machine, with one director
 `Path.rglob` gives the file system's order and enters hidden folders and loops of links.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from lineside.errors import ImageError
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """Compared in lower case."""
 _BUNDLE_FILES = ("model.onnx", "contract.json")
-_OVERLAYS, _RUN_FILE = "overlays", "run.json"  # of an inspection's results
+_OVERLAYS, _MASKS, _RUN_FILE = "overlays", "masks", "run.json"  # of an inspection's results
 
 
 def walk_images(root: Path, skip: Callable[[Path], bool] | None = None) -> Iterator[Path]:
@@ -80,13 +81,23 @@ def _kind(entry: "os.DirEntry[str]") -> Literal["folder", "file", "other"]:
 
 
 def is_own_output(folder: Path) -> bool:
-    """Whether lineside wrote the images in a folder: it is a bundle, or holds the overlays of an inspection.
+    """Whether lineside wrote the images in a folder: it is a bundle, or holds the overlays or masks of an inspection.
 
     Only the overlays, not all that lies beside a run.json: an inspection may be written among the images it judged.
     """
     if folder.name == _OVERLAYS and (folder.parent / _RUN_FILE).is_file():
         return True
+    if folder.name == _MASKS and wrote_masks(folder.parent):
+        return True
     return all((folder / name).is_file() for name in _BUNDLE_FILES)
+
+
+def wrote_masks(folder: Path) -> bool:
+    """Whether a folder holds the results of an inspection that was asked for boxes: its ``masks`` are no images."""
+    try:
+        return json.loads((folder / _RUN_FILE).read_bytes()).get("boxes") is True
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def is_text(name: str) -> bool:

@@ -17,14 +17,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from lineside.errors import RecipeError
+from lineside.recipe_classes import Classes
 from lineside.recipe_model import Calibrate, Capture, Export, Recipe, Transfer
 from lineside.recipe_normalise import Gate, Light, Normalise, Pose
-from lineside.recipe_yaml import Location, Value, dotted, read_yaml
+from lineside.recipe_yaml import Located, Location, Value, dotted, read_yaml
 
 __all__ = [
     "RECIPE_FILE",
     "Calibrate",
     "Capture",
+    "Classes",
     "Export",
     "Gate",
     "Light",
@@ -37,6 +39,7 @@ __all__ = [
     "portable",
     "recipe_sha256",
     "schema_text",
+    "varied",
 ]
 RECIPE_FILE = "recipe.yaml"
 SCHEMA_FILE = "recipe.schema.json"
@@ -85,7 +88,38 @@ def load_recipe(path: Path) -> LoadedRecipe:
     """
     path = Path(path)
     file = path / RECIPE_FILE if path.is_dir() else path
-    located = read_yaml(_read_text(file), file)
+    return _checked(read_yaml(_read_text(file), file), file)
+
+
+def varied(loaded: LoadedRecipe, changes: Mapping[str, Value]) -> LoadedRecipe:
+    """Return a recipe with other values at some keys, as if its file held them.
+
+    Parameters
+    ----------
+    loaded : LoadedRecipe
+    changes : mapping of str to value
+        By dotted key, such as ``transfer.memory``.
+
+    Raises
+    ------
+    RecipeError
+        When a key or value is wrong.
+    """
+    located = read_yaml(_read_text(loaded.file), loaded.file)
+    lines = {at: line for at, line in located.lines.items() if dotted(at) not in changes}
+    for key, value in changes.items():
+        *blocks, last = key.split(".")
+        block = located.value
+        for name in blocks:
+            inner = block.get(name)
+            if not isinstance(inner, dict):
+                block[name] = inner = {}
+            block = inner
+        block[last] = value
+    return _checked(Located(located.value, lines), loaded.file)
+
+
+def _checked(located: Located, file: Path) -> LoadedRecipe:
     try:
         recipe = Recipe.model_validate(located.value)
     except ValidationError as error:
@@ -110,6 +144,7 @@ def _refuse_missing(loaded: LoadedRecipe) -> None:
             found = "a file" if place.exists() else "nothing"
             message = f"expected {what}, found {found} at {place}. The path is relative to the recipe."
             raise loaded.error(message, key)
+    _refuse_missing_episodes(loaded)
     for key, paths in loaded.recipe.normalise.named_images.items():
         what = "an image, auto, estimate or null" if key.endswith("flat_field") else "an image"
         for place in map(loaded.resolve, paths):
@@ -118,6 +153,15 @@ def _refuse_missing(loaded: LoadedRecipe) -> None:
                 raise loaded.error(
                     f"expected {what}, found {found} at {place}. The path is relative to the recipe.", key
                 )
+
+
+def _refuse_missing_episodes(loaded: LoadedRecipe) -> None:
+    episodes = loaded.recipe.transfer.classes.episodes
+    for folder in () if isinstance(episodes, str) else episodes:
+        file = loaded.resolve(folder) / RECIPE_FILE
+        if not file.is_file():
+            message = f"expected recipe folders, found no recipe at {file}. The path is relative to the recipe."
+            raise loaded.error(message, "transfer.classes.episodes")
 
 
 def portable(recipe: Recipe) -> dict[str, Any]:
@@ -131,6 +175,8 @@ def portable(recipe: Recipe) -> dict[str, Any]:
     document["images"] = _last_name(document["images"])
     for key in ("weights", "reference_images"):
         transfer[key] = _last_name(transfer[key]) if transfer[key] else None
+    episodes = transfer["classes"]["episodes"]
+    transfer["classes"]["episodes"] = _last_names(episodes) if isinstance(episodes, list) else episodes
     kind, colon, folder = transfer["backbone"].partition(":")
     transfer["backbone"] = kind + colon + (_last_name(folder) if kind == "local-dir" else folder)
     return document

@@ -2,12 +2,12 @@
 
 The one definition: checking, the JSON Schema for completion in editors and the errors' wording all come out of it.
 `x-expected` is the sentence that every error on the key is made of. pydantic's own messages were rejected, because a
-union of types gives several for one mistake and none says what to write instead. The keys `task` and `precision`
-take one value in this version, and say so.
+union of types gives several for one mistake and none says what to write instead. The key `precision` takes one value in
+this version, and says so.
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +22,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from lineside.recipe_block import Block, empty_block, key
-from lineside.recipe_normalise import Normalise
+from lineside.recipe_classes import Classes
+from lineside.recipe_normalise import Normalise, Step
 
 Option = (
     StrictBool | StrictInt | StrictFloat | StrictStr | list[StrictBool | StrictInt | StrictFloat | StrictStr] | None
@@ -38,10 +39,10 @@ def _regular_expression(text: str) -> str:
     return text
 
 
-def _ascending_powers_of_two(strides: tuple[int, ...]) -> tuple[int, ...]:
-    if not strides or any(s not in (2, 4, 8, 16, 32) for s in strides) or list(strides) != sorted(set(strides)):
+def _ascending(taps: Any) -> Any:
+    if taps != "auto" and (not taps or min(taps) < 1 or list(taps) != sorted(set(taps))):
         raise ValueError
-    return strides
+    return taps
 
 
 def _one_name_each(steps: Any) -> Any:
@@ -75,17 +76,37 @@ class Capture(Block):
     )
 
 
+class Prompts(Block):
+    """What method: text compares images with."""
+
+    good: tuple[Annotated[StrictStr, Field(min_length=1)], ...] = key(
+        (),
+        "a list of phrases such as [flawless bottle cap]",
+        "What a good part is, as it stands in a sentence after 'a'. None: WinCLIP's words with the part's name.",
+    )
+    defect: tuple[Annotated[StrictStr, Field(min_length=1)], ...] = key(
+        (),
+        "a list of phrases such as [bottle cap with a scratch, stained bottle cap]",
+        "What a defective part is, as it stands in a sentence after 'a'. None: WinCLIP's words with the part's name.",
+    )
+
+
 class Transfer(Block):
     """How a pretrained network and the good images become a detector."""
 
-    task: Literal["anomaly"] = key(
-        "anomaly", "anomaly (the only value available in this version)", "What is learnt: what good looks like."
+    task: Literal["auto", "anomaly", "classify", "both"] = key(
+        "auto",
+        "auto, anomaly, classify or both",
+        "What is learnt. anomaly: what good looks like. both: that, and which class a defect belongs to. classify: "
+        "into which of the folders of train/ a part belongs, without looking for anomalies. auto: both where train/ "
+        "holds images of a defect class and the method is lineside, else anomaly.",
     )
     method: StrictStr = key(
         "lineside",
-        "lineside, or anomalib.<Model> such as anomalib.Patchcore",
-        "The detector: lineside's own, or an image model of anomalib by its class name.",
-        pattern=r"^(lineside|anomalib\.[A-Za-z_][A-Za-z0-9_]*)$",
+        "lineside, text, or anomalib.<Model> such as anomalib.Patchcore",
+        "The detector: lineside's own; a CLIP model that is told in words what good and what a defect is; or an image "
+        "model of anomalib by its class name.",
+        pattern=r"^(lineside|text|anomalib\.[A-Za-z_][A-Za-z0-9_]*)$",
     )
     backbone: StrictStr = key(
         "lite0",
@@ -94,11 +115,12 @@ class Transfer(Block):
         "network), or a folder relative to this file.",
         pattern=r"^(lite0|timm:\S+|local-dir:.*\S)$",
     )
-    taps: Annotated[tuple[StrictInt, ...], AfterValidator(_ascending_powers_of_two)] = key(
-        (8, 16),
-        "a list of one or more of 2, 4, 8, 16, 32, ascending, each once",
-        "Strides of the network's stages whose features are used; the network is cut off after the last.",
-        "px per feature",
+    taps: Annotated[Literal["auto"] | tuple[StrictInt, ...], AfterValidator(_ascending)] = key(
+        "auto",
+        "auto, or a list of one or more whole numbers from 1, ascending, each once, such as [8, 16]",
+        "Where the network's features are taken, which is cut off after the last: strides of a convolutional network, "
+        "or block numbers of a plain transformer, counted from 1. auto: strides 8 and 16, or the blocks at a half and "
+        "three quarters of the depth.",
     )
     projection: Annotated[StrictInt, Field(ge=16, le=1024)] | None = key(
         128,
@@ -130,12 +152,32 @@ class Transfer(Block):
         ge=1,
         le=32,
     )
+    distance: Literal["nearest", "density", "subspace", "combined"] = key(
+        "nearest",
+        "nearest, density, subspace or combined",
+        "How patches are compared with good ones where not with their own place. nearest: to the nearest of the "
+        "memory. density: the same, over how far good patches lie apart there. subspace: what their leading directions "
+        "leave over. combined: the mean of nearest and subspace by their ranks among held-out good patches.",
+    )
+    whiten: Step = key(
+        "auto",
+        "auto, on or off",
+        "Let directions in which good patches differ much count little, where no pose is found. auto: where that tells "
+        "held-out good images from synthetic defects better.",
+    )
+    mirror: StrictBool = key(
+        True,
+        "true or false",
+        "Learn from mirror images of the good images too, where no pose is found. false: for parts whose mirror image "
+        "is a defect.",
+    )
     adapt: Literal["none", "try"] = key(
         "none",
         "none or try",
         "Adaptation of the network to the part, by synthetic defects on good images. try: learnt on 40 % of the good "
         "parts, and kept only where it beats the unchanged network on the others; only with method: lineside.",
     )
+    classes: Annotated[Classes, BeforeValidator(empty_block)] = Classes()
     licences: Annotated[
         tuple[Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")], ...], BeforeValidator(_lower_case)
     ] = key(
@@ -152,7 +194,8 @@ class Transfer(Block):
     weights: StrictStr | None = key(
         None,
         "a path relative to this file, or null",
-        "Pretrained weights that an anomalib model would otherwise download.",
+        "The folder of a CLIP model as open_clip writes it, for method: text; or pretrained weights that an anomalib "
+        "model would otherwise download.",
         min_length=1,
     )
     reference_images: StrictStr | None = key(
@@ -162,20 +205,47 @@ class Transfer(Block):
         min_length=1,
     )
 
+    prompts: Annotated[Prompts, BeforeValidator(empty_block)] = Prompts()
+
     @model_validator(mode="after")
-    def _anomalib_only(self) -> "Transfer":
-        for name in ("options", "weights", "reference_images"):
-            if getattr(self, name) and self.method == "lineside":
-                reason = f"only allowed with method: anomalib.<Model>, and the method here is {self.method}"
-                raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})
+    def _keys_of_the_method(self) -> "Transfer":
+        """Refuse keys that this method does not read, and a text method without a CLIP model."""
+        anomalib, text = self.method.startswith("anomalib."), self.method == "text"
+        takers = {"options": ("anomalib.<Model>", anomalib), "reference_images": ("anomalib.<Model>", anomalib)}
+        takers |= {"weights": ("text or anomalib.<Model>", anomalib or text), "prompts": ("text", text)}
+        for name, (methods, taken) in takers.items():
+            if not taken and getattr(self, name) not in ({}, None, Prompts()):
+                _refuse(name, f"only allowed with method: {methods}, and the method here is {self.method}")
+        if text and self.weights is None:
+            _refuse("weights", "expected the folder of a CLIP model as open_clip writes it, found none")
         return self
 
     @model_validator(mode="after")
     def _adapts_lineside(self) -> "Transfer":
         if self.adapt != "none" and self.method != "lineside":
-            reason = f"only none with method: {self.method}; try adapts the network of method: lineside"
-            raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": "adapt"})
+            _refuse("adapt", f"only none with method: {self.method}; try adapts the network of method: lineside")
+        if self.adapt != "none" and self.task == "classify":
+            _refuse("adapt", "only none with task: classify; try adapts the network to what good parts look like")
         return self
+
+    @model_validator(mode="after")
+    def _classes_allowed(self) -> "Transfer":
+        if self.task not in ("classify", "both"):
+            return self
+        reason = None
+        if self.method != "lineside":
+            reason = (
+                f"classes are told by method: lineside alone, and the method here is {self.method}; write task: anomaly"
+            )
+        elif self.classes.method == "none":
+            reason = f"{self.task} tells classes, and classes.method is none; write task: anomaly"
+        if reason:
+            raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": "task"})
+        return self
+
+
+def _refuse(name: str, reason: str) -> NoReturn:
+    raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})
 
 
 class Calibrate(Block):

@@ -6,7 +6,7 @@ lies above the threshold, as on an escape, a ring marks its highest place: two e
 model looked at. What is seen here changes no result.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.batch.judge import read_frame
-from lineside.batch.overlay import encode_jpeg, mark_peak, overlay
+from lineside.batch.overlay import draw_boxes, encode_jpeg, mark_peak, overlay
+from lineside.batch.regions import Region
 from lineside.batch.row import Row
 from lineside.contract import FrameSpec
 from lineside.errors import LinesideError
@@ -38,12 +39,12 @@ class Picture:
     missing: str | None = None
 
 
-def take_pictures(rows: Iterable[Row], inspector: Inspector, threshold: float, workers: int) -> dict[str, Picture]:
+def take_pictures(rows: Sequence[Row], inspector: Inspector, threshold: float, workers: int) -> dict[str, Picture]:
     """Return the pictures of `rows`, by path; each image is read once.
 
     Parameters
     ----------
-    rows : iterable of Row
+    rows : sequence of Row
         What the report shows.
     inspector : Inspector
         The model of the run.
@@ -57,11 +58,17 @@ def take_pictures(rows: Iterable[Row], inspector: Inspector, threshold: float, w
     def look(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return inspector.inspect(frame, reduced=True).anomaly_map
 
-    return pictures_of(paths, inspector.contract.frame, look, threshold, workers)
+    boxes = {row.path: row.regions for row in rows if row.regions}
+    return pictures_of(paths, inspector.contract.frame, look, threshold, workers, boxes)
 
 
 def pictures_of(
-    paths: Mapping[str, Path], spec: FrameSpec, look: Look, threshold: float, workers: int
+    paths: Mapping[str, Path],
+    spec: FrameSpec,
+    look: Look,
+    threshold: float,
+    workers: int,
+    boxes: Mapping[str, Sequence[Region]] | None = None,
 ) -> dict[str, Picture]:
     """Return the pictures of images, under the names given; each image is read once.
 
@@ -77,13 +84,19 @@ def pictures_of(
         Where the overlays' colour sets in.
     workers : int
         Threads.
+    boxes : mapping of str to sequence of Region, optional
+        Defects to draw, by the names given.
     """
+    shown = boxes or {}
+
+    def picture(name: str) -> Picture:
+        return _picture(paths[name], spec, look, threshold, shown.get(name, ()))
+
     with ThreadPoolExecutor(workers) as pool:
-        pictures = pool.map(lambda path: _picture(path, spec, look, threshold), paths.values())
-        return dict(zip(paths, pictures, strict=True))
+        return dict(zip(paths, pool.map(picture, paths), strict=True))
 
 
-def _picture(path: Path, spec: FrameSpec, look: Look, threshold: float) -> Picture:
+def _picture(path: Path, spec: FrameSpec, look: Look, threshold: float, regions: Sequence[Region]) -> Picture:
     try:
         frame = read_frame(path, spec)
         anomaly_map = look(frame)
@@ -94,6 +107,7 @@ def _picture(path: Path, spec: FrameSpec, look: Look, threshold: float) -> Pictu
     heat = overlay(small, anomaly_map, threshold)
     if (anomaly_map > threshold).mean() < _SMALL_SHARE:
         heat = mark_peak(heat, anomaly_map)
+    heat = draw_boxes(heat, regions, (frame.shape[1], frame.shape[0]))
     return Picture(encode_jpeg(small, _QUALITY), encode_jpeg(heat, _QUALITY))
 
 

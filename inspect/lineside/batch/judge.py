@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from lineside.batch.files import storage_errors, write_atomic
 from lineside.batch.labels import truth_of
-from lineside.batch.overlay import encode_jpeg, overlay, overlay_name
-from lineside.batch.plan import OVERLAY_FOLDER
+from lineside.batch.overlay import draw_boxes, encode_jpeg, encode_png, mirrored_name, overlay
+from lineside.batch.plan import MASK_FOLDER, OVERLAY_FOLDER
+from lineside.batch.regions import Region, mask_of, regions_of
 from lineside.batch.row import Row, failed_row
 from lineside.contract import FrameSpec, Verdict
 from lineside.errors import LinesideError
@@ -36,6 +37,8 @@ class Judge:
     labels: bool
     threshold_ng: float
     """Where the overlays' colour sets in."""
+    boxes: bool = False
+    """Whether defects get boxes and masks."""
 
     def __call__(self, path: Path, result_id: str) -> Row:
         """Judge one image.
@@ -43,7 +46,7 @@ class Judge:
         Raises
         ------
         StorageError
-            When the overlay cannot be written.
+            When overlay or mask cannot be written.
         """
         label = truth_of(path) if self.labels else None
         identity = {"resultId": result_id, "partId": path.stem, "measId": path.as_posix(), "jobId": self.job_id}
@@ -55,20 +58,42 @@ class Judge:
         except LinesideError as error:
             message = error.message.removeprefix(f"{path}: ")
             return failed_row(path.as_posix(), message, recipe_id=self.inspector.recipe_id, label=label, opc=identity)
-        return self._row(path, result, label, identity, read_ms, self._overlay(path, frame, result))
+        regions = regions_of(result, self.inspector.contract.map_threshold) if self.boxes else None
+        if regions:
+            self._write_mask(path, regions, result)
+        shown = self._overlay(path, frame, result, regions or ())
+        return self._row(path, result, label, identity, read_ms, shown, regions)
 
-    def _overlay(self, path: Path, frame: npt.NDArray[np.uint8], result: Result) -> str | None:
-        if self.overlays == "none" or (self.overlays == "ng" and result.verdict is Verdict.OK):
-            return None
-        name = f"{OVERLAY_FOLDER}/{overlay_name(path)}"
+    def _write_mask(self, path: Path, regions: tuple[Region, ...], result: Result) -> None:
+        height, width = result.anomaly_map.shape
+        mask = mask_of(regions, (width, height), result.frame_wh)
+        self._write(f"{MASK_FOLDER}/{mirrored_name(path, '.png')}", encode_png(mask))
+
+    def _write(self, name: str, content: bytes) -> None:
         target = self.folder / name
         with storage_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(target, encode_jpeg(overlay(frame, result.anomaly_map, self.threshold_ng)))
+        write_atomic(target, content)
+
+    def _overlay(
+        self, path: Path, frame: npt.NDArray[np.uint8], result: Result, regions: tuple[Region, ...]
+    ) -> str | None:
+        if self.overlays == "none" or (self.overlays == "ng" and result.verdict is Verdict.OK):
+            return None
+        name = f"{OVERLAY_FOLDER}/{mirrored_name(path, '.jpg')}"
+        picture = overlay(frame, result.anomaly_map, self.threshold_ng)
+        self._write(name, encode_jpeg(draw_boxes(picture, regions, result.frame_wh)))
         return name
 
     def _row(
-        self, path: Path, result: Result, label: str | None, identity: dict[str, Any], read_ms: float, shown: str | None
+        self,
+        path: Path,
+        result: Result,
+        label: str | None,
+        identity: dict[str, Any],
+        read_ms: float,
+        shown: str | None,
+        regions: tuple[Region, ...] | None,
     ) -> Row:
         opc = {**result.to_dict(), **identity}
         opc["processingTimes"] = {**opc["processingTimes"], "acquisitionDuration": round(read_ms, 3)}
@@ -82,6 +107,8 @@ class Judge:
             error=None,
             label=label,
             overlay=shown,
+            regions=regions,
+            frame_wh=None if regions is None else result.frame_wh,
             opc=opc,
         )
 

@@ -7,7 +7,7 @@ good part it is no overkill, on a bad one no escape.
 
 import os
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -72,7 +72,16 @@ def rate(k: int, n: int) -> Rate:
     return Rate(k, n, k / n if n else None, clopper_pearson(k, n))
 
 
-def summarise_labels(counts: Mapping[str, Mapping[str, int]], scores: Mapping[str, Sequence[float]]) -> LabelSummary:
+def is_good_folder(label: str) -> bool:
+    """Whether a label is that of good parts, where the model does not say otherwise."""
+    return label == GOOD
+
+
+def summarise_labels(
+    counts: Mapping[str, Mapping[str, int]],
+    scores: Mapping[str, Sequence[float]],
+    is_good: Callable[[str], bool] = is_good_folder,
+) -> LabelSummary:
     """Compare verdicts with labels.
 
     Parameters
@@ -81,10 +90,12 @@ def summarise_labels(counts: Mapping[str, Mapping[str, int]], scores: Mapping[st
         Label -> verdict name, or ``unreadable`` -> number of images.
     scores : mapping
         Label -> scores of the images that got a call.
+    is_good : callable
+        Which labels ought to be OK: `Contract.is_good` of the model.
     """
-    defects = sorted(label for label in counts if label != GOOD)
-    goods = [GOOD] if GOOD in counts else []
-    good_scores = scores.get(GOOD, ())
+    defects = sorted(label for label in counts if not is_good(label))
+    goods = sorted(label for label in counts if is_good(label))
+    good_scores = array("f", chain.from_iterable(scores.get(name, ()) for name in goods))
     defect_scores = array("f", chain.from_iterable(scores.get(name, ()) for name in defects))
     return LabelSummary(
         overkill=_wrong(counts, goods, Verdict.NG),
@@ -95,10 +106,10 @@ def summarise_labels(counts: Mapping[str, Mapping[str, int]], scores: Mapping[st
         classes=tuple(
             ClassSummary(
                 name=name,
-                is_good=name == GOOD,
+                is_good=is_good(name),
                 counts=dict(counts[name]),
-                wrong=_wrong(counts, [name], Verdict.NG if name == GOOD else Verdict.OK),
-                auroc=None if name == GOOD else auroc(good_scores, scores.get(name, ())),
+                wrong=_wrong(counts, [name], Verdict.NG if is_good(name) else Verdict.OK),
+                auroc=None if is_good(name) else auroc(good_scores, scores.get(name, ())),
             )
             for name in goods + defects
         ),

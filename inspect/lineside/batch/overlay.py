@@ -6,15 +6,19 @@ is drawn and colour sets in; at twice the threshold it is full. The same colour 
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import PurePath, PurePosixPath
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from lineside.batch.regions import Region
+
 Rgb = npt.NDArray[np.uint8]
 ALPHA_AT_THRESHOLD, ALPHA_FULL = 0.30, 0.65
 JPEG_QUALITY = 88
+BOX_RGB = (90, 230, 255)  # no colour of the heat scale is near it
 _LUT_START = 100  # of 256: the darker part of inferno would read as a shadow on the part, not as heat
 _RING_SHARE = 0.055  # radius of the ring, of the longer side: around a spot, not over it
 _NAME_BYTES = 200  # file systems allow 255; a temporary name and the suffix must fit too
@@ -82,6 +86,37 @@ def mark_peak(picture: Rgb, anomaly_map: npt.NDArray[np.float32]) -> Rgb:
     return ringed
 
 
+def draw_boxes(picture: Rgb, regions: Sequence[Region], frame_wh: tuple[int, int]) -> Rgb:
+    """Draw the boxes of regions on a picture of the frame, at whatever size.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8 [h, w, 3]
+        RGB; not changed.
+    regions : sequence of Region
+        Their boxes are in px of the frame.
+    frame_wh : tuple of int
+        Width and height of the frame in px.
+
+    Returns
+    -------
+    ndarray of uint8 [h, w, 3], RGB
+    """
+    import cv2
+
+    if not regions:
+        return picture
+    boxed = picture.copy()
+    height, width = picture.shape[:2]
+    across, down, line = width / frame_wh[0], height / frame_wh[1], max(1, round(max(height, width) / 500))
+    for region in regions:
+        x, y, w, h = region.box_xywh
+        corners = (round(x * across) - 1, round(y * down) - 1), (round((x + w) * across), round((y + h) * down))
+        cv2.rectangle(boxed, *corners, (0, 0, 0), 3 * line)
+        cv2.rectangle(boxed, *corners, BOX_RGB, line)
+    return boxed
+
+
 def scale_span(threshold: float) -> float:
     """Return the score range over which colour goes from its start to full: up to twice the threshold."""
     return abs(threshold) or 1.0
@@ -109,8 +144,15 @@ def encode_jpeg(picture: Rgb, quality: int = JPEG_QUALITY) -> bytes:
     return bytes(cv2.imencode(".jpg", np.ascontiguousarray(stored), [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 
-def overlay_name(path: PurePath) -> str:
-    """Return where an image's overlay lies below the overlay folder; different images never share a name.
+def encode_png(mask: npt.NDArray[np.uint8]) -> bytes:
+    """Return a mask [H, W] as PNG bytes."""
+    import cv2
+
+    return bytes(cv2.imencode(".png", mask)[1])
+
+
+def mirrored_name(path: PurePath, suffix: str) -> str:
+    """Return where an image's overlay or mask lies below its folder; different images never share a name.
 
     Folders are mirrored and the suffix is kept (``a.png`` and ``a.jpg`` stay apart). What would leave the folder is
     renamed: ``..`` to ``@up``, a root to ``@root``; a part that starts with ``@`` gets one more.
@@ -118,7 +160,7 @@ def overlay_name(path: PurePath) -> str:
     anchor = ["@root", *(part for part in path.anchor.replace(":", "").replace("\\", "/").split("/") if part)]
     parts = path.parts[1:] if path.anchor else path.parts
     mirrored = ["@up" if part == ".." else "@" + part if part.startswith("@") else part for part in parts]
-    mirrored[-1] = _shortened(mirrored[-1]) + ".jpg"
+    mirrored[-1] = _shortened(mirrored[-1]) + suffix
     return str(PurePosixPath(*(anchor if path.anchor else []), *mirrored))
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineside.errors import ImageError, UsageError
+from lineside.image_files import wrote_masks
 
-RUN_FILE = "run.json"
-OVERLAY_FOLDER = "overlays"
-_MASK_FOLDER = "ground_truth"  # of the MVTec AD layout
+RUN_FILE, BOXES_FILE = "run.json", "coco.json"
+OVERLAY_FOLDER, MASK_FOLDER = "overlays", "masks"
+"""Pictures of an inspection, in its folder."""
+_TRUTH_FOLDER = "ground_truth"  # of the MVTec AD layout
 _MASK_STEM = "_mask"
 
 
@@ -63,7 +65,7 @@ def plan_images(sources: Sequence[Path], out: Path) -> Iterator[Path]:
     sources : sequence of Path
         Files and folders. A file is taken whatever its suffix; one that also lies in an earlier source comes once.
     out : Path
-        Folder of the results. Overlays, of this inspection and of others, are not taken for images of parts.
+        Folder of the results. Overlays and masks, of this inspection and of others, are not taken for images of parts.
     """
     return (path for is_mask, path in _candidates(sources, out) if not is_mask)
 
@@ -73,15 +75,17 @@ def _candidates(sources: Sequence[Path], out: Path) -> Iterator[tuple[bool, Path
     from lineside.capture.folder import IMAGE_SUFFIXES, walk_images
 
     resolved = [source.resolve() for source in sources]
-    drawn = out.resolve() / OVERLAY_FOLDER
+    drawn = [out.resolve() / OVERLAY_FOLDER, *([out.resolve() / MASK_FOLDER] if wrote_masks(out) else [])]
     for index, (source, root) in enumerate(zip(sources, resolved, strict=True)):
         earlier = tuple(resolved[:index])
         for path in walk_images(source) if source.is_dir() else iter((source,)):
             inside = path.relative_to(source)
             whole = root / inside
-            if whole.is_relative_to(drawn) or _is_overlay(source, inside) or _seen(whole, earlier, IMAGE_SUFFIXES):
+            if any(map(whole.is_relative_to, drawn)) or _is_drawn(source, inside):
                 continue
-            yield _MASK_FOLDER in inside.parts[:-1] and path.stem.endswith(_MASK_STEM), path
+            if _seen(whole, earlier, IMAGE_SUFFIXES):
+                continue
+            yield _TRUTH_FOLDER in inside.parts[:-1] and path.stem.endswith(_MASK_STEM), path
 
 
 def _seen(whole: Path, earlier: Sequence[Path], suffixes: tuple[str, ...]) -> bool:
@@ -94,9 +98,12 @@ def _seen(whole: Path, earlier: Sequence[Path], suffixes: tuple[str, ...]) -> bo
     return False
 
 
-def _is_overlay(source: Path, inside: Path) -> bool:
-    """Whether the file is an overlay that another inspection wrote."""
+def _is_drawn(source: Path, inside: Path) -> bool:
+    """Whether the file is an overlay or a mask that an inspection wrote; only one with boxes writes masks."""
     for depth, part in enumerate(inside.parts[:-1]):
-        if part == OVERLAY_FOLDER and source.joinpath(*inside.parts[:depth], RUN_FILE).is_file():
+        folder = source.joinpath(*inside.parts[:depth])
+        if part == OVERLAY_FOLDER and (folder / RUN_FILE).is_file():
+            return True
+        if part == MASK_FOLDER and wrote_masks(folder):
             return True
     return False

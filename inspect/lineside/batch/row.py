@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from lineside.batch.regions import Region
 from lineside.errors import StorageError
 
 RESULT_STATE_FAILED = 4  # OPC 40100-1 (Machine Vision, Part 1), ResultStateDataType
@@ -35,14 +36,26 @@ class Row:
     """The truth by the folder's name; only where it was asked for."""
     overlay: str | None = None
     """Path of the heatmap overlay, relative to the run's folder, with forward slashes."""
+    regions: tuple[Region, ...] | None = None
+    """The defects' places, only where they were asked for and the image could be read."""
+    frame_wh: tuple[int, int] | None = None
+    """Width and height in px of the frame, with the regions."""
     opc: Mapping[str, Any] = field(default_factory=dict)
     """Names of OPC 40100-1."""
+
+    @property
+    def class_probability(self) -> float | None:
+        """Probability of the class, 0 to 1; None where none was told, or it is unknown."""
+        value = self.opc.get("resultContent", {}).get("class_probability")
+        return float(value) if value is not None else None
 
     def to_line(self) -> bytes:
         """Return the row as one line of JSON in UTF-8, newline included. Every number in it is finite."""
         flat = {name: getattr(self, name) for name in _FLAT}
         if self.label is None:
             del flat["label"]
+        if self.regions is not None:
+            flat |= {"frame_wh": self.frame_wh, "regions": [region.to_dict() for region in self.regions]}
         document = finite({**flat, "reasons": list(self.reasons), **self.opc})
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)
         return text.encode("utf-8", "backslashreplace") + b"\n"  # a lone surrogate (odd file name) becomes its \uXXXX
@@ -59,6 +72,9 @@ class Row:
         try:
             document = json.loads(line)
             flat = {name: document.pop(name) for name in _FLAT if name != "label" or name in document}
+            if "regions" in document:
+                flat["frame_wh"] = tuple(document.pop("frame_wh"))
+                flat["regions"] = tuple(Region.from_dict(region) for region in document.pop("regions"))
         except (ValueError, KeyError, AttributeError, TypeError):
             raise StorageError(
                 f"{where}: expected one result as a JSON object, found something else: the file was altered. "
@@ -89,7 +105,7 @@ def failed_row(path: str, error: str, *, recipe_id: str, label: str | None, opc:
         "resultState": RESULT_STATE_FAILED,
         "resultContent": {},
     }
-    return Row(path, None, None, (), None, None, error, label, None, {**opc, **state})
+    return Row(path, None, None, (), None, None, error, label, opc={**opc, **state})
 
 
 def finite(value: Any) -> Any:

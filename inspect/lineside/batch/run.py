@@ -16,10 +16,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from lineside import __version__
-from lineside.batch.files import write_atomic
+from lineside.batch.coco import write_coco
+from lineside.batch.files import write_atomic, write_atomic_with
 from lineside.batch.judge import Judge, OverlayMode
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
-from lineside.batch.plan import Census, check_sources, plan_images, take_census
+from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
 from lineside.batch.row import Row
 from lineside.batch.store import REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
 from lineside.batch.summary import Collector, Limits, Summary
@@ -45,6 +46,8 @@ class InspectOptions:
     max_no_call: float | None = None
     """Largest share of the readable images that may get no call, 0 to 1; None: any. It changes no result, so that a
     run may go on with another one."""
+    boxes: bool = False
+    """Write boxes and masks of the defects."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ def inspect_images(
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Judge files and folders, and write results.jsonl, results.csv, summary.json, overlays and report.html.
+
+    With boxes also coco.json and a folder of masks.
 
     A run that was stopped goes on where it was when it is called again with the same model, sources and options: an
     image that has a line in results.jsonl is not judged again, an unreadable one included.
@@ -117,7 +122,9 @@ def inspect_images(
     census = take_census(named, folder)
     limits = limits_of(inspector)
     with open_store(folder, _header(inspector, named, options, limits), fresh=options.fresh) as store:
-        judge = Judge(inspector, folder, store.header.job_id, options.overlays, options.labels, limits.ng)
+        judge = Judge(
+            inspector, folder, store.header.job_id, options.overlays, options.labels, limits.ng, options.boxes
+        )
         start = time.perf_counter()
         judged = 0
         for row in _judged(judge, _pending(named, folder, store), store.n_resumed, workers):
@@ -151,6 +158,7 @@ def _header(inspector: Inspector, sources: Sequence[Path], options: InspectOptio
         labels=options.labels,
         images=tuple(source.as_posix() for source in sources),
         images_resolved=tuple(source.resolve().as_posix() for source in sources),
+        boxes=options.boxes,
     )
 
 
@@ -187,9 +195,11 @@ def _finish(
     from lineside.batch.sheet import write_sheet
     from lineside.report.page import ReportInput, render_page
 
-    collector = Collector(labels=store.header.labels)
+    collector = Collector(labels=store.header.labels, is_good=inspector.contract.is_good)
     words = reason_words(inspector.contract)
     write_sheet(store.folder, collector.tee(store.rows()), labels=store.header.labels, words=words)
+    if store.header.boxes:
+        write_atomic_with(store.folder / BOXES_FILE, lambda file: write_coco(file, store.rows, inspector.contract))
     summary = _summary(store, inspector, limits, census, pace, collector, options.max_no_call)
     shown = collector.shown()
     pictured = (*shown.worst, *shown.escapes, *shown.overkill, *shown.no_call)
@@ -241,4 +251,5 @@ def _summary(
         images_per_s=round(pace.judged / pace.elapsed_s, 1) if pace.judged else None,
         masks_left_out=census.masks,
         labels=collector.labels(),
+        classes=collector.classes(inspector.contract.class_names),
     )

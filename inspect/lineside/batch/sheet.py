@@ -10,7 +10,10 @@ from lineside.batch.files import write_atomic_with
 from lineside.batch.row import Row
 from lineside.batch.store import CSV_FILE
 
-_COLUMNS = ("path", "verdict", "score", "reasons", "defect_class", "duration_ms", "error", "label", "overlay", "words")
+_COLUMNS = (
+    "path", "verdict", "score", "reasons", "defect_class", "class_probability", "duration_ms", "error", "label",
+    "overlay", "words",
+)  # fmt: skip
 _FORMULA = ("=", "+", "-", "@")
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.batch.files import storage_errors, write_atomic
-from lineside.batch.plan import OVERLAY_FOLDER, RUN_FILE
+from lineside.batch.plan import BOXES_FILE, MASK_FOLDER, OVERLAY_FOLDER, RUN_FILE
 from lineside.batch.row import Row
 from lineside.errors import StorageError, UsageError
 
@@ -51,6 +51,8 @@ class RunHeader:
     """Files and folders as they were named."""
     images_resolved: tuple[str, ...]
     """The same as absolute paths: from another working folder the same names may mean other images."""
+    boxes: bool = False
+    """Whether defects get boxes and masks."""
 
     def differences(self, other: "RunHeader") -> list[str]:
         """Say in words where `other` differs, identity aside."""
@@ -141,9 +143,10 @@ def open_store(folder: Path, header: RunHeader, *, fresh: bool) -> Iterator[RunS
         found = _read_header(folder)
         _check_ours(folder, found)
         if found is not None and fresh:
-            _remove_results(folder)
+            _remove_results(folder, found)
             found = None
         if found is None:
+            _check_masks(folder, header)
             write_atomic(folder / RUN_FILE, (json.dumps(asdict(header), indent=2) + "\n").encode(), begun=False)
         else:
             _check_same(folder, found, header)
@@ -201,14 +204,31 @@ def _check_same(folder: Path, found: RunHeader, header: RunHeader) -> None:
         )
 
 
-def _remove_results(folder: Path) -> None:
-    """Derived files first, then the results, then the overlays; run.json is replaced afterwards."""
-    for name in (REPORT_FILE, SUMMARY_FILE, CSV_FILE, RESULTS_FILE):
+def _check_masks(folder: Path, header: RunHeader) -> None:
+    """Refuse to write masks among somebody else's."""
+    for name in (MASK_FOLDER, BOXES_FILE) if header.boxes else ():
+        if (folder / name).exists():
+            raise UsageError(
+                f"{folder}: holds {name}, which no inspection wrote, and nothing in it is touched. Name another folder "
+                "with --out."
+            )
+
+
+def _remove_results(folder: Path, found: RunHeader) -> None:
+    """Derived files first, then the results, then the pictures; run.json is replaced afterwards.
+
+    Masks and boxes are only ours where the run asked for them: a folder of images may have a folder ``masks`` too.
+    """
+    files, folders = [REPORT_FILE, SUMMARY_FILE, CSV_FILE, RESULTS_FILE], [OVERLAY_FOLDER]
+    if found.boxes:
+        files, folders = [*files[:-1], BOXES_FILE, files[-1]], [*folders, MASK_FOLDER]
+    for name in files:
         with storage_errors(folder / name, begun=False):
             (folder / name).unlink(missing_ok=True)
-    if (folder / OVERLAY_FOLDER).is_dir():
-        with storage_errors(folder / OVERLAY_FOLDER, begun=False):
-            shutil.rmtree(folder / OVERLAY_FOLDER)
+    for name in folders:
+        if (folder / name).is_dir():
+            with storage_errors(folder / name, begun=False):
+                shutil.rmtree(folder / name)
 
 
 def _read_header(folder: Path) -> RunHeader | None:

@@ -7,7 +7,7 @@ and AUROC) and the few rows that the report shows.
 import heapq
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lineside.batch.labels import GOOD, LabelSummary, summarise_labels
+from lineside.batch.classes import ToldClasses, told_classes
+from lineside.batch.labels import LabelSummary, is_good_folder, summarise_labels
 from lineside.batch.no_call import NoCalls
 from lineside.batch.row import Row, finite
 from lineside.contract import Threshold, Verdict
@@ -80,6 +81,8 @@ class Summary:
     """Ground-truth masks found among the images; they are not judged."""
     labels: LabelSummary | None
     """Only where folder names are taken as truth."""
+    classes: ToldClasses | None
+    """Only where the model tells classes."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what fits into JSON; every number in it is finite."""
@@ -101,6 +104,11 @@ class Shown:
     unreadable: tuple[Row, ...]
 
 
+def _shown(row: Row) -> dict[str, Any]:
+    """Keep of a row's OPC names what the report shows."""
+    return {"resultContent": {"class_probability": row.class_probability}}
+
+
 class Top:
     """The k rows with the largest keys; among equals, the earliest."""
 
@@ -111,7 +119,7 @@ class Top:
 
     def add(self, key: float, row: Row) -> None:
         """Offer a row."""
-        entry = (key, next(self._order), replace(row, opc={}))
+        entry = (key, next(self._order), replace(row, opc=_shown(row)))
         if len(self._heap) < self._k:
             heapq.heappush(self._heap, entry)
         else:
@@ -125,8 +133,9 @@ class Top:
 class Collector:
     """Takes rows one by one, answers for all of them."""
 
-    def __init__(self, *, labels: bool) -> None:
-        self._labels = labels
+    def __init__(self, *, labels: bool, is_good: Callable[[str], bool] = is_good_folder) -> None:
+        self._labels, self._is_good = labels, is_good
+        self._told: dict[str, Counter[str]] = defaultdict(Counter)
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._scores: dict[str, array[float]] = defaultdict(lambda: array("f"))  # of images that got a call
         self._durations = array("f")
@@ -156,10 +165,11 @@ class Collector:
 
     def _add_called(self, row: Row, score: float, label: str) -> None:
         self._scores[label].append(score)
+        self._told[label][row.defect_class or row.verdict or ""] += 1
         self._worst.add(score, row)
-        if self._labels and label == GOOD and row.verdict == Verdict.NG.name:
+        if self._labels and self._is_good(label) and row.verdict == Verdict.NG.name:
             self._overkill.add(score, row)
-        if self._labels and label != GOOD and row.verdict == Verdict.OK.name:
+        if self._labels and not self._is_good(label) and row.verdict == Verdict.OK.name:
             self._escapes.add(-score, row)
 
     def counts(self) -> dict[str, int]:
@@ -178,11 +188,15 @@ class Collector:
 
     def labels(self) -> LabelSummary | None:
         """Return verdicts against truth, or None where truth was not asked for."""
-        return summarise_labels(self._counts, self._scores) if self._labels else None
+        return summarise_labels(self._counts, self._scores, self._is_good) if self._labels else None
+
+    def classes(self, names: Sequence[str]) -> ToldClasses | None:
+        """Return what was called which of the model's classes; None where it has none."""
+        return told_classes(self._told, names, labels=self._labels)
 
     def scores(self, *, good: bool) -> npt.NDArray[np.float32]:
         """Return the scores that got a call: of the good parts, or of all others (without labels, of all)."""
-        chosen = [scores for label, scores in self._scores.items() if (label == GOOD) == good]
+        chosen = [scores for label, scores in self._scores.items() if self._is_good(label) == good]
         return np.fromiter(chain.from_iterable(chosen), np.float32)
 
     def shown(self) -> Shown:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from lineside.batch.classes import ToldClasses
 from lineside.batch.labels import LabelSummary, Rate
 from lineside.batch.no_call import NoCalls
 from lineside.batch.summary import COUNTED, UNREADABLE, Summary
@@ -76,6 +77,10 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
             ("escapes", rate_words(summary.labels.escapes, "defective parts called OK")),
             ("AUROC", area(summary.labels.auroc)),
         ]
+    if summary.classes:
+        lines.append(("classes", class_words(summary.classes)))
+        if summary.classes.right:
+            lines.append(("class accuracy", rate_words(summary.classes.right, "named images of known classes right")))
     if summary.no_call.count or summary.no_call.limit is not None:
         lines.append(("no call", no_call_words(summary.no_call)))
     if summary.duration_ms:
@@ -90,6 +95,12 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("left out", plural(summary.masks_left_out, "ground-truth mask")))
     lines.append(("report", f"{summary.out}/report.html"))
     return lines
+
+
+def class_words(classes: ToldClasses) -> str:
+    """Say how many images were called which class."""
+    told = [f"{name} {count:,}" for name, count in classes.counts.items() if count]
+    return ", ".join(told) if told else "none was told"
 
 
 def no_call_words(no_call: NoCalls) -> str:

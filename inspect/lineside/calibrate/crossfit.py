@@ -57,6 +57,61 @@ def holdout(groups: Sequence[str], seed: int) -> Fold:
     return _fold(groups, {names[i] for i in order[: holdout_parts(len(names))]})
 
 
+def class_folds(groups: Sequence[str], labels: Sequence[str], count: int) -> tuple[Fold, ...]:
+    """Split images of several classes into folds, a block of neighbours of every class in each.
+
+    Parameters
+    ----------
+    groups, labels : sequence of str
+        One physical part and one class an image. A part seen under several classes counts for the first by name.
+    count : int
+        Number of folds; fewer where the commonest class has fewer parts.
+
+    Returns
+    -------
+    tuple of Fold
+        Every image is scored in exactly one fold, but those of a class with one part alone, which is always fitted on.
+
+    Raises
+    ------
+    UsageError
+        When no class has two parts.
+    """
+    parts = _parts_by_class(groups, labels)
+    most = min(count, max(len(names) for names in parts))
+    blocks = [[names[i] for i in block] for names in parts for block in _dealt(len(names), most)]
+    held = [set().union(*blocks[number::most]) for number in range(most)]
+    return tuple(_fold(groups, names) for names in held if names)
+
+
+def class_holdout(groups: Sequence[str], labels: Sequence[str], seed: int) -> Fold:
+    """Keep a fifth of every class's parts, at least one where it has two, for scoring alone."""
+    rng, held = np.random.default_rng(seed), set[str]()
+    for names in _parts_by_class(groups, labels):
+        order = rng.permutation(len(names))
+        held |= {names[i] for i in order[: holdout_parts(len(names)) if len(names) > 1 else 0]}
+    return _fold(groups, held)
+
+
+def _dealt(n: int, count: int) -> list[list[int]]:
+    """Return `count` blocks of 0 … n - 1, empty ones at the end; a class's only part is in none."""
+    blocks = [block.tolist() for block in np.array_split(np.arange(n), count)]
+    return blocks if n > 1 else [[] for _ in blocks]
+
+
+def _parts_by_class(groups: Sequence[str], labels: Sequence[str]) -> list[list[str]]:
+    label_of = dict[str, str]()
+    for group, label in sorted(zip(groups, labels, strict=True)):
+        label_of.setdefault(group, label)
+    parts = [sorted(g for g, known in label_of.items() if known == label) for label in sorted(set(label_of.values()))]
+    if all(len(names) < 2 for names in parts):
+        raise UsageError(
+            "Calibration needs at least 2 parts of one class, found one of each. Add images, or mend capture.group in "
+            "the recipe if it takes different parts for one."
+        )
+    return parts
+
+
 def _parts(groups: Sequence[str]) -> list[str]:
     names = sorted(set(groups))
     if len(names) < 2:

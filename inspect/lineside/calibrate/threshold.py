@@ -69,6 +69,31 @@ def overkill_threshold(
     )
 
 
+def no_threshold(score: float, overkill: float) -> Threshold:
+    """Return what stands for a threshold where a single good part leaves none to take one from.
+
+    Parameters
+    ----------
+    score : float
+        Of the very frame that everything was fitted on: only so that the number has the score's unit.
+    overkill : float
+        The wish.
+    """
+    return Threshold(
+        value=float(np.nextafter(np.float32(max(score, 0.0)), np.float32(np.inf))),
+        rule="none: the only good part was fitted on",
+        kind="empirical",
+        wish_overkill=overkill,
+        supported_overkill=1.0,
+        n=0,
+        n_groups=0,
+        confidence=CONFIDENCE,
+        interval=(0.0, 1.0),
+        statement="No threshold: with one good part there is none that the model was not fitted on. Scores rank "
+        "frames, verdicts mean nothing.",
+    )
+
+
 def _just_above(ascending: npt.NDArray[np.float32], k: int) -> float:
     """Return a float32 above the k-th score: by a thousandth of it, and at most half-way to the next larger score.
 

@@ -66,13 +66,14 @@ def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> Chec
     if recipe.capture.color == "auto" and channels == 1:
         _refuse_colour(dataset, recipe, seen)
     likeness = _likeness(dataset, seen)
-    goods = [s for s in dataset.select("train", good=True) if s.name in seen.probes]
+    listed = _good_parts(dataset)
+    goods = [s for s in listed if s.name in seen.probes]
     groups = len({s.group for s in goods})
     problems = [
         *_unreadable(seen.unreadable, len(dataset.samples)),
         *_empty_folders(dataset),
         *_own_output(dataset),
-        *_enough(recipe, groups, len({s.group for s in dataset.select("train", good=True)})),
+        *_enough(recipe, groups, len({s.group for s in listed})),
         *_mixed(seen.probes, goods, recipe),
         *_copies(dataset, seen.probes),
         *_near(likeness),
@@ -94,6 +95,11 @@ def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> Chec
         likeness=likeness,
         problems=tuple(sorted(problems, key=lambda p: p.severity)),
     )
+
+
+def _good_parts(dataset: Dataset) -> tuple[Sample, ...]:
+    """Return the training images that the threshold comes from: all where none is good, for then every class is."""
+    return dataset.select("train", good=True) or dataset.select("train")
 
 
 def _look(sample: Sample, recipe: Recipe, seen: _Seen) -> None:
@@ -119,7 +125,7 @@ def _look(sample: Sample, recipe: Recipe, seen: _Seen) -> None:
 def _frame_channels(recipe: Recipe, dataset: Dataset, probes: Mapping[str, Probe]) -> Literal[1, 3]:
     if recipe.capture.color != "auto":
         return 1 if recipe.capture.color == "mono" else 3
-    goods = [probes[s.name].channels for s in dataset.select("train", good=True) if s.name in probes]
+    goods = [probes[s.name].channels for s in _good_parts(dataset) if s.name in probes]
     return 1 if goods and all(channels == 1 for channels in goods) else 3
 
 
@@ -171,7 +177,7 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
         )
         return [Problem("error", text, exit_code=2)]
     calibrate = recipe.calibrate
-    by_itself = calibrate.crossfit == "auto" and recipe.transfer.method != "lineside"
+    by_itself = calibrate.crossfit == "auto" and recipe.transfer.method.startswith("anomalib.")
     holdout = calibrate.crossfit == "holdout" or by_itself
     problems = []
     if not holdout and groups < calibrate.folds:

@@ -30,7 +30,8 @@ def image_channels(path: Path) -> Literal[1, 3]:
 
 
 def frame_channels(loaded: "LoadedRecipe", dataset: "Dataset") -> Literal[1, 3]:
-    """Return the channels of a recipe's frames: `capture.color`; auto is 1 when every good training file is grey.
+    """Return the channels of a recipe's frames: `capture.color`; auto is 1 when every good training file is grey (every
+    training file where none is good).
 
     Raises
     ------
@@ -40,4 +41,5 @@ def frame_channels(loaded: "LoadedRecipe", dataset: "Dataset") -> Literal[1, 3]:
     color = loaded.recipe.capture.color
     if color != "auto":
         return 1 if color == "mono" else 3
-    return 1 if all(image_channels(s.path) == 1 for s in dataset.select("train", good=True)) else 3
+    seen = dataset.select("train", good=True) or dataset.select("train")
+    return 1 if all(image_channels(s.path) == 1 for s in seen) else 3

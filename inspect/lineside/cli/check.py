@@ -24,9 +24,11 @@ def command(
     from lineside.capture.check import check_recipe
     from lineside.recipe import load_recipe
     from lineside.transfer.bridge_catalog import check_method
+    from lineside.transfer.text_folder import check_text
 
     loaded = load_recipe(recipe)
     check_method(loaded)
+    check_text(loaded)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)

@@ -42,6 +42,9 @@ def command(
             metavar="SHARE", help="Exit code 1 when a larger share (0 to 1) of the readable images gets no call."
         ),
     ] = None,
+    boxes: Annotated[
+        bool, typer.Option("--boxes", help="Write the defects' boxes (coco.json, COCO format) and masks (masks/).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
 ) -> None:
     """Judge images: OK, NG, REVIEW or NO_CALL for each, a table, and a report to read.
@@ -60,7 +63,7 @@ def command(
     check_sources(images)
     check_limit(max_no_call)
     inspector = Inspector(model, threshold_ng=threshold)
-    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call)
+    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:
         summary = inspect_images(inspector, images, folder, options, progress)

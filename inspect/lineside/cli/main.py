@@ -36,10 +36,14 @@ def root(
 def register(target: typer.Typer) -> None:
     """Add every command, in the order in which a user meets them."""
     from lineside.cli import (
+        adapt,
+        backbones,
         bench,
         capture,
         check,
+        compare,
         demo,
+        extend,
         flatfield,
         inspect,
         new,
@@ -49,7 +53,8 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    for module in (new, capture, flatfield, check, preview, train, inspect, verify, stress, bench, demo):
+    later = (inspect, verify, adapt, extend, stress, compare, bench, backbones, demo)
+    for module in (new, capture, flatfield, check, preview, train, *later):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 

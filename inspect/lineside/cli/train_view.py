@@ -82,6 +82,8 @@ def print_result(record: "TrainingRecord") -> None:
         table.add_row("overkill", f"{result.overkill} of {result.good} good")
         table.add_row("escapes", f"{result.escapes} of {result.defective} defective")
         table.add_row("no call", str(result.no_call))
+        if result.classes and result.classes.named:
+            table.add_row("class right", f"{result.classes.right} of {result.classes.named} that were named")
         console.print(table)
     console.print(
         f"{record.out}: model.onnx {record.model_bytes / 1e6:.1f} MB, SHA-256 {record.model_sha256[:12]}…; "

@@ -1,4 +1,4 @@
-"""The end of the graph: patch score, gate and thresholds to a verdict."""
+"""The end of the graph: patch score, gate and thresholds to a verdict, and what may be called by a class."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lineside.contract import NO_DEFECT_CLASS, Verdict
+from lineside.contract import NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Verdict
 from lineside.graph.onnx_export import export_module
 
 if TYPE_CHECKING:
     import onnx
 
 DECISION_OUTPUTS = ("score", "verdict", "gate", "quality", "defect_class", "class_prob")
+CLASS_PROBABILITY, CLASS_CALLED = "class_probability", "class_called"
+"""What the decision takes from a class head: [N, k], and the class [N], -2 where it is unknown."""
 UNFAMILIAR_LIMIT, FINDING_LIMITS, FINDING_FLOOR = "unfamiliar_limit", "finding_limits", "finding_floor"
 
 
@@ -28,11 +30,20 @@ class DecisionSettings:
         Bit of the gate that a novelty beyond its limit sets.
     findings : tuple of tuple of int
         For each finding, the columns of the front's quality that must all lie outside their limits for it.
+    classes : int
+        Columns of the class head's probabilities; 0: there is no class head.
+    defects : int
+        The first so many of them are what a part that is not OK can be called.
+    names_ok : bool
+        Whether a part that is OK is called a class too.
     """
 
     quality_count: int
     unfamiliar_bit: int
     findings: tuple[tuple[int, ...], ...]
+    classes: int = 0
+    defects: int = 0
+    names_ok: bool = False
 
     @property
     def finding_columns(self) -> tuple[int, ...]:
@@ -63,6 +74,8 @@ class Decision(nn.Module):
         unfamiliar_limit: Tensor,
         finding_limits: Tensor,
         finding_floor: Tensor,
+        class_probability: Tensor | None = None,
+        class_called: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Decide.
 
@@ -74,10 +87,12 @@ class Decision(nn.Module):
         threshold_ng, threshold_review, unfamiliar_limit, finding_floor : Tensor [1]
         finding_limits : Tensor [k, 2]
             Least and largest value of each finding's column.
+        class_probability, class_called : Tensor [N, k], Tensor of int64 [N]
+            Only where there is a class head.
 
         Returns
         -------
-        score [N], verdict int64 [N], gate int64 [N], quality [N, q + 1], defect_class int64 [N], class_prob [N, 0]
+        score [N], verdict int64 [N], gate int64 [N], quality [N, q + 1], defect_class int64 [N], class_prob [N, k]
         """
         score = patch_score
         if self.settings.findings:
@@ -90,7 +105,15 @@ class Decision(nn.Module):
         called = torch.where(score > threshold_ng, torch.full_like(gate, int(Verdict.NG)), review)
         verdict = torch.where(gate != 0, torch.full_like(gate, int(Verdict.NO_CALL)), called)
         quality = torch.cat((front_quality, novelty[:, None]), dim=1)
-        return score, verdict, gate, quality, torch.full_like(gate, NO_DEFECT_CLASS), score[:, None][:, :0]
+        none = torch.full_like(gate, NO_DEFECT_CLASS)
+        if class_probability is None or class_called is None:
+            return score, verdict, gate, quality, none, score[:, None][:, :0]
+        named = (verdict == int(Verdict.NG)) | (verdict == int(Verdict.REVIEW))
+        if self.settings.names_ok:
+            named = verdict != int(Verdict.NO_CALL)
+        likeliest = class_probability[:, : self.settings.defects].argmax(dim=1)
+        called = torch.where(class_called == UNKNOWN_DEFECT_CLASS, class_called, likeliest)
+        return score, verdict, gate, quality, torch.where(named, called, none), class_probability
 
     def _found(self, quality: Tensor, limits: Tensor) -> Tensor:
         """Whether any finding holds [N]: all of its columns lie beyond their limits."""
@@ -117,4 +140,8 @@ def export_decision(settings: DecisionSettings) -> "onnx.ModelProto":
         FINDING_FLOOR: torch.zeros(1),
     }
     dynamic = {name: {0: "N"} for name in ("patch_score", "front_gate", "front_quality", "novelty")}
+    if settings.classes:
+        inputs[CLASS_PROBABILITY] = torch.zeros(2, settings.classes)
+        inputs[CLASS_CALLED] = torch.zeros(2, dtype=torch.int64)
+        dynamic |= {CLASS_PROBABILITY: {0: "N"}, CLASS_CALLED: {0: "N"}}
     return export_module(Decision(settings), inputs, DECISION_OUTPUTS, dynamic)

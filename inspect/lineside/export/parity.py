@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, Threshold, Verdict
+from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Threshold, Verdict
 from lineside.errors import ParityError
 from lineside.graph.run import Graph, parallel
+from lineside.transfer.distance import Way, border_weights
 from lineside.transfer.head import Features, HeadShape, HeadValues
 from lineside.transfer.place import Place
 
@@ -23,6 +24,9 @@ Pixels = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
 Kind = Literal["calibration", "disturbed", "train", "test"]
 TOLERANCE_REL = 1e-3
+CLASS_OUTPUTS = ("defect_class", "class_prob")
+CLASS_TOLERANCE = 2e-3
+"""Of a class's probability. Where the reference itself is this near to another answer, that one passes too."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,35 @@ class ParityCase:
     """Score that calibration recorded for the deployed head; None where another head gave it, or none."""
 
 
+@dataclass(frozen=True, eq=False)
+class ClassAnswer:
+    """What a slow reference says of a frame's class."""
+
+    prob: Doubles
+    """[k]"""
+    called: frozenset[int]
+    """The class, or -2; several where the answer lies on an edge."""
+
+
+@dataclass(frozen=True)
+class ClassProof:
+    """How the graph's classes are checked.
+
+    Attributes
+    ----------
+    answer : callable
+        Frame [H, W, C] -> class by another way than the graph's.
+    defects : int
+        Columns that a part which is not OK can be called: the first so many.
+    names_ok : bool
+        Whether parts that are OK are called a class too.
+    """
+
+    answer: Callable[[Pixels], ClassAnswer]
+    defects: int
+    names_ok: bool
+
+
 @dataclass(frozen=True)
 class ParityRecord:
     """What the assembled graph said of one frame, and the reference beside it."""
@@ -49,6 +82,7 @@ class ParityRecord:
     gate: int
     reference_score: float
     difference_rel: float
+    defect_class: int = NO_DEFECT_CLASS
 
 
 def prove_parity(
@@ -59,6 +93,7 @@ def prove_parity(
     cases: Iterable[ParityCase],
     done: Callable[[], None],
     gate_of: Callable[[npt.NDArray[np.float32]], int] | None = None,
+    classes: ClassProof | None = None,
 ) -> tuple[ParityRecord, ...]:
     """Compare the assembled graph with the reference on every case.
 
@@ -75,17 +110,19 @@ def prove_parity(
         Called after each case, for the progress bar.
     gate_of : callable, optional
         Quality numbers [q] of a frame -> the gate's bits, by another way than the graph's.
+    classes : ClassProof, optional
+        Where the graph tells classes.
 
     Raises
     ------
     ParityError
-        At the first score off by more than 1e-3 of itself (of the threshold, where that is larger), or the first
-        verdict or gate that differs.
+        At the first score off by more than 1e-3 of itself (of the threshold, where that is larger), the first
+        probability off by more than 0.002, or the first verdict, gate or class that differs.
     """
 
     def one(case: ParityCase) -> ParityRecord:
         frame = case.load()
-        out = graph({INPUT_FRAME: frame[None]}, ("score", "verdict", "gate", "quality"))
+        out = graph({INPUT_FRAME: frame[None]}, ("score", "verdict", "gate", "quality", *CLASS_OUTPUTS))
         score, gate = float(out["score"][0]), int(out["gate"][0])
         if gate_of is not None:
             _compare_gate(case, gate, gate_of(out["quality"][0].astype(np.float32)))
@@ -94,9 +131,12 @@ def prove_parity(
         for source, wanted in (("the reference", expected), ("calibration", case.recorded)):
             if wanted is not None:
                 _compare(case, source, (score, verdict), wanted, gate, threshold_ng.value, threshold_review.value)
+        told = int(out["defect_class"][0])
+        if classes is not None:
+            _compare_classes(case, out["class_prob"][0], told, verdict, classes.answer(frame), classes)
         done()
         difference = abs(score - expected) / _unit(expected, threshold_ng.value)
-        return ParityRecord(case.name, case.kind, case.label, score, verdict.name, gate, expected, difference)
+        return ParityRecord(case.name, case.kind, case.label, score, verdict.name, gate, expected, difference, told)
 
     return tuple(parallel(one, cases))
 
@@ -108,6 +148,36 @@ def _compare_gate(case: ParityCase, gate: int, wanted: int) -> None:
             f"contract's limits it must be {wanted}. Nothing was exported. This is a fault of lineside or of the "
             "installed ONNX Runtime: please report it with their versions."
         )
+
+
+def _compare_classes(
+    case: ParityCase,
+    prob: npt.NDArray[np.generic],
+    told: int,
+    verdict: Verdict,
+    answer: ClassAnswer,
+    proof: ClassProof,
+) -> None:
+    wanted = decide_class(answer, verdict, proof.defects, names_ok=proof.names_ok)
+    worst = float(np.abs(prob.astype(np.float64) - answer.prob).max())
+    if told in wanted and worst <= CLASS_TOLERANCE:
+        return
+    raise ParityError(
+        f"{case.name} ({case.kind}): the assembled graph says class {told} under {verdict.name}, the reference "
+        f"{' or '.join(map(str, sorted(wanted)))}; their probabilities differ by {worst:.2g}. Nothing was exported. "
+        "This is a fault of lineside or of the installed ONNX Runtime: please report it with their versions."
+    )
+
+
+def decide_class(answer: ClassAnswer, verdict: Verdict, defects: int, *, names_ok: bool) -> frozenset[int]:
+    """Return what `defect_class` may be: the contract's rule, in NumPy."""
+    named = verdict in (Verdict.NG, Verdict.REVIEW) or (names_ok and verdict is Verdict.OK)
+    if not named:
+        return frozenset({NO_DEFECT_CLASS})
+    prob = answer.prob[:defects]
+    likeliest = {int(i) for i in np.flatnonzero(prob >= prob.max() - CLASS_TOLERANCE)}
+    unknown = answer.called & {UNKNOWN_DEFECT_CLASS}
+    return frozenset((likeliest if answer.called - unknown else set()) | unknown)
 
 
 def _unit(score: float, threshold: float) -> float:
@@ -165,18 +235,38 @@ def reference_score(
         projected = np.einsum("dc,chw->dhw", projection[:, :, 0, 0], tap) + offset[:, None, None]
         total += _enlarge(_mean_3x3(projected), shape.grid_hw)
     patches = total.reshape(shape.dimensions, -1).T  # [P, d]
-    distances = _from_memory(patches, values.memory) if values.place is None else _from_place(patches, values.place)
+    distances = _distances(shape.way, values, patches) * border_weights(shape.grid_hw, shape.way)
     if region is not None:
         distances = np.where(region.ravel() < 0.5, 0.0, distances)
     return float(np.sort(distances)[-shape.top_count :].mean())
 
 
-def _from_memory(patches: Doubles, memory: npt.NDArray[np.float32] | None) -> Doubles:
-    """Distance [P] of patches [P, d] to the nearest entry of the memory [M, d]."""
-    assert memory is not None
+def _distances(way: Way, values: HeadValues, patches: Doubles) -> Doubles:
+    """Distance [P] of patches [P, d], by the definition of each way."""
+    if values.place is not None:
+        return _from_place(patches, values.place)
+    near = left = np.zeros(len(patches))
+    if values.memory is not None:
+        near, index = _from_memory(patches, values.memory)
+        if values.density is not None:
+            near = near * values.density[index]
+    if values.subspace is not None:
+        away = patches - values.subspace.mean
+        left = np.sqrt(np.square(away @ values.subspace.residual.astype(np.float64)).sum(axis=1))
+    if values.ranks is None:
+        return left if way == "subspace" else near
+    bends = zip((near, left), values.ranks.knots, values.ranks.slopes, strict=True)
+    rarities = [
+        [float((np.clip(d - knots, 0.0, None) * slopes).sum()) for d in distances] for distances, knots, slopes in bends
+    ]
+    return np.asarray(np.mean(rarities, axis=0), np.float64)
+
+
+def _from_memory(patches: Doubles, memory: npt.NDArray[np.float32]) -> tuple[Doubles, npt.NDArray[np.int64]]:
+    """Distance [P] of patches [P, d] to the nearest entry of the memory [M, d], and which that is."""
     entries = memory.astype(np.float64)
     squared = (patches**2).sum(axis=1)[:, None] + (entries**2).sum(axis=1) - 2.0 * patches @ entries.T  # [P, M]
-    return np.asarray(np.sqrt(squared.min(axis=1).clip(min=0.0)), np.float64)
+    return np.asarray(np.sqrt(squared.min(axis=1).clip(min=0.0)), np.float64), squared.argmin(axis=1)
 
 
 def _from_place(patches: Doubles, place: Place) -> Doubles:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, OUTPUTS, Contract, Verdict
+from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, OUTPUTS, UNKNOWN_DEFECT_CLASS, Contract, Verdict
 from lineside.graph.run import Graph
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,6 +37,10 @@ class _Judged:
     candidate: Candidate
     verdict: Verdict
     margin: float
+    told: int
+    """`defect_class`."""
+    steady: bool
+    """Whether the class stays when every sample is a grey level brighter or darker."""
 
 
 def make_vectors(graph: Graph, contract: Contract, candidates: Iterable[Candidate]) -> Files:
@@ -59,22 +63,39 @@ def make_vectors(graph: Graph, contract: Contract, candidates: Iterable[Candidat
     judged = [_judge(graph, contract, candidate) for candidate in candidates]
     chosen: dict[str, Candidate] = {}
     for verdict in Verdict:
-        of_kind = [j for j in judged if j.verdict == verdict and j.margin >= MARGIN_REL]
-        if of_kind:
-            best = min(of_kind, key=lambda j: abs(j.margin - _median([k.margin for k in of_kind])))
-            chosen[verdict.name.lower()] = best.candidate
+        of_kind = [j for j in judged if j.verdict == verdict and j.margin >= MARGIN_REL and j.steady]
+        for told in sorted({j.told for j in of_kind}):
+            alike = [j for j in of_kind if j.told == told]
+            best = min(alike, key=lambda j: abs(j.margin - _median([k.margin for k in alike])))
+            chosen[_vector_name(verdict, told)] = best.candidate
     swap = _swap_vector(graph, contract, [j.candidate for j in judged if j.verdict == Verdict.OK])
     if swap is not None:
         chosen["red_blue_swap"] = swap
     return _written(graph, chosen, swapped=swap is not None)
 
 
+def _vector_name(verdict: Verdict, told: int) -> str:
+    """Name a vector by its verdict, and by the number of its class where it has one."""
+    if told == NO_DEFECT_CLASS:
+        return verdict.name.lower()
+    return f"{verdict.name.lower()}_{'unknown' if told == UNKNOWN_DEFECT_CLASS else f'class{told}'}"
+
+
+def _steady(graph: Graph, frame: Pixels, told: int) -> bool:
+    """Whether a class stays when every sample moves by one level: rounding elsewhere moves it by far less."""
+    moved = (np.where(frame < 255, frame + 1, frame), np.where(frame > 0, frame - 1, frame))
+    classes = (graph({INPUT_FRAME: f[None].astype(np.uint8)}, ("defect_class",))["defect_class"][0] for f in moved)
+    return told == NO_DEFECT_CLASS or all(int(found) == told for found in classes)
+
+
 def _judge(graph: Graph, contract: Contract, candidate: Candidate) -> _Judged:
-    out = graph({INPUT_FRAME: candidate.frame[None]}, ("score", "verdict"))
+    out = graph({INPUT_FRAME: candidate.frame[None]}, ("score", "verdict", "defect_class"))
+    told = int(out["defect_class"][0])
     limits = (contract.threshold_ng.value, contract.threshold_review.value)
     score = float(out["score"][0])
     margin = min(abs(score - limit) / max(abs(limit), 1e-9) for limit in limits)
-    return _Judged(candidate, Verdict(int(out["verdict"][0])), margin)
+    verdict = Verdict(int(out["verdict"][0]))
+    return _Judged(candidate, verdict, margin, told, _steady(graph, candidate.frame, told))
 
 
 def _swap_vector(graph: Graph, contract: Contract, good: Sequence[Candidate]) -> Candidate | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import onnx
 
 Array = npt.NDArray[np.generic]
+WORKERS_VARIABLE = "LINESIDE_WORKERS"
+"""Environment variable: how many frames run side by side where a caller does not say it; unset: one per processor."""
 _I = TypeVar("_I")
 _O = TypeVar("_O")
 
@@ -44,7 +46,7 @@ class Graph:
 
 def parallel(function: Callable[[_I], _O], items: Iterable[_I], workers: int | None = None) -> Iterator[_O]:
     """Map over items in a pool of threads, in order, holding only a few items at a time."""
-    workers = workers or os.cpu_count() or 1
+    workers = workers or int(os.environ.get(WORKERS_VARIABLE, 0)) or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         pending = []
         for item in items:

@@ -56,11 +56,14 @@ class Trunk:
         Inputs ``middle``, ``frame_wh`` and the front's values; outputs the front's, then one for each tap.
     taps : tuple of str
         Names of the tap outputs; none where the front stands alone.
+    backbone : onnx.ModelProto or None
+        The backbone by itself, working tensor -> taps; None where the front stands alone.
     """
 
     reduction: Reduction
     model: "onnx.ModelProto"
     taps: tuple[str, ...]
+    backbone: "onnx.ModelProto | None" = None
 
     @cached_property
     def graph(self) -> Graph:
@@ -130,4 +133,4 @@ def export_trunk(
     }
     inputs.update({name: torch.from_numpy(np.array(values[name], np.float32)) for name in front.value_names})
     model = export_module(front, inputs, FRONT_OUTPUTS, {"middle": {0: "N"}})
-    return Trunk(reduction, join(model, backbone, "backbone/") if backbone else model, tuple(taps))
+    return Trunk(reduction, join(model, backbone, "backbone/") if backbone else model, tuple(taps), backbone)

@@ -7,6 +7,8 @@ the smallest and the largest good value were rejected: the next good frame lies 
 1/(n + 1) a side and number, some 80 % over all numbers at n = 10.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -51,12 +53,35 @@ def fit_limits(quality: F32, settings: GateSettings, margin: float) -> F32:
     ndarray of float32 [q, 2]
         Lower and upper limits; ±1e30 where there is none.
     """
-    stated = _stated(settings)
+    return learned_limits(quality, settings.quality_names, _stated(settings), margin)
+
+
+def learned_limits(
+    quality: F32,
+    names: Sequence[str],
+    stated: Mapping[str, tuple[float, float]],
+    margin: float,
+    *,
+    trusted: bool = True,
+) -> F32:
+    """Learn limits [q, 2] for named columns; see `fit_limits`.
+
+    Parameters
+    ----------
+    quality : ndarray of float32 [n, q]
+    names : sequence of str [q]
+    stated : mapping of name to (lower, upper)
+        Limits that are taken as they stand.
+    margin : float
+    trusted : bool
+        Whether all frames are known to be good: then no limit lies inside of what one of them showed.
+    """
     rows = []
-    for column, name in enumerate(settings.quality_names):
+    for column, name in enumerate(names):
         values, rule = quality[:, column].astype(np.float64), RULES[name]
         learned = rule.bit is not None and len(values) >= LEAST_GOODS
-        rows.append(stated.get(name) or (_learned(values, rule, margin) if learned else (-NO_LIMIT, NO_LIMIT)))
+        unlimited = (-NO_LIMIT, NO_LIMIT)
+        rows.append(stated.get(name) or (_learned(values, rule, margin, trusted) if learned else unlimited))
     return np.array(rows, np.float32)
 
 
@@ -107,11 +132,13 @@ def qn_spread(values: F64) -> float:
     return float(2.2219 * small * quartile[half * (half - 1) // 2 - 1])
 
 
-def _learned(values: F64, rule: Rule, margin: float) -> tuple[float, float]:
+def _learned(values: F64, rule: Rule, margin: float, trusted: bool) -> tuple[float, float]:
     scaled = np.log(np.maximum(values, 1e-3)) if rule.log else values
     middle, factor = float(np.median(scaled)), max(margin, tolerance_factor(len(values)))
     half = min(max(factor * qn_spread(scaled), rule.floor), rule.widest)
-    ends = np.array([min(middle - half, scaled.min()), max(middle + half, scaled.max())])
+    ends = np.array([middle - half, middle + half])
+    if trusted:
+        ends = np.array([min(ends[0], scaled.min()), max(ends[1], scaled.max())])
     low, high = np.exp(ends) if rule.log else ends
     below = low - HAIR * abs(low) if rule.side != "high" else -NO_LIMIT
     above = high + HAIR * abs(high) if rule.side != "low" else NO_LIMIT

@@ -153,6 +153,13 @@ class GateSettings:
         return (*self.light_names, *MEASURED, *pose, *size)
 
     @property
+    def stated_names(self) -> tuple[str, ...]:
+        """Quality numbers whose limits the recipe states and no image has a say in."""
+        pose = RANGE_NAMES if self.pose_range is not None else ()
+        size = SIZE_NAMES if self.frame_wh is not None else ()
+        return (*(name for name, _, _ in self.stated), *pose, *size)
+
+    @property
     def bits(self) -> tuple[int | None, ...]:
         """Bit of each quality number, in order."""
         named = (RULES[name].bit for name in self.quality_names)

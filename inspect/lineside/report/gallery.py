@@ -8,13 +8,14 @@ from urllib.parse import quote
 from lineside.batch.gallery import Picture
 from lineside.batch.overlay import colour_table, scale_span
 from lineside.batch.row import Row
-from lineside.batch.table import number
+from lineside.batch.table import number, percent
 from lineside.report.markup import Markup, element
 
 HOW_TO_READ = (
     "Left the image, right what the model saw in it: colour inside a contour where its map lies above the threshold; "
     "a ring around the highest place where next to none of it does. The verdict follows the score of the whole image, "
-    "so that an OK image close to the threshold may show a small contour."
+    "so that an OK image close to the threshold may show a small contour. Boxes, where they were asked for, stand "
+    "around what lies above the map's own threshold."
 )
 
 
@@ -34,10 +35,12 @@ class Card:
 
 def row_card(row: Row, picture: Picture | None, words: Mapping[str, str]) -> Card:
     """Return the card of an inspected image; `words` are the sentences for its reasons and findings, by name."""
-    named = f"class {row.defect_class}" if row.defect_class else None
+    sure = f" ({percent(row.class_probability)})" if row.class_probability is not None else ""
+    named = f"class {row.defect_class}{sure}" if row.defect_class else None
     truth = f"truth: {row.label}" if row.label is not None else None
     reasons = (words.get(reason, reason) for reason in row.reasons)
-    facts = tuple(fact for fact in (named, truth, *reasons) if fact)
+    places = _counted(len(row.regions)) if row.regions is not None else None
+    facts = tuple(fact for fact in (named, truth, places, *reasons) if fact)
     return Card(row.path, row.verdict, row.score, picture, facts, row.overlay)
 
 
@@ -104,3 +107,7 @@ def _caption(card: Card, threshold: float) -> Markup:
 
 def _embedded(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def _counted(boxes: int) -> str:
+    return "1 box" if boxes == 1 else f"{boxes} boxes"

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lineside.batch.classes import ToldClasses, confusion_rows
 from lineside.batch.gallery import Picture
 from lineside.batch.labels import LabelSummary
 from lineside.batch.no_call import reason_words
 from lineside.batch.row import Row
 from lineside.batch.summary import COUNTED, NO_CALL_SHOWN, WORST_SHOWN, WRONG_SHOWN, Shown, Summary
-from lineside.batch.table import area, interval_words, percent, plural, rate_words
+from lineside.batch.table import area, class_words, interval_words, percent, plural, rate_words
 from lineside.contract import Contract
+from lineside.report.confusion import NOTE as CONFUSION_NOTE
+from lineside.report.confusion import confusion_table
 from lineside.report.document import document, tile
 from lineside.report.gallery import HOW_TO_READ, colour_scale, gallery, row_card
 from lineside.report.histogram import histogram
@@ -58,6 +61,8 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
         overkill = f"Good parts called NG, highest score first, up to {WRONG_SHOWN}."
         parts["Escapes"] = _pictured(given, "Escapes", shown.escapes, escapes)
         parts["Overkill"] = _pictured(given, "Overkill", shown.overkill, overkill)
+    if summary.classes:
+        parts["Classes"] = _classes(summary.classes, given.contract.class_names)
     if shown.no_call or summary.no_call.too_many:
         parts["No call"] = _no_call(given)
     if shown.unreadable:
@@ -127,6 +132,16 @@ def _class_table(labels: LabelSummary) -> Markup:
         for item in labels.classes
     ]
     return element("table", element("thead", head), element("tbody", rows))
+
+
+def _classes(classes: ToldClasses, names: Sequence[str]) -> Markup:
+    facts = [("Told", class_words(classes))]
+    if classes.right:
+        facts.append(("Right", rate_words(classes.right, "named images of known classes")))
+    if not classes.confusion:
+        return section("Classes", definitions(facts))
+    table = confusion_table(confusion_rows(classes.confusion), names)
+    return section("Classes", definitions(facts), element("p", CONFUSION_NOTE, class_="note"), table)
 
 
 def _scores(given: ReportInput) -> Markup:

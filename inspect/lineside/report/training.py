@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from lineside.batch.gallery import Look, Picture, pictures_of
 from lineside.batch.judge import read_frame
-from lineside.batch.labels import GOOD
 from lineside.batch.summary import Limits
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import LinesideError
@@ -25,6 +24,7 @@ from lineside.report.gallery import HOW_TO_READ, Card, colour_scale, gallery
 from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import threshold_section
+from lineside.report.training_classes import classes
 from lineside.report.training_sections import (
     evaluation,
     in_words,
@@ -110,10 +110,10 @@ def _eye(graph: "Graph") -> Look:
 
 
 def _shown(record: "TrainingRecord") -> _Shown:
-    tested = record.tested
+    tested, is_good = record.tested, record.contract.is_good
     return _Shown(
-        escapes=_lowest(image for image in tested if image.label != GOOD and image.verdict == "OK"),
-        overkill=_highest(image for image in tested if image.label == GOOD and image.verdict == "NG"),
+        escapes=_lowest(image for image in tested if not is_good(image.label) and image.verdict == "OK"),
+        overkill=_highest(image for image in tested if is_good(image.label) and image.verdict == "NG"),
         no_call=_highest(image for image in tested if image.verdict == "NO_CALL"),
         calibration=_highest(record.calibration),
     )
@@ -135,6 +135,7 @@ def _sections(
     own, review = contract.threshold_ng, contract.threshold_review.value
     return {
         "Evaluation": evaluation(record),
+        **({"Classes": classes(record)} if contract.classes else {}),
         "Threshold": threshold_section(Limits(own.value, review, overridden=False, contract=own)),
         "Scores": _scores(record),
         **_galleries(record, shown, pictures, found),
@@ -149,9 +150,9 @@ def _sections(
 
 def _scores(record: "TrainingRecord") -> Markup:
     called = [image for image in record.tested if image.verdict != "NO_CALL"]
-    calibration = _floats(record.calibration)
-    goods = _floats(image for image in called if image.label == GOOD)
-    defective = _floats(image for image in called if image.label != GOOD)
+    calibration, is_good = _floats(record.calibration), record.contract.is_good
+    goods = _floats(image for image in called if is_good(image.label))
+    defective = _floats(image for image in called if not is_good(image.label))
     drawing = histogram(
         calibration,
         defective,
@@ -163,10 +164,16 @@ def _scores(record: "TrainingRecord") -> Markup:
     words = (
         f"Upward: good images; solid the {len(calibration)} of the calibration, each scored by a model that was "
         f"fitted without it, pale on top of them the {len(goods)} of the test. Downward: the {len(defective)} "
-        "defective images, of test and training alike, for nothing was fitted on them. Red lies above the threshold. "
+        f"defective images{_of_both(record)}. Red lies above the threshold. "
         "Images without a call are left out."
     )
     return section("Scores", element("div", drawing, class_="scroll"), element("p", words, class_="note"))
+
+
+def _of_both(record: "TrainingRecord") -> str:
+    """Say where the defective images come from."""
+    sorts = record.contract.classes is not None and record.contract.classes.task == "classify"
+    return " of the test" if sorts else ", of test and training alike, for no score was fitted on them"
 
 
 def _floats(images: "Iterable[ScoredImage]") -> npt.NDArray[np.float32]:
@@ -176,11 +183,12 @@ def _floats(images: "Iterable[ScoredImage]") -> npt.NDArray[np.float32]:
 def _galleries(
     record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Picture], found: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Markup]:
-    defective = sum(image.label != GOOD for image in record.tested)
+    is_good = record.contract.is_good
+    defective = sum(not is_good(image.label) for image in record.tested)
     goods = len(record.tested) - defective
-    escaped = sum(image.label != GOOD and image.verdict == "OK" for image in record.tested)
-    called_ng = sum(image.label == GOOD and image.verdict == "NG" for image in record.tested)
-    escapes = f"Defective images called OK, {escaped} of {defective} in test and training (nothing was fitted on them)"
+    escaped = sum(not is_good(image.label) and image.verdict == "OK" for image in record.tested)
+    called_ng = sum(is_good(image.label) and image.verdict == "NG" for image in record.tested)
+    escapes = f"Defective images called OK, {escaped} of {defective}{_of_both(record)}"
     worst = (
         f"The highest of the {len(record.calibration)} scores that the threshold was taken from. The score is that of "
         "a model fitted without this part; the map is the bundle's own, which may have learned the part and then sees "
@@ -213,6 +221,7 @@ def _cards(
     cards = []
     for image in images:
         reasons = (contract.in_words(name) for name in (*image.reasons, *found.get(image.name, ())))
-        facts = (f"truth: {image.label}", *reasons)
+        named = (f"class {image.defect_class}",) if image.defect_class else ()
+        facts = (*named, f"truth: {image.label}", *reasons)
         cards.append(Card(image.name, image.verdict, image.score, pictures.get(image.name), facts))
     return cards

@@ -31,10 +31,17 @@ def in_words(record: "TrainingRecord") -> str:
     contract, result = record.contract, record.evaluation
     colour = "grey" if contract.frame.channels == 1 else "colour"
     goods = contract.image_counts.get("train/good", len(record.calibration))
-    what = (
-        f"A model that tells good parts of “{contract.part}” from anomalous ones in {colour} frames, made from "
-        f"{plural(goods, 'good image')}."
-    )
+    told = contract.classes
+    if told is not None and told.task == "classify":
+        what = (
+            f"A model that sorts parts of “{contract.part}” into {', '.join(contract.class_names)} in {colour} frames, "
+            f"made from {plural(sum(told.images.values()), 'image')}."
+        )
+    else:
+        what = (
+            f"A model that tells good parts of “{contract.part}” from anomalous ones in {colour} frames, made from "
+            f"{plural(goods, 'good image')}."
+        )
     if not result.good and not result.defective:
         return f"{what} {NO_TEST_IMAGES}"
     found = []

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, INPUT_THRESHOLDS, NO_DEFECT_CLASS, OUTPUTS, Contract, Verdict, to_uint8
+from lineside.contract import INPUT_FRAME, INPUT_THRESHOLDS, OUTPUTS, Contract, Verdict, to_uint8
 from lineside.errors import BundleError, FrameError, UsageError
 from lineside.runtime.bundle import load_bundle, metadata_contract
 from lineside.runtime.result import Result
@@ -160,7 +160,7 @@ class Inspector:
             verdict=verdict,
             score=float(outputs["score"][i]),
             reasons=contract.found(quality) if verdict is Verdict.NG else contract.reasons(gate),
-            defect_class=_class_name(int(outputs["defect_class"][i]), contract.class_names),
+            defect_class=contract.class_name(int(outputs["defect_class"][i])),
             anomaly_map=outputs["anomaly_map"][i],
             pose=outputs["pose"][i],
             transform=outputs["transform"][i],
@@ -202,12 +202,6 @@ def _is_finite_float32(value: object) -> bool:
         return False
     largest = float(np.finfo(np.float32).max)
     return bool(-largest <= value <= largest)
-
-
-def _class_name(index: int, names: tuple[str, ...]) -> str | None:
-    if index == NO_DEFECT_CLASS:
-        return None
-    return names[index] if index >= 0 else "unknown"
 
 
 def _named(names: tuple[str, ...], values: npt.NDArray[np.generic]) -> dict[str, float]:

@@ -36,6 +36,7 @@ class Result:
     quality: dict[str, float]
     """The numbers behind the gate, unit in the name."""
     class_prob: dict[str, float]
+    """Probability of each of the contract's classes, 0 to 1, if it is one of them; empty where none are told."""
     embedding: npt.NDArray[np.float32]
     """[d] for watching drift."""
     duration_ms: float
@@ -44,6 +45,11 @@ class Result:
     created: datetime
     recipe_id: str
     """Part and hash of the recipe that the model was trained from."""
+
+    @property
+    def class_probability(self) -> float | None:
+        """Probability of `defect_class`, 0 to 1; None where no class was told, and of ``"unknown"``."""
+        return self.class_prob.get(self.defect_class) if self.defect_class else None
 
     def to_dict(self, *, result_id: str | None = None, part_id: str | None = None) -> dict[str, Any]:
         """Return what fits into JSON, with the names of OPC 40100-1 where it has them.
@@ -72,6 +78,7 @@ class Result:
                 "score": self.score,
                 "reasons": list(self.reasons),
                 "defect_class": self.defect_class,
+                "class_probability": self.class_probability,
                 "class_prob": self.class_prob,
                 "pose": [float(value) for value in self.pose],
                 "quality": self.quality,

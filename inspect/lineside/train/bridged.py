@@ -26,11 +26,18 @@ from lineside.transfer.bridge import BridgeSpec, fit_anomalib
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
 from lineside.transfer.bridge_head import THUMBNAIL, export_bridged_head
 from lineside.transfer.familiar import THUMBNAIL_SPREAD
+from lineside.transfer.text_folder import (
+    CLIP_MEAN,
+    CLIP_STD,
+    UNKNOWN_LICENCE,
+    ClipFolder,
+    check_clip_licence,
+    read_clip_folder,
+)
 
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[np.generic]]
 
-UNKNOWN_LICENCE = "unknown"
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 """What anomalib's own pre-processor normalises with (torchvision's ImageNet statistics)."""
@@ -42,16 +49,17 @@ class BridgedMethod:
     """Front exported alone; the model is trained on the working tensors that it computes. See `Method`."""
 
     prefers_holdout = True
-    may_use_places = False
+    may_choose = False
     seen: frozenset[int] = frozenset()
     adaptation: Outcome | None = None
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe, transfer = loaded.recipe, loaded.recipe.transfer
         self._known = resolve_model(transfer.method)
-        _refuse_unlicensed(transfer)
+        clip = _clip_of(self._known, loaded)
+        _refuse_unlicensed(transfer, clip)
         journal.stage("backbone")
-        mean, std, components = _input_of(self._known, loaded)
+        mean, std, components = _input_of(self._known, loaded, clip)
         width, height = recipe.normalise.working_wh(usual_frame_wh(references))
         self.map_wh = (width // 4, height // 4)
         self.embedding = f"working image reduced to {THUMBNAIL}×{THUMBNAIL} cells of red, green, blue"
@@ -78,7 +86,7 @@ class BridgedMethod:
         graph = Graph(exported)
 
         def run(row: int) -> Arrays:
-            return graph({"working": working[row : row + 1]}, ("score", "embedding"))
+            return graph({"working": working[row : row + 1]}, ("score", "anomaly_map", "embedding"))
 
         def reference(outputs: Arrays) -> float:
             return model.score(outputs["working"].astype(np.float32, copy=False))
@@ -110,21 +118,34 @@ def _build(settings: FrontSettings, values: Mapping[str, Floats], reduction: Red
     return export_trunk(Front(settings), None, (), values, reduction)
 
 
-def _input_of(known: KnownModel, loaded: LoadedRecipe) -> tuple[Triple, Triple, tuple[Component, ...]]:
+def _clip_of(known: KnownModel, loaded: LoadedRecipe) -> ClipFolder | None:
+    """Return the recipe's folder with a CLIP model, where this model takes one."""
+    weights = loaded.recipe.transfer.weights
+    return read_clip_folder(loaded.resolve(weights)) if known.clip and weights is not None else None
+
+
+def _input_of(
+    known: KnownModel, loaded: LoadedRecipe, clip: ClipFolder | None
+) -> tuple[Triple, Triple, tuple[Component, ...]]:
     """Return mean and standard deviation of what the model takes, and what it is made of."""
     transfer = loaded.recipe.transfer
     method = Component("method", transfer.method, f"PyPI: anomalib {version('anomalib')}", LICENCE, "")
     if known.takes_backbone:
         backbone = load_backbone(transfer.backbone, transfer.taps, transfer.licences, Path(loaded.folder))
         return backbone.mean, backbone.std, (*backbone.components, method)
-    mean, std = (UNIT_MEAN, UNIT_STD) if known.unit_input else (IMAGENET_MEAN, IMAGENET_STD)
+    if clip is not None:
+        weights = Component("weights", clip.folder.name, "transfer.weights", clip.licence, clip.sha256())
+        return clip.mean, clip.std, (weights, method)
+    mean, std = (CLIP_MEAN, CLIP_STD) if known.clip else (IMAGENET_MEAN, IMAGENET_STD)
+    if known.unit_input:
+        mean, std = UNIT_MEAN, UNIT_STD
     if transfer.weights:
         weights = Component("weights", Path(transfer.weights).name, "transfer.weights", UNKNOWN_LICENCE, "")
         return mean, std, (weights, method)
     return mean, std, (method,)
 
 
-def _refuse_unlicensed(transfer: Transfer) -> None:
+def _refuse_unlicensed(transfer: Transfer, clip: ClipFolder | None) -> None:
     """Refuse a network whose licence nobody stated, unless the recipe allows that.
 
     Raises
@@ -137,7 +158,9 @@ def _refuse_unlicensed(transfer: Transfer) -> None:
         )
     if LICENCE not in transfer.licences:
         raise UsageError(f"transfer.method: anomalib's licence {LICENCE!r} is not one that transfer.licences allows.")
-    if transfer.weights and UNKNOWN_LICENCE not in transfer.licences:
+    if clip is not None:
+        check_clip_licence(clip, transfer.licences)
+    elif transfer.weights and UNKNOWN_LICENCE not in transfer.licences:
         raise UsageError(
             "transfer.weights: the licence of these weights is not known here. If you may use them, "
             f"add {UNKNOWN_LICENCE} to transfer.licences."

@@ -1,15 +1,16 @@
 """The deployed head and its threshold, from scores of good frames that the scoring head has not seen."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from lineside.calibrate.crossfit import Fold, grouped_folds, holdout
-from lineside.calibrate.threshold import overkill_threshold
+from lineside.calibrate.crossfit import Fold, class_folds, class_holdout, grouped_folds, holdout
+from lineside.calibrate.threshold import no_threshold, overkill_threshold
 from lineside.contract import Threshold
 from lineside.errors import UsageError
 from lineside.recipe import LoadedRecipe
+from lineside.train.class_statement import Told
 from lineside.train.images import References
 from lineside.train.method import FittedHead, Judged, Method, Reference
 from lineside.train.progress import Journal
@@ -28,40 +29,57 @@ class Calibration:
     own : mapping of position to float
         Those of them that the deployed head itself gave, findings left out; none where folds gave them.
     threshold : Threshold
+    map_peaks : tuple of float
+        Highest map values of the frames of `scores`, in their order.
+    told : tuple of Told
+        Where the score comes from classes: what models called the images that they had not seen.
+    honest : mapping of position to float
+        What the threshold was taken from: `scores`, infinite where a finding makes the frame NG.
     """
 
     head: FittedHead
     scores: Mapping[int, float]
     own: Mapping[int, float]
     threshold: Threshold
+    map_peaks: tuple[float, ...] = ()
+    told: tuple[Told, ...] = ()
+    honest: Mapping[int, float] = field(default_factory=dict)
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:
     """Fit the deployed head, and find its threshold from honest scores."""
     calibrate, seed = loaded.recipe.calibrate, loaded.recipe.seed
     groups = [sample.group for sample in references.samples]
+    if len(set(groups)) == 1:
+        return _uncalibrated(method, len(groups), calibrate.overkill, journal)
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
+    labels = [sample.label for sample in references.samples]
 
-    def split(parts: Sequence[str]) -> Sequence[Fold]:
+    def split(positions: Sequence[int]) -> Sequence[Fold]:
+        parts, named = [groups[i] for i in positions], [labels[i] for i in positions]
+        if references.sorts:
+            return (class_holdout(parts, named, seed),) if held_out else class_folds(parts, named, calibrate.folds)
         return (holdout(parts, seed),) if held_out else grouped_folds(parts, calibrate.folds)
 
-    folds = _folds(groups, method.seen, split)
+    folds = _folds(len(groups), method.seen, split)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
     if method.seen:
         words += f"; the {len(method.seen)} good frames that the backbone was adapted on have no say"
     head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     if head is None:
         journal.note(
-            "Folds and deployed head disagree on whether a patch is compared with its place: it is not, in any of them."
+            "Folds and deployed head disagree on how patches are compared: the choice is taken from all of them."
         )
-        method.may_use_places = False
+        method.may_choose = False
         head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     assert head is not None  # all heads have one unit now
     _note_front(head, decided, journal)
-    called = _called(judged, references, journal)
+    told = _told(judged, references, head)
+    called = _called({i: judged[i] for i in references.good_positions if i in judged}, references, journal)
     positions = sorted(called)
+    honest = {i: np.inf if called[i].found else called[i].patch_score for i in positions}
     threshold = overkill_threshold(
-        np.array([np.inf if called[i].found else called[i].patch_score for i in positions], np.float32),
+        np.array(list(honest.values()), np.float32),
         [groups[i] for i in positions],
         calibrate.overkill,
         crossfit=words,
@@ -71,17 +89,31 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     scores = {i: Reference(called[i].patch_score, called[i].found).score(floor) for i in positions}
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
-    return Calibration(head, scores, own, threshold)
+    peaks = tuple(called[i].map_peak for i in positions)
+    return Calibration(head, scores, own, threshold, map_peaks=peaks, told=told, honest=honest)
 
 
-def _folds(
-    groups: Sequence[str], seen: frozenset[int], split: Callable[[Sequence[str]], Sequence[Fold]]
-) -> tuple[Fold, ...]:
-    """Split the good frames that have a say in the threshold; the others are fitted on in every fold."""
-    unseen = [position for position in range(len(groups)) if position not in seen]
+def _told(judged: Mapping[int, Judged], references: References, head: FittedHead) -> tuple[Told, ...]:
+    names, samples = head.classes.names if head.classes else (), references.samples
+    return tuple(Told(samples[i].label, names[one.called]) for i, one in judged.items() if one.called is not None)
+
+
+def _uncalibrated(method: Method, count: int, overkill: float, journal: Journal) -> Calibration:
+    """Fit on the only part there is: its scores rank frames, and no threshold can be taken from them."""
+    journal.stage("head on the only good part")
+    head = method.fit(range(count))
+    own = max(one.patch_score for one in head.judge(range(count)))
+    threshold = no_threshold(own, overkill)
+    journal.note(threshold.statement)
+    return Calibration(head, {}, {}, threshold)
+
+
+def _folds(count: int, seen: frozenset[int], split: Callable[[Sequence[int]], Sequence[Fold]]) -> tuple[Fold, ...]:
+    """Split the frames that have a say in the threshold; the others are fitted on in every fold."""
+    unseen = [position for position in range(count) if position not in seen]
     return tuple(
         Fold(fit=tuple(sorted((*seen, *(unseen[i] for i in fold.fit)))), score=tuple(unseen[i] for i in fold.score))
-        for fold in split([groups[position] for position in unseen])
+        for fold in split(unseen)
     )
 
 

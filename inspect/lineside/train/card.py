@@ -23,6 +23,8 @@ def limits(record: TrainingRecord) -> Iterator[str]:
         yield "The gate is off: a bad picture gets a verdict."
     else:
         yield "The gate measures what its numbers say: what spoils a picture and moves none of them passes."
+    if contract.classes is not None:
+        yield "Whether a defect of a kind without a folder in train/ is called unknown was not tested."
     if contract.normalisation.get("pose", "off") == "off":
         yield "Frames are not aligned: parts must lie as they do in the training images."
     if contract.normalisation.get("exposure", "off") != "off":
@@ -50,10 +52,7 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
     yield ""
     yield "## Intended use"
     yield ""
-    yield (
-        f"Tells good parts of `{contract.part}` from anomalous ones in frames of the camera set-up that the training "
-        "images were taken with. It was shown good parts only; it does not name defects."
-    )
+    yield (f"{_what(contract)} It judges frames of the camera set-up that the training images were taken with.")
     yield ""
     size = f"reduced to {_size(contract.working_wh)} inside the graph"
     yield f"- Input: {_frame_words(contract)}, {frame_size_words(contract)}; {size}."
@@ -70,6 +69,7 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
     yield ""
     yield f"**{limit.kind.capitalize()}.** {limit.statement}"
     yield ""
+    yield from _classes(contract, record.evaluation)
     yield from _evaluation(record.evaluation)
     yield "## Training data"
     yield ""
@@ -106,6 +106,39 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
     for decision in record.decisions:
         yield f"- {decision}"
     yield f"- Software: {', '.join(f'{name} {version}' for name, version in contract.software.items())}."
+
+
+def _what(contract: Contract) -> str:
+    told, names = contract.classes, ", ".join(contract.class_names)
+    if told is None:
+        return (
+            f"Tells good parts of `{contract.part}` from anomalous ones. It was shown good parts only; it does not "
+            "name defects."
+        )
+    if told.task == "both":
+        return (
+            f"Tells good parts of `{contract.part}` from anomalous ones, and calls a defect {names} or unknown. Good "
+            "parts alone decide what is anomalous."
+        )
+    return f"Sorts parts of `{contract.part}` into {names}. What resembles none of them is not looked for by a map."
+
+
+def _classes(contract: Contract, result: Evaluation) -> Iterator[str]:
+    told = contract.classes
+    if told is None:
+        return
+    yield "## Classes"
+    yield ""
+    images = ", ".join(f"{count} {name}" for name, count in told.images.items())
+    yield f"By {told.method}, from {images}. {told.statement}"
+    yield ""
+    if result.classes and result.classes.accuracy is not None:
+        low, high = result.classes.interval
+        yield (
+            f"On the test images: {result.classes.right} of {result.classes.named} named images of these classes right "
+            f"({100 * result.classes.accuracy:.1f} %; 95 % interval {100 * low:.1f} to {100 * high:.1f} %)."
+        )
+        yield ""
 
 
 def _evaluation(result: Evaluation) -> Iterator[str]:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside import __version__
-from lineside.contract import CONTRACT_VERSION, Contract, FrameSpec, depth_rule
+from lineside.calibrate.map_level import level_of_goods
+from lineside.contract import CONTRACT_VERSION, Contract, Fitted, FrameSpec, depth_rule
 from lineside.dataset import Dataset, data_sha256
 from lineside.export.assemble import assemble
 from lineside.export.decision import FINDING_FLOOR, UNFAMILIAR_LIMIT, export_decision
-from lineside.export.parity import TOLERANCE_REL, ParityCase, ParityRecord, prove_parity
+from lineside.export.parity import TOLERANCE_REL, ClassProof, ParityCase, ParityRecord, prove_parity
 from lineside.graph.run import Graph
 from lineside.image_files import read_content
 from lineside.normalise.front import GATE_LIMITS
@@ -21,6 +22,7 @@ from lineside.normalise.gate_limits import NO_LIMIT
 from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS, RULES, UNFAMILIAR
 from lineside.recipe import LoadedRecipe
 from lineside.train.calibration import Calibration
+from lineside.train.class_statement import statement_of
 from lineside.train.images import FrameReader
 from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal
@@ -31,6 +33,13 @@ Pixels = npt.NDArray[np.uint8]
 NOVELTY = "novelty"
 """Name of the quality number that the embedding gives."""
 NEUTRAL_OUTPUTS = {"defect_class": "-1: no class was looked for", "class_prob": "no columns"}
+CLASSES_FITTED = (
+    Fitted(
+        "class head",
+        "fitted on the defective training images, which have no say in score and threshold; its "
+        "accuracy by cross-validation over their parts",
+    ),
+)
 NO_POSE = {"pose": "0, 0, 0, 1, 0: no pose was looked for"}
 SOFTWARE = ("torch", "torchvision", "timm", "anomalib", "albumentations", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -38,7 +47,8 @@ SOFTWARE = ("torch", "torchvision", "timm", "anomalib", "albumentations", "onnx"
 def assembled(head: FittedHead, contract: Contract) -> bytes:
     """Return the deployed graph."""
     floor = np.array([finding_floor(contract.threshold_ng)], np.float32)
-    parts = (*head.parts, ("decision", export_decision(decision_settings(head.front.decision.settings))))
+    settings = decision_settings(head.front.decision.settings, head.classes)
+    parts = (*head.parts, ("decision", export_decision(settings)))
     model = assemble(head.front.trunk.joined({}), parts, {**head.constants, FINDING_FLOOR: floor}, contract)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -48,7 +58,7 @@ def contract_of(
 ) -> Contract:
     """Return the document that travels inside the graph."""
     recipe, head, threshold = loaded.recipe, calibration.head, calibration.threshold
-    settings = head.front.decision.settings
+    settings, level = head.front.decision.settings, level_of_goods(calibration.map_peaks)
     return Contract(
         contract_version=CONTRACT_VERSION,
         part=recipe.part,
@@ -57,22 +67,30 @@ def contract_of(
         map_wh=method.map_wh,
         threshold_ng=threshold,
         threshold_review=threshold,
-        class_names=(),
+        map_threshold=level.value,
+        map_rule=level.rule,
+        class_names=head.classes.names if head.classes else (),
+        classes=statement_of(head.classes, dataset, calibration.told, recipe.transfer.classes.unknown),
         gate_bits=GATE_BITS,
         gate_words=GATE_WORDS,
         quality_names=(*settings.gate.quality_names, NOVELTY),
         quality_limits=_quality_limits(head),
         findings=findings(settings, head.finding_limits),
         normalisation=head.front.decision.described,
-        neutral_outputs={**NEUTRAL_OUTPUTS, **({} if settings.pose else NO_POSE), **method.neutral_outputs},
+        neutral_outputs={
+            **({} if head.classes else NEUTRAL_OUTPUTS),
+            **({} if settings.pose else NO_POSE),
+            **method.neutral_outputs,
+        },
         embedding=method.embedding,
         score_tolerance_rel=TOLERANCE_REL,
         components=method.components,
-        fitted=method.fitted,
+        fitted=(*method.fitted, *(CLASSES_FITTED if head.classes and head.classes.task == "both" else ())),
         image_counts=dataset.counts(),
         recipe_sha256=loaded.sha256,
         data_sha256=_data_sha256(loaded, dataset),
         software=_software(),
+        lineage=(),
     )
 
 
@@ -100,11 +118,13 @@ def proven(
         return _gate_by_contract(contract, quality)
 
     limits = contract.threshold_ng, contract.threshold_review
-    proofs = prove_parity(graph, reference, *limits, cases, journal.step, gate)
+    told = head.classes
+    classes = ClassProof(told.answer, told.defects, told.names_ok) if told else None
+    proofs = prove_parity(graph, reference, *limits, cases, journal.step, gate, classes)
     worst = max(proof.difference_rel for proof in proofs)
     journal.note(
-        f"Parity: {len(proofs)} frames, no verdict flipped, scores differ by at most {worst:.0e}, relative to "
-        "the larger of score and threshold."
+        f"Parity: {len(proofs)} frames, no verdict {'and no class ' if told else ''}flipped, scores differ by at most "
+        f"{worst:.0e}, relative to the larger of score and threshold."
     )
     return proofs
 

@@ -4,21 +4,25 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lineside.calibrate.metrics import auroc
+from lineside.contract import Contract, Verdict
 from lineside.export.parity import ParityRecord
-from lineside.train.record import Evaluation
+from lineside.train.class_statement import interval_of
+from lineside.train.record import ClassEvaluation, Evaluation
 
 
-def evaluate(proofs: Sequence[ParityRecord]) -> Evaluation:
-    """Count overkill and escapes, and rank good against defective.
+def evaluate(proofs: Sequence[ParityRecord], contract: Contract) -> Evaluation:
+    """Count overkill and escapes, rank good against defective, and compare classes with the folders' names.
 
     Parameters
     ----------
     proofs : sequence of ParityRecord
         The deployed graph's scores and verdicts on test images. Those without a call are counted apart.
+    contract : Contract
+        Says what is good, and what the classes are called.
     """
-    called = [p for p in proofs if p.verdict != "NO_CALL"]
-    good = [p for p in called if p.label == "good"]
-    bad = [p for p in called if p.label != "good"]
+    called = [p for p in proofs if p.verdict != Verdict.NO_CALL.name]
+    good = [p for p in called if contract.is_good(p.label)]
+    bad = [p for p in called if not contract.is_good(p.label)]
     images = Counter(p.label for p in bad)
     escaped = Counter(p.label for p in bad if p.verdict == "OK")
     return Evaluation(
@@ -29,4 +33,24 @@ def evaluate(proofs: Sequence[ParityRecord]) -> Evaluation:
         no_call=len(proofs) - len(called),
         auroc=auroc([p.score for p in good], [p.score for p in bad]),
         escapes_by_class=tuple((label, escaped[label], count) for label, count in sorted(images.items())),
+        classes=_classes(called, contract) if contract.classes else None,
+    )
+
+
+def named(contract: Contract, proof: ParityRecord) -> str | None:
+    """Return the name of the class that the graph gave; None where it gave none."""
+    return contract.class_name(proof.defect_class)
+
+
+def _classes(called: Sequence[ParityRecord], contract: Contract) -> ClassEvaluation:
+    """Compare what was named with the truth: parts of a known class that were called one, or unknown."""
+    confusion = Counter((p.label, named(contract, p) or p.verdict) for p in called)
+    known = [p for p in called if p.label in contract.class_names and named(contract, p)]
+    right = sum(p.label == named(contract, p) for p in known)
+    low, high = interval_of(right, len(known))
+    return ClassEvaluation(
+        right=right,
+        named=len(known),
+        interval=(low, high),
+        confusion=tuple((truth, said, count) for (truth, said), count in sorted(confusion.items())),
     )

@@ -30,6 +30,9 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 Build = Callable[[FrontSettings, Mapping[str, Floats], Reduction], Trunk]
 """Exports a front of these settings, with whatever backbone stands behind it; of the values only shapes matter."""
 
+Change = Callable[[Pixels, int], Sequence[Pixels]]
+"""See `FrontFitter.changed`."""
+
 
 @dataclass(frozen=True)
 class FittedFront:
@@ -46,6 +49,8 @@ class FittedFront:
         By the fitted limits.
     novelty_limit : float
     seed : int
+    margin : float
+        The recipe's, that gate and novelty limit were learned with; negative where it wants no gate.
     """
 
     trunk: Trunk
@@ -54,6 +59,7 @@ class FittedFront:
     gate: npt.NDArray[np.int64]
     novelty_limit: float
     seed: int
+    margin: float
 
 
 OTHERWISE = "Look at them with `lineside preview`, or set normalise.gate.mode to off."
@@ -110,8 +116,46 @@ class FrontFitter:
         gate = gate_of(quality, limits, decision.settings.gate)
         _refuse_nothing_left(gate[rows])
         fitted, request = decision.with_values({GATE_LIMITS: limits}), self._request
-        strange = NO_LIMIT if request.normalise.gate.mode == "off" else novelty_limit(request.normalise.gate.margin)
-        return FittedFront(trunk, fitted, outputs, gate, strange, request.seed)
+        off = request.normalise.gate.mode == "off"
+        margin = -1.0 if off else request.normalise.gate.margin
+        strange = NO_LIMIT if off else novelty_limit(margin)
+        return FittedFront(trunk, fitted, outputs, gate, strange, request.seed, margin)
+
+    def changed(self, front: FittedFront, positions: Sequence[int], change: Change) -> tuple[Arrays, list[int]]:
+        """Run a fitted front on changed copies of good frames, such as mirror images.
+
+        Parameters
+        ----------
+        front : FittedFront
+        positions : sequence of int
+            Of good frames; their augmented copies are left out.
+        change : callable
+            Reduction [h, w, C] and position -> changed reductions; it must not write into what it is given.
+
+        Returns
+        -------
+        outputs : dict of str to ndarray [n, ...]
+            Those that the head is fitted on, and `region`, of the copies that the gate lets through.
+        shown : list of int [n]
+            The position that each row shows.
+        """
+        settings, values = front.decision.settings, front.decision.values
+        _, reduced = self._reduced(settings.middle_wh)
+        rows = self._references.rows(positions, with_copies=False)
+        made = [
+            (p, row, copy) for p, row in zip(positions, rows, strict=True) for copy in change(reduced.middle[row], p)
+        ]
+        names = (*self._wanted, "region", "front_gate")
+
+        def one(item: tuple[int, np.int64, Pixels]) -> Arrays:
+            _, row, copy = item
+            return front.trunk.graph({"middle": copy[None], "frame_wh": reduced.frame_wh[row], **values}, names)
+
+        outs = list(parallel(one, made))
+        passed = [i for i, out in enumerate(outs) if not out["front_gate"][0]]
+        empty = {name: np.zeros((0, *front.outputs[name].shape[1:]), np.float32) for name in names[:-1]}
+        stacked = {name: np.concatenate([outs[i][name] for i in passed]) for name in names[:-1]} if passed else empty
+        return stacked, [made[i][0] for i in passed]
 
     def _reduced(self, middle_wh: tuple[int, int]) -> tuple[Reduction, Reductions]:
         if middle_wh not in self._reductions:

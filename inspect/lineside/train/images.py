@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.capture.decode import read_image
 from lineside.dataset import Sample
-from lineside.transfer.augment import Augmenter
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,14 +30,34 @@ class FrameReader:
         return partial(self.read, sample)
 
 
+class Copier(Protocol):
+    """Makes copies of frames, such as `lineside.transfer.augment.Augmenter`."""
+
+    @property
+    def active(self) -> bool:
+        """False where nothing is copied."""
+
+    def copies(self, frame: Pixels, index: int, count: int) -> list[Pixels]:
+        """Return copies of one frame, each [H, W, C]."""
+
+
 @dataclass(frozen=True)
 class References:
-    """Good training frames, each followed by its augmented copies."""
+    """Training frames that a head is fitted on, each followed by its augmented copies."""
 
     samples: tuple[Sample, ...]
+    """Good ones; where parts are sorted, all."""
     reader: FrameReader
-    augmenter: Augmenter
+    augmenter: Copier
     copies: int
+    sorts: bool = False
+    """Whether parts are sorted into classes and not looked at for anomalies."""
+
+    @property
+    def good_positions(self) -> tuple[int, ...]:
+        """Positions whose scores set the threshold: the good ones; all where none is, for then all classes are good."""
+        goods = tuple(i for i, sample in enumerate(self.samples) if sample.is_good)
+        return goods or tuple(range(len(self.samples)))
 
     @property
     def rows_per_frame(self) -> int:

@@ -6,20 +6,25 @@ included, so that cross-fitting and the deployed fit are one and the same call.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
+from lineside.dataset import GOOD
+from lineside.export.parity import ClassAnswer
 from lineside.train.front_fit import FittedFront
 from lineside.transfer.adaptation_gate import Outcome
+from lineside.transfer.classes.examples import Examples
+from lineside.transfer.classes.fit import ClassFit
 
 if TYPE_CHECKING:
     import onnx
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
+State = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class Judged:
     """By the gate, novelty included: it gets no call, so it has no say in the threshold."""
     found: bool
     """Whether a finding raises its score."""
+    map_peak: float = 0.0
+    """Highest value of its anomaly map; 0 where the method gives none."""
+    called: int | None = None
+    """Column of the likeliest class; None where the score does not come from classes."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,32 @@ class Reference:
     def score(self, floor: float) -> float:
         """Return the score that the graph must give."""
         return max(self.patch_score, floor) if self.found else self.patch_score
+
+
+@dataclass(frozen=True)
+class FittedClasses:
+    """A class head, fitted on training images of every class."""
+
+    names: tuple[str, ...]
+    """Columns of the probabilities; ``good``, where it is a class, is the last."""
+    task: Literal["both", "classify"]
+    fit: ClassFit
+    answer: Callable[[Pixels], ClassAnswer]
+    """What another way than the graph's says of any frame."""
+    examples: Examples
+    """What it was fitted on: embeddings (the deployed graph's inner value ``class_embedding``) by column of `names`."""
+    goods: Floats
+    """Embeddings [m, D] of good frames, which all others are normalised by; m may be 0."""
+
+    @property
+    def defects(self) -> int:
+        """Columns that a part which is not OK can be called: the first so many."""
+        return len(self.names) - (self.names[-1] == GOOD)
+
+    @property
+    def names_ok(self) -> bool:
+        """Whether parts that are OK are called a class too: where every class is a kind of good part."""
+        return self.task == "classify" and self.names[-1] != GOOD
 
 
 @dataclass(frozen=True)
@@ -66,6 +101,10 @@ class FittedHead:
     """Good frames by position, computed by ONNX Runtime."""
     reference: Callable[[Pixels], Reference]
     """Any frame."""
+    classes: FittedClasses | None = None
+    """None where no classes are told."""
+    state: Callable[[], State] | None = None
+    """What the bundle keeps so that it can follow the line later (`lineside.train.line_state`); None: it cannot."""
 
 
 class Method(Protocol):
@@ -85,9 +124,9 @@ class Method(Protocol):
     them."""
     adaptation: Outcome | None
     """Adapted against frozen trunk; None where no adaptation was tried."""
-    may_use_places: bool
-    """Whether a head may compare patches with their place on the part; the training run takes that back where folds
-    and deployed head would decide differently, since their scores have different units."""
+    may_choose: bool
+    """Whether a head may choose how patches are compared (places, whitening); the training run takes that back where
+    folds and deployed head would choose differently, since their scores have different units."""
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit everything that is fitted on images, on these good frames alone."""

@@ -16,25 +16,27 @@ from lineside.normalise.front import Front, FrontSettings
 from lineside.normalise.front_fit import FrontRequest
 from lineside.recipe import LoadedRecipe
 from lineside.train.adapting import ADAPTED, Score, adapted_backbone, try_adaptation
+from lineside.train.changes import Mirror, Spoil
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
-from lineside.train.method import FittedHead
+from lineside.train.line_state import head_state
+from lineside.train.method import FittedHead, State
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
 from lineside.transfer.adaptation_gate import Outcome
+from lineside.transfer.align import resized_weights, tap_statistics
 from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
+from lineside.transfer.extend import covering_radius, place_counts
 from lineside.transfer.head import (
     REGION,
     Features,
-    HeadFit,
     HeadShape,
     export_head,
-    fit_either,
     head_shape,
     tap_name,
 )
-from lineside.transfer.place import LEAST_SEPARATION
+from lineside.transfer.head_fit import Choice, HeadFit, Rows, embed_patches, fit_best
 
 if TYPE_CHECKING:
     import onnx
@@ -51,10 +53,10 @@ class NativeMethod:
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe
         journal.stage("backbone")
-        self._backbone = load_backbone(
-            recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder)
-        )
         working_wh = recipe.normalise.working_wh(usual_frame_wh(references))
+        self._backbone = load_backbone(
+            recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder), working_wh
+        )
         self._shape: HeadShape = head_shape(
             self._backbone.channels,
             tap_grids(self._backbone.module, working_wh),
@@ -68,7 +70,8 @@ class NativeMethod:
         self.seen: frozenset[int] = frozenset()
         self.adaptation: Outcome | None = None
         self.neutral_outputs: Mapping[str, str] = {}
-        self.may_use_places = True
+        self.may_choose = True
+        self._transfer = recipe.transfer
         self._seed = recipe.seed
         self._references = references
         self._journal = journal
@@ -100,7 +103,8 @@ class NativeMethod:
 
     def _scorer(self, features: Features, regions: Floats, frames: Sequence[int], posed: bool) -> Score:
         """Fit a head for the adaptation's contest."""
-        fit = fit_either(self._shape, features, self._seed, regions, frames, position=posed)
+        choice = Choice(position=posed, whiten="off", way=self._transfer.distance)
+        fit = fit_best(self._shape, Rows(features, regions, frames), self._seed, choice)
         _, graph = self._exported(fit.shape)
         values = fit.values.feed(fit.shape)
 
@@ -115,12 +119,19 @@ class NativeMethod:
         front = self._fronts.fit(positions)
         rows = self._references.rows(positions, with_copies=True)
         passed = rows[front.gate[rows] == 0]
-        features = {i: front.outputs[name][passed].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
-        regions = front.outputs[REGION][passed].astype(np.float32, copy=False)
+        known = self._rows(
+            {name: front.outputs[name][passed] for name in (*self._taps, REGION)},
+            (passed // self._references.rows_per_frame).tolist(),
+        )
         self._journal.stage(f"head on {len(passed)} frames")
-        frames = (passed // self._references.rows_per_frame).tolist()
-        posed = front.decision.settings.pose is not None and self.may_use_places
-        fit = fit_either(self._shape, features, self._seed, regions, frames, position=posed)
+        posed = front.decision.settings.pose is not None
+        choice = self._choice(posed)
+        mirrored = spoiled = None
+        if not posed and self._transfer.mirror:
+            mirrored = self._rows(*self._fronts.changed(front, positions, Mirror(len(positions))))
+        if not posed and choice.whiten == "auto":
+            spoiled = self._rows(*self._fronts.changed(front, positions, Spoil(self._references.samples, self._seed)))
+        fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
         exported, graph = self._exported(fit.shape)
         head = HeadRun(
             model=exported,
@@ -128,11 +139,23 @@ class NativeMethod:
             wanted=(*self._taps, REGION),
             run=partial(self._run, front, graph, fit),
             reference=partial(_reference, fit),
-            words=_placed_words(fit),
-            unit="place" if fit.shape.placed else "memory",
+            words=fit.words,
+            unit=fit.unit,
+            state=partial(_state, fit, known),
         )
         fitted = self._references.rows(positions, with_copies=False)
         return finish(front, head, fitted, self._references, self.map_wh)
+
+    def _rows(self, outputs: Arrays, frames: Sequence[int]) -> Rows:
+        features = {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
+        return Rows(features, outputs[REGION].astype(np.float32, copy=False), frames)
+
+    def _choice(self, posed: bool) -> Choice:
+        """What the head may choose; nothing, once folds and deployed head have chosen differently."""
+        whiten = self._transfer.whiten
+        if not self.may_choose and whiten == "auto":
+            whiten = "off"
+        return Choice(posed and self.may_choose, whiten, self._transfer.distance)
 
     def _exported(self, shape: HeadShape) -> "tuple[onnx.ModelProto, Graph]":
         if shape not in self._heads:
@@ -142,7 +165,7 @@ class NativeMethod:
 
     def _run(self, front: FittedFront, graph: Graph, fit: HeadFit, row: int) -> Arrays:
         taken = {name: front.outputs[name][row : row + 1] for name in (*self._taps, REGION)}
-        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "embedding"))
+        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "anomaly_map", "embedding"))
 
     def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
         return export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)
@@ -153,13 +176,23 @@ def _reference(fit: HeadFit, outputs: Arrays) -> float:
     return reference_score(fit.shape, fit.values, features, outputs[REGION].astype(np.float32))
 
 
-def _placed_words(fit: HeadFit) -> tuple[str, ...]:
-    """Say how patches are compared, where there was a choice."""
-    if fit.separation is None:
-        return ()
-    how = "its own place on the part" if fit.shape.placed else "the whole memory"
-    told = f"in {fit.separation:.0%} of the pairs its own place tells a held-out good frame from the same frame spoiled"
-    return (f"Each patch is compared with {how}: {told} (from {LEAST_SEPARATION:.0%} on it is used).",)
+def _state(fit: HeadFit, known: Rows) -> State:
+    """Gather what the bundle keeps of the head."""
+    firsts = known.firsts()  # the frames themselves, without their copies
+    assert known.regions is not None  # the front gives them
+    assert firsts.regions is not None
+    taps = tuple(
+        tap_statistics(tap, resized_weights(firsts.regions, (tap.shape[2], tap.shape[3])))
+        for _, tap in sorted(firsts.features.items())
+    )
+    shape, values = fit.shape, fit.values
+    grid = (-1, shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
+    patches = embed_patches(shape, known.features, values.projections, values.offsets).reshape(grid)  # [n, P, d]
+    counts = known.regions.reshape(len(patches), -1) >= 0.5
+    if values.place is not None:
+        return head_state(shape, taps, 0.0, place_counts(values.place, patches, counts, known.frames))
+    radius = 0.0 if values.memory is None else covering_radius(patches[counts], values.memory)
+    return head_state(shape, taps, radius, None)
 
 
 def _own_component() -> Component:
@@ -171,8 +204,8 @@ def _own_component() -> Component:
 def _fitted() -> tuple[Fitted, ...]:
     return (
         Fitted("scale of each tap", REFITTED),
-        Fitted("patch memory", REFITTED),
-        Fitted("projection", "random, drawn from the recipe's seed; no image has a say in it"),
+        Fitted("what patches are compared with, and whether the embedding is whitened", REFITTED),
+        Fitted("projection", "random, drawn from the recipe's seed; whitened, it is " + REFITTED),
     )
 
 
@@ -182,10 +215,9 @@ def _copies_in_words(count: int) -> str:
 
 
 def _described(backbone: Backbone, shape: HeadShape, references: References) -> str:
-    strides = "/".join(str(s) for s in backbone.strides)
     copies = references.rows_per_frame - 1
     return (
-        f"Backbone {backbone.components[0].name}, strides {strides}; {shape.dimensions} dimensions a patch, "
+        f"Backbone {backbone.components[0].name}, {', '.join(backbone.taps)}; {shape.dimensions} dimensions a patch, "
         f"{shape.grid_hw[1]}×{shape.grid_hw[0]} patches a frame, memory of up to {shape.memory} patches from "
         f"{len(references.samples)} good frames" + (f" and {_copies_in_words(copies)} of each." if copies else ".")
     )

@@ -98,7 +98,8 @@ def preview(loaded: LoadedRecipe, image: Path | None, progress: Progress) -> Pre
     dataset = load_dataset(loaded)
     reader = FrameReader(frame_channels(loaded, dataset), recipe.capture.bit_depth)
     one = read_image(image, channels=reader.channels, bit_depth=reader.bit_depth) if image else None
-    references = References(dataset.select("train", good=True), reader, Augmenter("none", recipe.seed), 0)
+    fitted = dataset.select("train", good=None if recipe.transfer.task == "classify" else True)
+    references = References(fitted, reader, Augmenter("none", recipe.seed), 0)
     width, height = recipe.normalise.working_wh(usual_frame_wh(references))
     grid_wh = (width // GRID_STRIDE, height // GRID_STRIDE)
     unit = (0.0, 0.0, 0.0), (1.0 / 255, 1.0 / 255, 1.0 / 255)  # the working tensor is then in grey levels

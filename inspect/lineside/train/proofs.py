@@ -21,7 +21,7 @@ VECTOR_CANDIDATES = 12
 def parity_cases(
     dataset: Dataset, references: References, seed: int, recorded: Mapping[int, float]
 ) -> tuple[ParityCase, ...]:
-    """Every good training frame, a disturbed copy of each, and every image that nothing was fitted on.
+    """Every training frame that the score was fitted on, a disturbed copy of each, and every other image.
 
     Parameters
     ----------
@@ -34,13 +34,14 @@ def parity_cases(
         cases.append(ParityCase(sample.name, "calibration", sample.label, reader.lazily(sample), score))
         worse = _disturbed_later(reader, sample, seed + index)
         cases.append(ParityCase(f"{sample.name} (disturbed)", "disturbed", sample.label, worse))
-    cases += [ParityCase(s.name, s.split, s.label, reader.lazily(s)) for s in unseen(dataset)]
+    rest = unseen(dataset, sorts=references.sorts)
+    cases += [ParityCase(s.name, s.split, s.label, reader.lazily(s)) for s in rest]
     return tuple(cases)
 
 
-def unseen(dataset: Dataset) -> tuple[Sample, ...]:
-    """Images that nothing was fitted on: the test images, and the defective training images."""
-    return (*dataset.select("train", good=False), *dataset.select("test"))
+def unseen(dataset: Dataset, *, sorts: bool = False) -> tuple[Sample, ...]:
+    """Images that no score was fitted on: of the test, and unless parts are sorted the defective training images."""
+    return (*(() if sorts else dataset.select("train", good=False)), *dataset.select("test"))
 
 
 def vector_candidates(cases: Sequence[ParityCase], proofs: Sequence[ParityRecord]) -> list[Candidate]:
@@ -59,10 +60,12 @@ def parity_table(proofs: Sequence[ParityRecord]) -> bytes:
     """Return ``parity.csv``: name, score and verdict of every frame that was proven."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "kind", "label", "score", "verdict", "gate", "reference_score", "difference_rel"))
+    writer.writerow(
+        ("name", "kind", "label", "score", "verdict", "gate", "reference_score", "difference_rel", "defect_class")
+    )
     for p in proofs:
         row = (p.name, p.kind, p.label, repr(p.score), p.verdict, p.gate, repr(p.reference_score))
-        writer.writerow((*row, f"{p.difference_rel:.3e}"))
+        writer.writerow((*row, f"{p.difference_rel:.3e}", p.defect_class))
     return text.getvalue().encode()
 
 

@@ -25,6 +25,8 @@ class ScoredImage:
     verdict: str
     reasons: tuple[str, ...] = ()
     """Bits of the gate that are set, by name."""
+    defect_class: str | None = None
+    """Name of the class that was told, or unknown; None where none was."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,26 @@ class FrontRecord:
 
 
 @dataclass(frozen=True)
+class ClassEvaluation:
+    """The deployed graph's classes on the recipe's test images."""
+
+    right: int
+    """Images of a class of the training that were called by its name."""
+    named: int
+    """Images of such a class that were called any class, or unknown; those called OK are escapes, counted there."""
+    interval: tuple[float, float]
+    """Exact 95 % interval (Clopper-Pearson) of the share that is right, 0 to 1."""
+    confusion: tuple[tuple[str, str, int], ...]
+    """(folder, what it was called: a class, unknown, or a verdict where no class was told; images), of every image that
+    got a call."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share that is right; None where nothing was named."""
+        return self.right / self.named if self.named else None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The deployed graph on the recipe's test images; nothing was fitted or calibrated on them."""
 
@@ -66,6 +88,8 @@ class Evaluation:
     """Of the image scores; None where one of the sides is empty."""
     escapes_by_class: tuple[tuple[str, int, int], ...]
     """(class, escapes, images)."""
+    classes: ClassEvaluation | None = None
+    """None where no classes are told."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +103,7 @@ class TrainingRecord:
     calibration: tuple[ScoredImage, ...]
     """Good training images with the scores that the threshold was taken from."""
     tested: tuple[ScoredImage, ...]
-    """All images that nothing was fitted on, defective training images included."""
+    """All images that no score was fitted on, defective training images included unless parts are sorted."""
     evaluation: Evaluation
     parity_frames: int
     parity_worst_rel: float

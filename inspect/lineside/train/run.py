@@ -7,6 +7,7 @@ that very graph returned.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,27 @@ from lineside.dataset import Dataset, load_dataset, lock_document
 from lineside.errors import UsageError
 from lineside.export.bundle import reserved
 from lineside.export.parity import ParityRecord
+from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import VECTORS_FILE, make_vectors
 from lineside.graph.run import Graph
 from lineside.recipe import LoadedRecipe
 from lineside.train.calibration import Calibration, calibrated
 from lineside.train.card import card
 from lineside.train.deploy import assembled, contract_of, proven
-from lineside.train.evaluate import evaluate
+from lineside.train.evaluate import evaluate, named
 from lineside.train.images import FrameReader, References
+from lineside.train.line_state import calibration_state
+from lineside.train.marks import fitted_to_marks
 from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
+from lineside.train.sorting_images import sorting_references
+from lineside.train.task import Task, class_names, task_of
 from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.augment import Augmenter
 from lineside.transfer.bridge_catalog import check_method
+from lineside.transfer.text_folder import check_text
 
 Pages = Callable[[TrainingRecord], Mapping[str, bytes]]
 """Makes further files of the bundle, such as its report, from the record."""
@@ -61,22 +68,25 @@ def train(
     """
     journal = Journal(progress or SilentProgress())
     check_method(loaded)
+    check_text(loaded)
     _refuse_inside_images(loaded, out)
     with reserved(out) as write:
         journal.stage("images")
         dataset = load_dataset(loaded)
-        references = _references(loaded, dataset)
-        method = _method(loaded, references, journal)
-        calibration = calibrated(loaded, method, references, journal)
-        journal.stage("assembly")
-        contract = contract_of(loaded, dataset, references.reader, method, calibration)
-        model = assembled(calibration.head, contract)
+        _refuse_single(loaded, dataset)
+        deployed = deployable(loaded, dataset, journal)
+        references, calibration, contract, model = (
+            deployed.references,
+            deployed.calibration,
+            deployed.contract,
+            deployed.model,
+        )
         graph = Graph(model)
         cases = parity_cases(dataset, references, loaded.recipe.seed, calibration.own)
         proofs = proven(graph, calibration.head, contract, cases, journal)
         journal.stage("vectors")
         vectors = make_vectors(graph, contract, vector_candidates(cases, proofs))
-        made = proofs, vectors, method.adaptation
+        made = proofs, vectors, deployed.adaptation
         record = _record(contract, out, model, dataset, references, calibration, *made, journal)
         journal.stage("bundle")
         files = {
@@ -87,10 +97,54 @@ def train(
             "training.json": record.to_json().encode(),
             "card.md": card(record).encode(),
             **vectors,
+            **_state_file(calibration, references),
             **(pages(record) if pages else {}),
         }
         write(files)
     return record
+
+
+@dataclass(frozen=True)
+class Deployable:
+    """The assembled graph, and what it was made from; nothing is proven or written yet."""
+
+    references: References
+    calibration: Calibration
+    contract: Contract
+    model: bytes = field(repr=False)
+    adaptation: Outcome | None = None
+    """Adapted against frozen backbone; None where no adaptation was tried."""
+
+
+def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
+    """Fit everything on a recipe's training images and assemble the graph that would be deployed."""
+    task = task_of(loaded, dataset)
+    references = _references(loaded, dataset, task)
+    method = _method(loaded, references, task, journal)
+    calibration = calibrated(loaded, method, references, journal)
+    if task == "both":
+        calibration = _with_classes(loaded, calibration, dataset, references, journal)
+    journal.stage("assembly")
+    contract = contract_of(loaded, dataset, references.reader, method, calibration)
+    model = assembled(calibration.head, contract)
+    model, contract = fitted_to_marks(model, contract, dataset, references.reader, journal)
+    return Deployable(references, calibration, contract, model, method.adaptation)
+
+
+def _refuse_single(loaded: LoadedRecipe, dataset: Dataset) -> None:
+    goods = dataset.select("train", good=True)
+    if (goods or task_of(loaded, dataset) != "classify") and len({sample.group for sample in goods}) < 2:
+        raise UsageError(f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(goods)}.")
+
+
+def _state_file(calibration: Calibration, references: References) -> dict[str, bytes]:
+    """What the bundle keeps so that it can follow the line; nothing where the method cannot."""
+    if calibration.head.state is None:
+        return {}
+    positions = sorted(calibration.scores)
+    groups = [references.samples[i].group for i in positions]
+    scores = np.array([calibration.honest[i] for i in positions], np.float32)
+    return {STATE_FILE: pack_state({**calibration.head.state(), **calibration_state(scores, groups)})}
 
 
 def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:
@@ -101,14 +155,14 @@ def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:
         )
 
 
-def _references(loaded: LoadedRecipe, dataset: Dataset) -> References:
+def _references(loaded: LoadedRecipe, dataset: Dataset, task: Task) -> References:
     recipe = loaded.recipe
     goods = dataset.select("train", good=True)
-    if len({sample.group for sample in goods}) < 2:
-        raise UsageError(f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(goods)}.")
+    if task == "classify":
+        return sorting_references(loaded, dataset)
     setting = recipe.transfer.augment
     if recipe.transfer.method != "lineside" and setting == "default":
-        setting = "none"  # anomalib's models bring their own idea of what to fit on
+        setting = "none"  # anomalib's models bring their own idea of what to fit on, and texts are fitted on nothing
     return References(
         samples=goods,
         reader=FrameReader(frame_channels(loaded, dataset), recipe.capture.bit_depth),
@@ -117,14 +171,33 @@ def _references(loaded: LoadedRecipe, dataset: Dataset) -> References:
     )
 
 
-def _method(loaded: LoadedRecipe, references: References, journal: Journal) -> Method:
+def _method(loaded: LoadedRecipe, references: References, task: Task, journal: Journal) -> Method:
+    if task == "classify":
+        from lineside.train.sorting import SortingMethod
+
+        return SortingMethod(loaded, references, journal)
     if loaded.recipe.transfer.method == "lineside":
         from lineside.train.native import NativeMethod
 
         return NativeMethod(loaded, references, journal)
+    if loaded.recipe.transfer.method == "text":
+        from lineside.train.text import TextMethod
+
+        return TextMethod(loaded, references, journal)
     from lineside.train.bridged import BridgedMethod
 
     return BridgedMethod(loaded, references, journal)
+
+
+def _with_classes(
+    loaded: LoadedRecipe, calibration: Calibration, dataset: Dataset, references: References, journal: Journal
+) -> Calibration:
+    from lineside.train.classes import ClassSettings, with_classes
+
+    settings = ClassSettings(class_names(dataset, "both"), loaded)
+    examples = dataset.select("train", good=False)
+    head = with_classes(calibration.head, settings, examples, references.samples, references.reader, journal)
+    return replace(calibration, head=head)
 
 
 def _record(
@@ -141,8 +214,10 @@ def _record(
 ) -> TrainingRecord:
     by_name = {proof.name: proof for proof in proofs}
     tested = tuple(
-        ScoredImage(s.name, s.path, s.label, proof.score, proof.verdict, contract.reasons(proof.gate))
-        for s, proof in ((sample, by_name[sample.name]) for sample in unseen(dataset))
+        ScoredImage(
+            s.name, s.path, s.label, proof.score, proof.verdict, contract.reasons(proof.gate), named(contract, proof)
+        )
+        for s, proof in ((sample, by_name[sample.name]) for sample in unseen(dataset, sorts=references.sorts))
     )
     limit = contract.threshold_ng.value
     calibrated = tuple(
@@ -156,7 +231,7 @@ def _record(
         model_bytes=len(model),
         calibration=calibrated,
         tested=tested,
-        evaluation=evaluate([proof for proof in proofs if proof.kind == "test"]),
+        evaluation=evaluate([proof for proof in proofs if proof.kind == "test"], contract),
         parity_frames=len(proofs),
         parity_worst_rel=max(proof.difference_rel for proof in proofs),
         swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ from lineside.normalise.front import FrontSettings
 from lineside.normalise.gate_rules import UNFAMILIAR
 from lineside.train.front_fit import FittedFront
 from lineside.train.images import References
-from lineside.train.method import FittedHead, Judged, Reference
+from lineside.train.line_state import tail_state
+from lineside.train.method import FittedClasses, FittedHead, Judged, Reference, State
 from lineside.transfer.familiar import RANK, Familiarity, fit_familiarity, reference_novelty
 from lineside.transfer.place_map import PlaceMap
 
@@ -49,7 +51,7 @@ class HeadRun:
     wanted: tuple[str, ...]
     """Outputs of the trunk that `reference` takes."""
     run: Callable[[int], Arrays]
-    """score and embedding of a row of the front's outputs, by ONNX Runtime."""
+    """score, embedding and, where there is one, anomaly_map of a row of the front's outputs, by ONNX Runtime."""
     reference: Callable[[Arrays], float]
     """Its score from the trunk's outputs of one frame, another way."""
     words: tuple[str, ...] = ()
@@ -58,6 +60,8 @@ class HeadRun:
     """Of the embedding, see `lineside.transfer.familiar.fit_familiarity`."""
     unit: str = ""
     """Scores of heads with the same word here can be compared."""
+    state: Callable[[], State] | None = None
+    """What of it the bundle keeps for later; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,13 @@ def finding_rules(settings: FrontSettings) -> tuple[FindingRule, ...]:
     return tuple(rule for rule in (FEATURE, SHADING) if set(rule.quality) <= set(names))
 
 
-def decision_settings(settings: FrontSettings) -> DecisionSettings:
+def decision_settings(settings: FrontSettings, classes: FittedClasses | None = None) -> DecisionSettings:
     """Return what the end of the graph is made from."""
     names = settings.gate.quality_names
     columns = tuple(tuple(names.index(name) for name in rule.quality) for rule in finding_rules(settings))
-    return DecisionSettings(len(names), UNFAMILIAR, columns)
+    if classes is None:
+        return DecisionSettings(len(names), UNFAMILIAR, columns)
+    return DecisionSettings(len(names), UNFAMILIAR, columns, len(classes.names), classes.defects, classes.names_ok)
 
 
 def finding_floor(threshold: Threshold) -> float:
@@ -176,9 +182,10 @@ def finish(
         novelty = reference_novelty(np.concatenate([out["embedding"] for out in outs]).astype(np.float32), familiar)
         refused = (front.gate[at] != 0) | (novelty > limit)
         raised = found(front, limits, front.outputs["front_quality"][at])
+        peaks = [float(out["anomaly_map"].max()) if "anomaly_map" in out else 0.0 for out in outs]
         return [
             Judged(*row)
-            for row in zip(scores.tolist(), novelty.tolist(), refused.tolist(), raised.tolist(), strict=True)
+            for row in zip(scores.tolist(), novelty.tolist(), refused.tolist(), raised.tolist(), peaks, strict=True)
         ]
 
     def reference(frame: Pixels) -> Reference:
@@ -189,7 +196,14 @@ def finish(
         *_head_and_map(front.decision.settings, head.model, map_wh),
         ("familiar", export_familiarity(embeddings.shape[1])),
     )
-    return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference)
+    kept = head.state and partial(_state, head.state, front, passed, embeddings)
+    return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference, kept)
+
+
+def _state(
+    head: Callable[[], State], front: FittedFront, passed: npt.NDArray[np.int64], embeddings: npt.NDArray[np.generic]
+) -> State:
+    return {**head(), **tail_state(front, front.outputs["front_quality"][passed], embeddings)}
 
 
 def export_familiarity(size: int) -> "onnx.ModelProto":

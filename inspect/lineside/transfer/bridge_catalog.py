@@ -3,7 +3,7 @@
 A table rather than a trial at run time: a recipe's `method:` is checked without importing torch, and what a model would
 download (some at construction, some into the working folder) is asked for by name before it is built. Tried with
 anomalib 2.7.0 on random images and weights: each was built, fitted for an epoch, exported, and run in ONNX Runtime with
-batches of 1, 2 and 7 against torch. Not tried, for want of their weights: L2BT, WinClip, AnomalyVFM. The worst relative
+batches of 1, 2 and 7 against torch. Not tried, for want of their weights: L2BT, AnomalyVFM. The worst relative
 difference was 1e-5, except 1.4e-4 for Dsr, which rounds to a codebook. A test keeps the names equal to anomalib's.
 """
 
@@ -56,6 +56,10 @@ class KnownModel:
         Whether it calibrates itself during validation, which is otherwise off.
     batch_size : int or None
         Images per training step, where the model prescribes it.
+    clip : bool
+        Whether its encoder is CLIP: ``transfer.weights`` may then be a folder as open_clip writes it.
+    least_side_px : int
+        Least width and height of the working image that it can take.
     """
 
     name: str
@@ -70,6 +74,8 @@ class KnownModel:
     unit_input: bool = False
     validates: bool = False
     batch_size: int | None = None
+    clip: bool = False
+    least_side_px: int = 0
 
     @property
     def remedy(self) -> str:
@@ -127,9 +133,12 @@ _MODELS = (
     KnownModel(
         "EfficientAd", downloads="a pretrained teacher and ImageNette", local="a folder", unit_input=True,
         weights_file="efficientad_pretrained_weights/pretrained_teacher_small.pth", reference_option="imagenet_dir",
-        validates=True, batch_size=1,
+        validates=True, batch_size=1, least_side_px=256,  # its autoencoder ends in a kernel of 8 at stride 32
     ),
-    KnownModel("WinClip", downloads="CLIP through open_clip", validates=True),
+    KnownModel(
+        "WinClip", downloads="CLIP through open_clip", validates=True, clip=True,
+        local="a folder with a CLIP model as open_clip writes it (open_clip_config.json, open_clip_model.safetensors)",
+    ),
     KnownModel("AnomalyVFM", downloads="its weights from the Hugging Face hub", unit_input=True, validates=True),
     # cannot be a graph
     KnownModel("Cflow", refused="it walks through its pixels in a loop, which fixes the batch in a graph"),

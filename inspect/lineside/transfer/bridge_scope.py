@@ -21,6 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from lineside.transfer.text_folder import ClipFolder
+from lineside.transfer.text_tower import open_clip_model
+
 _LOUD_LOGGERS = ("anomalib", "lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric", "timm")
 _MODEL_MODULES = "anomalib.models."
 _Item = TypeVar("_Item")
@@ -85,6 +88,24 @@ def timm_weights_from(folders: Mapping[str, Path]) -> Iterator[None]:
         return create(model_name, pretrained, *args, **kwargs)
 
     with swapped(timm, "create_model", redirected):
+        yield
+
+
+@contextmanager
+def clip_from(clip: ClipFolder | None, size_hw: tuple[int, int]) -> Iterator[None]:
+    """Have open_clip give the model of a local folder, made for working images of this size, whatever is asked of it.
+
+    anomalib asks for one architecture at 240×240 by name and downloads it.
+    """
+    if clip is None:
+        yield
+        return
+    import open_clip
+
+    def local(*_: object, **__: object) -> tuple[Any, None, SimpleNamespace]:
+        return open_clip_model(clip, size_hw), None, SimpleNamespace(transforms=[])
+
+    with swapped(open_clip, "create_model_and_transforms", local):
         yield
 
 

@@ -12,9 +12,8 @@ frames, drives: 100; mean and standard deviation over 5 seeds), image AUROC with
 0.999 ± 0.001 and 0.934 ± 0.011, ball-screw drives 0.922 ± 0.003 and 0.909 ± 0.003, caps 0.960 ± 0.009 and
 0.959 ± 0.009 (no difference).
 
-Where a pose was found, a frame's patch lies on the same place of the part in every frame, and the head may compare it
-with that place alone (`lineside.transfer.place`): then its distance is that to the place's mean, counted the less along
-a direction the more good patches differ along it. `fit_either` decides.
+How a patch is compared is one of the ways of `lineside.transfer.distance`; `lineside.transfer.head_fit` fits and
+chooses.
 
 Patches outside the region have distance 0: they raise neither score nor map and take no part in what is fitted.
 
@@ -24,7 +23,7 @@ becomes the deployed head when the numbers are written into it.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,10 +32,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineside.errors import UsageError
 from lineside.graph.onnx_export import export_module
-from lineside.transfer.memory import k_centre
-from lineside.transfer.place import LEAST_SEPARATION, Place, fit_place, separation
+from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, border_weights, distance, example_inputs
+from lineside.transfer.place import Place
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +46,8 @@ Features = Mapping[int, Floats]
 LEAST_SHARE = 0.25
 """Of a map cell inside a patch, at least this share of its bilinear weights is the patch's own."""
 HEAD_OUTPUTS = ("score", "anomaly_map", "embedding")
+PATCH_DISTANCE = "patch_distance"
+"""Name of the patch head's further output, which says where a class head looks."""
 TOP_SHARE = 0.01
 """Share of a frame's patches whose mean distance is its score. Measured in the same trial, with the largest alone, 5,
 10 and 20 of 1,024: ball-screw drives 0.910, 0.918, 0.922, 0.925 (± 0.003 to 0.005); caps 0.965, 0.962, 0.960, 0.955
@@ -58,7 +58,6 @@ TOP_SHARE_PLACED = 0.005
 over 5 drawings of them, from 50 0.996 and 0.995 over 2 projections."""
 REGION = "region"
 """Name of the graph's input that says which patches count."""
-PLACE_INPUTS = ("place_mean", "place_whitening", "place_weight")
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,13 @@ class HeadShape:
     """False: the taps are only concatenated."""
     memory: int
     """Entries at most."""
-    placed: bool = False
-    """Whether patches are compared with their place instead of with the memory."""
+    way: Way = "nearest"
+    """How patches are compared with good ones."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether patches are compared with their place instead of with the memory."""
+        return self.way == "place"
 
     @property
     def grid_hw(self) -> tuple[int, int]:
@@ -100,29 +104,36 @@ class HeadValues:
     offsets: tuple[Floats, ...]
     """One a tap, [dimensions]: added to what was projected."""
     memory: Floats | None = None
-    """[entries, dimensions]; None where patches are compared with their place."""
+    """Good patches, [entries, dimensions]."""
     place: Place | None = None
-    """What is known of each place; None where patches are compared with the memory."""
+    """What is known of each place."""
+    density: Floats | None = None
+    """Factor on the distances to each entry of the memory, [entries]."""
+    subspace: Subspace | None = None
+    """The leading directions of good patches."""
+    ranks: Ranks | None = None
+    """Curves that make two distances comparable."""
+
+    def fitted(self, way: Way) -> tuple[Floats, ...]:
+        """Return what a way of comparing takes, in the order of its inputs."""
+        place = self.place.arrays if self.place else ()
+        subspace = (self.subspace.mean, self.subspace.residual) if self.subspace else ()
+        memory = () if self.memory is None else (self.memory,)
+        weight = () if self.density is None else (self.density,)
+        ranks = (self.ranks.knots, self.ranks.slopes) if self.ranks else ()
+        return {
+            "place": place,
+            "nearest": memory,
+            "density": (*memory, *weight),
+            "subspace": subspace,
+            "combined": (*memory, *subspace, *ranks),
+        }[way]
 
     def feed(self, shape: HeadShape) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays under the names of the graph's inputs."""
         named = {projection_name(i): w for i, w in enumerate(self.projections)}
         named |= {offset_name(i): b for i, b in enumerate(self.offsets)}
-        if self.place is not None:
-            return {**named, **dict(zip(PLACE_INPUTS, self.place.arrays, strict=True))}
-        assert self.memory is not None
-        return {**named, "memory": self.memory}
-
-
-@dataclass(frozen=True)
-class HeadFit:
-    """A fitted head and how it was decided to use the place of a patch or not."""
-
-    shape: HeadShape
-    """Decides the graph: export one head for each."""
-    values: HeadValues
-    separation: float | None
-    """What `lineside.transfer.place.separation` measured; None where position was not allowed."""
+        return {**named, **dict(zip(WAY_INPUTS[shape.way], self.fitted(shape.way), strict=True))}
 
 
 def tap_name(number: int) -> str:
@@ -146,20 +157,24 @@ class PatchHead(nn.Module):
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
         self.shape = shape
+        self.register_buffer("border", torch.from_numpy(border_weights(shape.grid_hw, shape.way)), persistent=False)
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    border: Tensor
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score frames.
 
         Parameters
         ----------
         *inputs : Tensor
             The taps [N, C, h, w], then the region [N, 1, gh, gw] (0 to 1; below a half a patch does not count), then
-            the projections [d, C, 1, 1], then their offsets [d], then the memory [M, d], or mean [P, d], whitening
-            [d, d] and weight [P] of the places.
+            the projections [d, C, 1, 1], then their offsets [d], then what the way of comparing takes
+            (`lineside.transfer.distance.WAY_INPUTS`).
 
         Returns
         -------
-        score [N], anomaly_map [N, h, w] (0 outside the region), embedding [N, d] (mean over the region)
+        score [N], anomaly_map [N, h, w] and patch_distance [N, gh, gw] at last (0 outside the region); between them
+        embedding [N, d] (mean over the region)
         """
         count = len(self.shape.channels)
         projections, offsets = inputs[count + 1 : 2 * count + 1], inputs[2 * count + 1 : 3 * count + 1]
@@ -167,11 +182,12 @@ class PatchHead(nn.Module):
         counts = (inputs[count] >= 0.5).to(patches.dtype)  # [N, 1, gh, gw]
         flat = counts.flatten(1)  # [N, P]
         fitted = inputs[3 * count + 1 :]
-        distance = flat * (_to_place(patches, *fitted) if self.shape.placed else _to_memory(patches, *fitted))
-        score = distance.topk(self.shape.top_count, dim=1).values.mean(dim=1)
+        away = distance(self.shape.way, patches, fitted) * (flat * self.border)  # [N, P]
+        score = away.topk(self.shape.top_count, dim=1).values.mean(dim=1)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
-        return score, self._map(distance.reshape(-1, 1, *self.shape.grid_hw), counts), embedding
+        grid = away.reshape(-1, 1, *self.shape.grid_hw)
+        return score, self._map(grid, counts), embedding, grid[:, 0]
 
     def _map(self, grid: Tensor, counts: Tensor) -> Tensor:
         """Enlarge distances [N, 1, gh, gw]; patches that do not count neither shine out nor dim their neighbours."""
@@ -194,18 +210,13 @@ class PatchHead(nn.Module):
         return total.flatten(2).transpose(1, 2)  # [N, P, d]
 
 
-def _to_memory(patches: Tensor, memory: Tensor) -> Tensor:
-    """Distance [N, P] of patches [N, P, d] to the nearest entry of the memory [M, d]."""
-    half = 0.5 * (memory * memory).sum(dim=1)  # [M]
-    closeness = torch.matmul(patches, memory.t()) - half  # [N, P, M], largest where the distance is smallest
-    index = closeness.topk(1, dim=2).indices.flatten()  # [N * P]
-    nearest = memory.index_select(0, index).reshape(patches.shape)  # [N, P, d]
-    return (patches - nearest).square().sum(dim=2).sqrt()  # [N, P]; from |p|² - 2pm + |m|² it would be rounding
-
-
-def _to_place(patches: Tensor, mean: Tensor, whitening: Tensor, weight: Tensor) -> Tensor:
-    """Distance [N, P] of patches [N, P, d] to the mean [P, d] of their place."""
-    return torch.matmul(patches - mean, whitening).square().sum(dim=2).sqrt() * weight
+def patch_distances(shape: HeadShape, values: HeadValues, patches: Floats, *, border: bool = True) -> Floats:
+    """Measure patches [n, P, d] as the graph does, [n, P]; without `border` all count alike."""
+    fitted = tuple(torch.from_numpy(array) for array in values.fitted(shape.way))
+    with torch.inference_mode():
+        blocks = [distance(shape.way, torch.from_numpy(frame[None]), fitted).numpy() for frame in patches]
+    weights = border_weights(shape.grid_hw, shape.way) if border else np.float32(1.0)
+    return np.asarray(np.concatenate(blocks) * weights, np.float32)
 
 
 def head_shape(
@@ -228,115 +239,6 @@ def head_shape(
     )
 
 
-def fit_either(
-    shape: HeadShape,
-    features: Features,
-    seed: int,
-    regions: Floats | None,
-    frames: Sequence[int],
-    *,
-    position: bool,
-) -> HeadFit:
-    """Fit the head, comparing patches with their place where that is allowed and tells goods from strange patches.
-
-    Parameters
-    ----------
-    shape, features, seed, regions
-        As for `fit_head`; `shape.placed` is decided here.
-    frames : sequence of int [n]
-        Which frame (or physical part) each row shows: a frame and its augmented copies bear the same number.
-    position : bool
-        Whether a pose was found, so that a patch shows the same place of the part in every frame.
-    """
-    if not position:
-        return HeadFit(
-            replace(shape, placed=False), fit_head(replace(shape, placed=False), features, seed, regions), None
-        )
-    placed = replace(shape, placed=True)
-    projections = _projections(shape, features, seed)
-    offsets = _offsets(shape)
-    grid = (-1, shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
-    patches = embed_patches(shape, features, projections, offsets).reshape(grid)  # [n, P, d]
-    counts = _counts(shape, patches, regions)
-    told = separation(patches, counts, frames, shape.grid_hw, placed.top_count, seed)
-    if told < LEAST_SEPARATION:
-        flat = replace(shape, placed=False)
-        return HeadFit(flat, HeadValues(projections, offsets, memory=_memory(flat, patches, counts, seed)), told)
-    return HeadFit(placed, HeadValues(projections, offsets, place=fit_place(patches, counts, frames)), told)
-
-
-def fit_head(
-    shape: HeadShape,
-    features: Features,
-    seed: int,
-    regions: Floats | None = None,
-    frames: Sequence[int] | None = None,
-) -> HeadValues:
-    """Fit the head on the features of good frames.
-
-    Parameters
-    ----------
-    shape : HeadShape
-    features : mapping of tap number to ndarray of float32 [n, channels, h, w]
-        Of good frames and of their augmented copies, out of ONNX Runtime.
-    seed : int
-        Of the projection and of the memory's first entry.
-    regions : ndarray of float32 [n, 1, gh, gw] or None
-        0 to 1; patches below a half are left out. None: every patch counts.
-    frames : sequence of int [n] or None
-        As for `fit_either`; None: every row is a frame of its own.
-
-    Raises
-    ------
-    UsageError
-        When no patch lies inside the region.
-    """
-    projections = _projections(shape, features, seed)
-    offsets = _offsets(shape)
-    grid = (-1, shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
-    patches = embed_patches(shape, features, projections, offsets).reshape(grid)  # [n, P, d]
-    counts = _counts(shape, patches, regions)
-    if shape.placed:
-        rows = range(len(patches)) if frames is None else frames
-        return HeadValues(projections, offsets, place=fit_place(patches, counts, rows))
-    return HeadValues(projections, offsets, memory=_memory(shape, patches, counts, seed))
-
-
-def _counts(shape: HeadShape, patches: Floats, regions: Floats | None) -> npt.NDArray[np.bool_]:
-    """Which patches count [n, P]."""
-    if regions is None:
-        return np.ones(patches.shape[:2], np.bool_)
-    counts: npt.NDArray[np.bool_] = regions.reshape(len(patches), -1) >= 0.5
-    if not counts.any():
-        height, width = shape.grid_hw
-        raise UsageError(
-            f"No patch of the {width}×{height} of any good image lies inside the region that is inspected. Make "
-            "normalise.roi larger, or set normalise.foreground to off."
-        )
-    return counts
-
-
-def _memory(shape: HeadShape, patches: Floats, counts: npt.NDArray[np.bool_], seed: int) -> Floats:
-    """Choose the memory [M, d] among the patches that count."""
-    points = patches[counts]
-    return np.ascontiguousarray(points[k_centre(points, shape.memory, seed)])
-
-
-def embed_patches(
-    shape: HeadShape, features: Features, projections: Sequence[Floats], offsets: Sequence[Floats]
-) -> Floats:
-    """Return the patch embeddings of all frames, [n × P, d]."""
-    module = PatchHead(shape)
-    weights = [torch.from_numpy(w) for w in projections]
-    added = [torch.from_numpy(b) for b in offsets]
-    blocks = []
-    with torch.inference_mode():
-        for start in range(0, len(features[0]), 16):
-            taps = [torch.from_numpy(features[i][start : start + 16]) for i in range(len(shape.channels))]
-            blocks.append(module.embed(taps, weights, added).reshape(-1, shape.dimensions).numpy())
-    return np.concatenate(blocks)
-
-
 def export_head(shape: HeadShape) -> "onnx.ModelProto":
     """Export the head with taps, region and fitted numbers as inputs; frames and memory entries are dynamic."""
     inputs: dict[str, Tensor] = {}
@@ -350,37 +252,7 @@ def export_head(shape: HeadShape) -> "onnx.ModelProto":
         inputs[projection_name(number)] = torch.zeros(shape.dimensions, channels, 1, 1)
     for number in range(len(shape.channels)):
         inputs[offset_name(number)] = torch.zeros(shape.dimensions)
-    if shape.placed:
-        places, size = shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions
-        examples = (torch.zeros(places, size), torch.zeros(size, size), torch.ones(places))
-        inputs.update(zip(PLACE_INPUTS, examples, strict=True))
-    else:
-        inputs["memory"] = torch.zeros(16, shape.dimensions)
-        dynamic["memory"] = {0: "M"}
-    return export_module(PatchHead(shape), inputs, HEAD_OUTPUTS, dynamic)
-
-
-def _projections(shape: HeadShape, features: Features, seed: int) -> tuple[Floats, ...]:
-    """Make one projection a tap: random orthonormal rows or a plain placing, over the tap's typical deviation.
-
-    The scale makes the taps count alike: without it the tap with the largest activations decides alone.
-    """
-    total = sum(shape.channels)
-    if shape.projected:
-        gaussian = np.random.default_rng(seed).standard_normal((total, shape.dimensions))
-        basis = np.linalg.qr(gaussian)[0] * math.sqrt(total / shape.dimensions)  # [total, d]
-    else:
-        basis = np.eye(total)
-    projections, start = [], 0
-    for number, channels in enumerate(shape.channels):
-        deviation = float(features[number].std(axis=(0, 2, 3), dtype=np.float64).mean())
-        scale = 1.0 / (max(deviation, 1e-6) * math.sqrt(channels))
-        block = basis[start : start + channels].T * scale  # [d, channels]
-        projections.append(np.ascontiguousarray(block, dtype=np.float32)[:, :, None, None])
-        start += channels
-    return tuple(projections)
-
-
-def _offsets(shape: HeadShape) -> tuple[Floats, ...]:
-    """Nothing is added until a line that changed is matched to the old one."""
-    return tuple(np.zeros(shape.dimensions, np.float32) for _ in shape.channels)
+    examples = example_inputs(shape.way, math.prod(shape.grid_hw), shape.dimensions)
+    inputs |= examples
+    dynamic |= {name: {0: "M"} for name in ("memory", "memory_weight") if name in examples}
+    return export_module(PatchHead(shape), inputs, (*HEAD_OUTPUTS, PATCH_DISTANCE), dynamic)

@@ -1,0 +1,44 @@
+"""Where a defect really is, as people marked it: a mask's pixels, or those inside boxes."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.capture.decode import read_image
+from lineside.dataset import Sample
+from lineside.errors import ImageError
+
+
+def defect_mask(sample: Sample, frame_wh: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    """Return the pixels [H, W] of an image that are marked as defective, None where nothing is marked.
+
+    A mask is finer than boxes and is taken where there are both.
+
+    Parameters
+    ----------
+    sample : Sample
+    frame_wh : tuple of int
+        Width and height of its image in px.
+
+    Raises
+    ------
+    ImageError
+        When the mask cannot be read or is of another size.
+    """
+    width, height = frame_wh
+    if sample.mask is not None:
+        mask = np.asarray(read_image(sample.mask).any(axis=2), np.bool_)
+        if mask.shape != (height, width):
+            raise ImageError(
+                f"expected a mask of {width}x{height} px like its image, found {mask.shape[1]}x{mask.shape[0]}.",
+                path=sample.mask,
+            )
+        return mask
+    if not sample.boxes:
+        return None
+    pixels = np.zeros((height, width), np.bool_)
+    for box in sample.boxes:
+        left, top, right, bottom = (max(0, math.floor(value + 0.5)) for value in box.box_xyxy)
+        pixels[top:bottom, left:right] = True
+    return pixels

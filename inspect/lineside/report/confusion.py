@@ -1,0 +1,42 @@
+"""Folders against what their images were called, as a table."""
+
+from collections.abc import Iterable, Sequence
+
+from lineside.contract import UNKNOWN_CLASS
+from lineside.report.markup import Markup, element
+
+NOTE = (
+    "A row is a folder, a column what its images were called: a class, unknown, or the verdict where no class is told. "
+    "Images without a call are left out."
+)
+
+
+def confusion_table(counted: Iterable[tuple[str, str, int]], names: Sequence[str]) -> Markup:
+    """Return the table.
+
+    Parameters
+    ----------
+    counted : iterable of (folder, what it was called, images)
+    names : sequence of str
+        The model's classes: their columns come first, that of unknown next, those of verdicts last.
+    """
+    counts = {(folder, told): images for folder, told, images in counted}
+    seen = {told for _, told in counts}
+    columns = [name for name in (*names, UNKNOWN_CLASS) if name in seen]
+    columns += sorted(seen - set(columns))
+    head = element("tr", (element("th", name, scope="col") for name in ("Folder", *columns)))
+    rows = (
+        element(
+            "tr",
+            element("th", folder, scope="row"),
+            (element("td", _cell(counts.get((folder, name), 0), right=folder == name)) for name in columns),
+        )
+        for folder in sorted({folder for folder, _ in counts})
+    )
+    return element("div", element("table", element("thead", head), element("tbody", rows)), class_="scroll")
+
+
+def _cell(count: int, *, right: bool) -> Markup | str:
+    if not count:
+        return "·"
+    return element("strong", count) if right else f"{count}"

@@ -1,0 +1,199 @@
+"""A bundle learns further good parts without being trained again, and forgets none of the old ones.
+
+New patches join the memory, whose entries stay; places are updated by their sufficient statistics; gate and familiarity
+are learned from the numbers of old and new frames together. The old calibration scores stay: a memory that grows makes
+no distance larger, so they are upper bounds. The new frames are scored by heads that were extended without them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.calibrate.crossfit import grouped_folds
+from lineside.calibrate.threshold import overkill_threshold
+from lineside.contract import Finding, Threshold
+from lineside.errors import UsageError
+from lineside.train.line_gate import changed_gate
+from lineside.train.line_parent import Head, LineImage, Parent, Taken, head_numbers, head_values, observe
+from lineside.train.line_result import Changed
+from lineside.train.progress import Journal
+from lineside.transfer.align import TapStatistics, mean_statistics, resized_weights, tap_statistics
+from lineside.transfer.extend import PlaceCounts, extended_place, grown_memory
+from lineside.transfer.familiar import fit_familiarity
+from lineside.transfer.head import REGION, HeadValues
+from lineside.transfer.head_fit import embed_patches
+
+Array = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float32]
+
+FOLDS = 5
+CLOSER = 0.5
+"""New patches are covered down to this share of the distance within which the old ones are: their farthest patch sets
+a good frame's score, so covered no better than the worst old patch they would still score as high as it."""
+
+
+@dataclass(frozen=True)
+class _Patches:
+    """What the deployed projections make of the new frames."""
+
+    embedded: Floats
+    """[n, P, d]."""
+    counts: npt.NDArray[np.bool_]
+    """[n, P]."""
+    taps: tuple[TapStatistics, ...]
+    taken: Sequence[Taken]
+
+    def take(self, rows: Sequence[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        return self.embedded[list(rows)], self.counts[list(rows)]
+
+
+def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Changed:
+    """Extend a bundle by further good frames.
+
+    Raises
+    ------
+    UsageError
+        When the frames show another part, or the gate can let none of them through.
+    """
+    state = parent.state
+    _refuse_way(parent)
+    journal.stage("the old model on the new frames", len(images))
+    before = observe(parent, images, journal.step)
+    _refuse_other_part(parent, float(np.median(before.novelty)))
+    both = np.concatenate((state.quality, before.quality[:, :-1]))
+    gate = changed_gate(parent, both, trusted=True)
+    passed = gate.passed[len(state.quality) :]
+    if not passed.any():
+        raise UsageError(f"None of the {len(images)} good frames can get a verdict, most because {gate.commonest}.")
+    seen = [image for image, ok in zip(images, passed, strict=True) if ok]
+    journal.stage("the head grows")
+    patches = _embedded(parent, [frame for frame, ok in zip(before.taken, passed, strict=True) if ok])
+    honest = _honest_scores(parent, [str(image.path) for image in seen], patches, before.scores[passed])
+    found = [_found(gate.findings, parent, row) for row in before.quality[passed]]
+    scores = np.concatenate((state.scores, np.where(found, np.inf, honest))).astype(np.float32)
+    groups = (*state.groups, *(f"extended {len(state.groups) + i}: {image.name}" for i, image in enumerate(seen)))
+    values, place = _grown(parent, *patches.take(range(len(seen))))
+    words = _words(parent, values, len(seen))
+    journal.note(words)
+    threshold = _threshold(parent, scores, groups, len(seen))
+    journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
+    embeddings = np.concatenate((state.embeddings, before.embeddings[passed]))
+    kept = replace(
+        state,
+        taps=tuple(mean_statistics(pair) for pair in zip(state.taps, patches.taps, strict=True)),
+        place=place,
+        embeddings=embeddings,
+        quality=gate.quality,
+        scores=scores,
+        groups=groups,
+    )
+    numbers = {**head_numbers(values, state.shape), **gate.numbers, **fit_familiarity(embeddings, state.seed)}
+    return Changed(
+        how="extended",
+        numbers=numbers,
+        threshold=threshold,
+        quality_limits=gate.limits,
+        findings=gate.findings,
+        state=kept,
+        frames=len(seen),
+        counted={"extend/good": len(seen)},
+        statement=f"{words} Gate, familiarity and threshold were learned again from old and new numbers together.",
+        facts={
+            "frames": float(len(images)),
+            "frames_used": float(len(seen)),
+            "refused_before": float((before.gate != 0).mean()),
+            "ng_before": float((before.final > parent.contract.threshold_ng.value).mean()),
+            "ng_after_held_out": float((honest > threshold.value).mean()),
+            "memory_before": 0.0 if values.memory is None else float(len(parent.constants["memory"])),
+            "memory_after": 0.0 if values.memory is None else float(len(values.memory)),
+        },
+    )
+
+
+def _embedded(parent: Parent, taken: Sequence[Taken]) -> _Patches:
+    shape, values = parent.state.shape, head_values(parent.constants, parent.state.shape)
+    size = (shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
+    embedded, counts, taps = [], [], []
+    for frame in taken:
+        features, region = {i: frame[name] for i, name in enumerate(parent.taps)}, frame[REGION]
+        embedded.append(embed_patches(shape, features, values.projections, values.offsets).reshape(size))
+        counts.append(region.ravel() >= 0.5)
+        taps.append([tap_statistics(t, resized_weights(region, (t.shape[2], t.shape[3]))) for t in features.values()])
+    merged = tuple(mean_statistics([frame[i] for frame in taps]) for i in range(len(parent.taps)))
+    return _Patches(np.stack(embedded), np.stack(counts), merged, taken)
+
+
+def _grown(parent: Parent, embedded: Floats, counts: npt.NDArray[np.bool_]) -> tuple[HeadValues, PlaceCounts | None]:
+    """Return the head extended by some frames' patches."""
+    state = parent.state
+    values = head_values(parent.constants, state.shape)
+    if values.place is not None:
+        assert state.place is not None
+        place, known = extended_place(values.place, state.place, embedded, counts, range(len(embedded)))
+        return replace(values, place=place), known
+    assert values.memory is not None
+    share = min(1.0, len(embedded) / max(1, len(state.embeddings)))  # as many entries a frame as the old ones have
+    limit = max(1, round(share * state.shape.memory))
+    memory = grown_memory(values.memory, embedded[counts], CLOSER * state.radius, limit)
+    return replace(values, memory=memory), None
+
+
+def _honest_scores(
+    parent: Parent, names: Sequence[str], patches: _Patches, own: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Score every new frame by a head that was extended without it; one frame alone by the parent."""
+    if len(names) < 2:
+        return own
+    scores, head = np.empty(len(names)), Head(parent)
+    for fold in grouped_folds(names, FOLDS):
+        values, _ = _grown(parent, *patches.take(fold.fit))
+        numbers = head_numbers(values, parent.state.shape)
+        scores[list(fold.score)] = head([patches.taken[i] for i in fold.score], numbers)[0]
+    return scores
+
+
+def _found(findings: Sequence[Finding], parent: Parent, quality: Floats) -> bool:
+    named = dict(zip(parent.contract.quality_names, quality.astype(float).tolist(), strict=True))
+    return any(finding.holds(named) for finding in findings)
+
+
+def _words(parent: Parent, values: HeadValues, count: int) -> str:
+    if values.memory is None:
+        return f"Extended by {count} good frames: mean, scatter and spread of every place were updated by them."
+    before = len(parent.constants["memory"])
+    return (
+        f"Extended by {count} good frames: {len(values.memory) - before} of their patches joined the memory of "
+        f"{before}, whose entries stay."
+    )
+
+
+def _threshold(parent: Parent, scores: Floats, groups: Sequence[str], count: int) -> Threshold:
+    words = f"old scores as they were, those of {count} new frames cross-fitted"
+    wish = parent.contract.threshold_ng.wish_overkill
+    made = overkill_threshold(scores, groups, wish, crossfit=words, held_out=False)
+    old = "Old scores are upper bounds, since a memory that grows makes no distance larger."
+    if parent.state.shape.placed:
+        old = "Old scores were taken with the places as they were before."
+    return replace(made, statement=f"{made.statement} {old}")
+
+
+def _refuse_way(parent: Parent) -> None:
+    """Refuse heads whose other numbers were fitted together with the memory: it cannot grow by itself."""
+    way = parent.state.shape.way
+    if way not in ("nearest", "place"):
+        raise UsageError(
+            f"{parent.folder}: patches are compared by {way}, which cannot be extended without training again. "
+            "Expected transfer.distance: nearest, or a part whose places are known; else train with all good images."
+        )
+
+
+def _refuse_other_part(parent: Parent, novelty: float) -> None:
+    limit = parent.contract.quality_limits[-1][1]
+    if limit is not None and novelty > limit:
+        raise UsageError(
+            f"The new frames do not show the part that the model knows: their median novelty is {novelty:.1f}, the "
+            f"gate's limit {limit:g}. Check the folder. Frames of the same part by another camera or lamp: use "
+            "`lineside adapt` first."
+        )

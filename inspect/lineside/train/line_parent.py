@@ -1,0 +1,224 @@
+"""A deployed bundle opened to be changed: its graph, its fitted numbers, its state, and frames run through it."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.capture.decode import read_image
+from lineside.contract import INPUT_FRAME, Contract
+from lineside.errors import BundleError, ImageError, UsageError
+from lineside.export.state import STATE_FILE, read_state
+from lineside.graph.rewrite import constants, piece, read_model, with_outputs
+from lineside.graph.run import Graph, parallel
+from lineside.image_files import is_own_output, walk_images
+from lineside.runtime.bundle import load_bundle, read_sums
+from lineside.train.line_state import LineState, line_state
+from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace
+from lineside.transfer.head import REGION, HeadShape, HeadValues, offset_name, projection_name, tap_name
+from lineside.transfer.place import Place
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
+Taken = Mapping[str, Floats]
+
+MOST_FRAMES = 200
+"""Of a larger folder, as many images are taken, evenly: statistics gain nothing from more, and it stays a matter of
+seconds."""
+MASKS = "ground_truth"
+HEAD_GIVES = ("patch_score", "embedding")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A bundle that is to be changed."""
+
+    folder: Path
+    sha256: str
+    """Of its model.onnx."""
+    contract: Contract
+    model: "onnx.ModelProto"
+    constants: Mapping[str, Array]
+    """Fitted numbers by name."""
+    state: LineState
+    arrays: Mapping[str, Array]
+    """All of state.npz, what other parts of lineside keep there included."""
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Names of the taps."""
+        return tuple(tap_name(number) for number in range(len(self.state.shape.channels)))
+
+
+@dataclass(frozen=True)
+class LineImage:
+    """An image of the line."""
+
+    path: Path
+    name: str
+    load: Callable[[], Pixels]
+    """Reads the frame [H, W, C]."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a graph said of some frames.
+
+    Attributes
+    ----------
+    scores : ndarray of float64 [n]
+        Of the patches, findings left out.
+    final : ndarray of float64 [n]
+        The graph's score, findings included.
+    embeddings : ndarray of float32 [n, d]
+    quality : ndarray of float32 [n, q + 1]
+        As the contract names it, novelty last.
+    gate : ndarray of int64 [n]
+    taken : tuple of mapping
+        Taps and region of each frame.
+    """
+
+    scores: npt.NDArray[np.float64]
+    final: npt.NDArray[np.float64]
+    embeddings: Floats
+    quality: Floats
+    gate: npt.NDArray[np.int64]
+    taken: tuple[Taken, ...]
+
+    @property
+    def novelty(self) -> Floats:
+        """The last column of quality."""
+        return self.quality[:, -1]
+
+
+def open_parent(folder: Path) -> Parent:
+    """Open a bundle folder.
+
+    Raises
+    ------
+    UsageError
+        When `folder` is no folder.
+    BundleError
+        When a file was altered, or the bundle keeps no state: its method cannot follow the line.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
+    bundle = load_bundle(folder)
+    assert bundle.contract is not None  # a folder has one
+    listed = read_sums(folder)
+    if STATE_FILE not in listed:
+        method = next((c.name for c in bundle.contract.components if c.role == "method"), "unknown")
+        raise BundleError(
+            f"{folder}: keeps no {STATE_FILE}, so it cannot follow the line (method: {method}). Expected a bundle of "
+            "lineside's own method (`transfer.method: lineside`): train the recipe again with it."
+        )
+    arrays = read_state(folder)
+    if hashlib.sha256((folder / STATE_FILE).read_bytes()).hexdigest() != listed[STATE_FILE]:
+        raise BundleError(f"{folder / STATE_FILE}: was altered after the bundle was written. Copy the bundle again.")
+    model = read_model(bundle.model, str(folder))
+    state = line_state(arrays, str(folder / STATE_FILE))
+    return Parent(folder, bundle.model_sha256, bundle.contract, model, constants(model), state, arrays)
+
+
+def line_images(sources: Sequence[Path], contract: Contract, *, most: int = MOST_FRAMES) -> tuple[LineImage, ...]:
+    """List images, folders recursively, in a fixed order; at most `most` of them, evenly.
+
+    Raises
+    ------
+    UsageError
+        When a source does not exist.
+    ImageError
+        When there is no image.
+    """
+    found: dict[Path, str] = {}
+    for source in sources:
+        if not source.exists():
+            raise UsageError(f"{source}: there is no such file or folder.")
+        inside = walk_images(source, skip=_no_frames) if source.is_dir() else iter((source,))
+        for path in inside:
+            name = path.relative_to(source).as_posix() if source.is_dir() else path.name
+            found.setdefault(path.resolve(), name)
+    if not found:
+        raise ImageError("no image in it.", path=", ".join(str(source) for source in sources))
+    spec, listed = contract.frame, list(found.items())
+    chosen = np.unique(np.linspace(0, len(listed) - 1, min(most, len(listed))).round().astype(int))
+    read = partial(read_image, channels=spec.channels, bit_depth=spec.bit_depth)
+    return tuple(LineImage(path, name, partial(read, path)) for path, name in (listed[i] for i in chosen))
+
+
+def _no_frames(folder: Path) -> bool:
+    return folder.name == MASKS or is_own_output(folder)
+
+
+def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
+    """Return the head's fitted numbers, as the graph holds them."""
+    count = range(len(shape.channels))
+    taken = {name: np.array(value, np.float32) for name, value in numbers.items() if value.dtype.kind == "f"}
+    return HeadValues(
+        projections=tuple(taken[projection_name(i)] for i in count),
+        offsets=tuple(taken[offset_name(i)] for i in count),
+        memory=taken.get("memory"),
+        place=Place(*(taken[name] for name in WAY_INPUTS["place"])) if shape.placed else None,
+        density=taken.get("memory_weight"),
+        subspace=Subspace(taken["subspace_mean"], taken["subspace_residual"]) if "subspace_mean" in taken else None,
+        ranks=Ranks(taken["rank_knots"], taken["rank_slopes"]) if "rank_knots" in taken else None,
+    )
+
+
+def head_numbers(values: HeadValues, shape: HeadShape) -> dict[str, Array]:
+    """Return the head's fitted numbers under the graph's names."""
+    return values.feed(shape)
+
+
+def observe(parent: Parent, images: Sequence[LineImage], done: Callable[[], None]) -> Observed:
+    """Run frames through the parent's graph, one at a time as on the line, and keep the taps."""
+    kept = (*parent.taps, REGION)
+    graph = Graph(with_outputs(parent.model, ("patch_score", *kept)))
+    names = ("patch_score", "score", "embedding", "quality", "gate")
+
+    def one(image: LineImage) -> dict[str, Array]:
+        out = graph({INPUT_FRAME: image.load()[None]}, (*names, *kept))
+        done()
+        return out
+
+    outs = list(parallel(one, images))
+    stacked = {name: np.concatenate([out[name] for out in outs]) for name in names}
+    return Observed(
+        stacked["patch_score"].astype(np.float64),
+        stacked["score"].astype(np.float64),
+        stacked["embedding"].astype(np.float32),
+        stacked["quality"].astype(np.float32),
+        stacked["gate"].astype(np.int64),
+        tuple({name: out[name].astype(np.float32, copy=False) for name in kept} for out in outs),
+    )
+
+
+class Head:
+    """The deployed head cut out of its graph, run with other numbers on taps that were kept.
+
+    Parameters
+    ----------
+    parent : Parent
+    """
+
+    def __init__(self, parent: Parent) -> None:
+        shape = parent.state.shape
+        self._own = head_numbers(head_values(parent.constants, shape), shape)
+        self._graph = Graph(piece(parent.model, (*parent.taps, REGION), tuple(self._own), HEAD_GIVES))
+
+    def __call__(self, taken: Sequence[Taken], numbers: Mapping[str, Array]) -> tuple[Doubles, Floats]:
+        """Return scores [n] and embeddings [n, d] of frames, with these numbers in place of the head's own."""
+        used = {**self._own, **numbers}
+        outs = [self._graph({**frame, **used}, HEAD_GIVES) for frame in taken]
+        scores, embeddings = (np.concatenate([out[name] for out in outs]) for name in HEAD_GIVES)
+        return scores.astype(np.float64), embeddings.astype(np.float32)

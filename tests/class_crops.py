@@ -1,0 +1,139 @@
+"""Crops around the defects of DeepPCB (Tang et al., 2019; MIT), which lies elsewhere, and how well they are sorted.
+
+``python tests/class_crops.py`` prints the accuracy with 5 and 20 examples of each of the six kinds, over 10 drawings of
+them. The box is in the middle of a square crop half as wide again as its longer side, brought to 128 px. Crops to learn
+from are of one half of the boards' images, crops to be judged by are all of the other half.
+"""
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lineside.graph.run import Graph
+from lineside.graph.trunk import export_backbone
+from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
+from lineside.transfer.classes.examples import Examples
+from lineside.transfer.classes.fit import ClassFit, fit_classes
+from lineside.transfer.classes.head import classify_reference
+from lineside.transfer.classes.pooling import CLASS_EMBEDDING, CLASS_WEIGHT, PoolShape, export_pool
+from lineside.transfer.classes.turns import turned_copies
+
+Pixels = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+
+MARGIN, SIDE_PX = 1.5, 128
+KINDS = ("copper", "mousebite", "open", "pin-hole", "short", "spur")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A defect: where it is, and its kind."""
+
+    image: Path
+    box_xyxy: tuple[int, int, int, int]
+    kind: int
+
+    def read(self) -> Pixels:
+        """Return the crop [128, 128, 3]; beyond the image its border is mirrored."""
+        x1, y1, x2, y2 = self.box_xyxy
+        side = round(MARGIN * max(x2 - x1, y2 - y1))
+        grey = cv2.imread(str(self.image), cv2.IMREAD_GRAYSCALE)
+        assert grey is not None, self.image
+        wide = cv2.copyMakeBorder(grey, side, side, side, side, cv2.BORDER_REFLECT_101)
+        left, top = round((x1 + x2 - side) / 2) + side, round((y1 + y2 - side) / 2) + side
+        crop = wide[top : top + side, left : left + side]
+        return np.repeat(cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)[:, :, None], 3, axis=2)
+
+
+class Eye:
+    """Embeddings by the embedded backbone and the product's pooling, weights alike all over."""
+
+    def __init__(self) -> None:
+        backbone: Backbone = load_backbone("lite0", (8, 16), ("apache-2.0",), Path())
+        grids = tap_grids(backbone.module, (SIDE_PX, SIDE_PX))
+        shape = PoolShape(backbone.channels, grids, grids[0])
+        self._trunk = Graph(export_backbone(backbone.module, ("tap0", "tap1"), (SIDE_PX, SIDE_PX)))
+        self._pool = Graph(export_pool(shape))
+        self._weight = np.ones((1, 1, *grids[0]), np.float32)
+        self._mean, self._std = np.array(backbone.mean, np.float32), np.array(backbone.std, np.float32)
+
+    def __call__(self, crop: Pixels) -> F32:
+        """Return the embedding [D] of a crop [128, 128, 3]."""
+        working = ((crop.astype(np.float32) / 255.0 - self._mean) / self._std).transpose(2, 0, 1)[None]
+        taps = self._trunk({"working": np.ascontiguousarray(working)})
+        return self._pool({**taps, CLASS_WEIGHT: self._weight})[CLASS_EMBEDDING][0].astype(np.float32)
+
+    def views(self, crop: Pixels) -> F32:
+        """Return the embeddings [8, D] of a crop and its turned copies."""
+        return np.stack([self(view) for view in (crop, *turned_copies(crop))])
+
+
+def crops_of(data: Path) -> tuple[list[Crop], list[Crop]]:
+    """Return crops to learn from and crops to be judged by, of disjoint images."""
+    found: list[Crop] = []
+    for table in sorted((data / "deeppcb").glob("*/boxes.csv")):
+        with table.open(newline="") as file:
+            for line in csv.DictReader(file):
+                x1, y1, x2, y2 = (int(line[key]) for key in ("x1", "y1", "x2", "y2"))
+                found.append(Crop(table.parent / "test" / line["image"], (x1, y1, x2, y2), KINDS.index(line["defect"])))
+    images = sorted({crop.image for crop in found})
+    learnt = set(np.random.default_rng(0).permutation(np.array(images, dtype=object))[: len(images) // 2].tolist())
+    return [crop for crop in found if crop.image in learnt], [crop for crop in found if crop.image not in learnt]
+
+
+def drawn(crops: Sequence[Crop], per_kind: int, seed: int) -> list[int]:
+    """Draw as many crops of each kind; return their positions."""
+    rng, kinds = np.random.default_rng(seed), np.array([crop.kind for crop in crops])
+    return [int(i) for kind in range(len(KINDS)) for i in rng.choice(np.flatnonzero(kinds == kind), per_kind, False)]
+
+
+def fitted(crops: Sequence[Crop], views: F32, seed: int) -> ClassFit:
+    """Fit the product's class head on crops and their views [n, 8, D], by `auto`."""
+    count, copies, size = views.shape
+    images = sorted({crop.image for crop in crops})
+    is_copy = np.tile(np.arange(copies) > 0, count)
+    examples = Examples(
+        views.reshape(-1, size),
+        np.repeat([crop.kind for crop in crops], copies),
+        np.repeat([images.index(crop.image) for crop in crops], copies),
+        ~is_copy,
+        is_copy,
+    )
+    return fit_classes(examples, np.zeros((0, size), np.float32), "auto", 0.05, seed)
+
+
+def main() -> None:
+    """Print the accuracy with 5 and 20 examples a kind."""
+    from scipy.stats import t
+
+    learn, judge = crops_of(Path(os.environ["LINESIDE_DATA"]))
+    eye, seeds = Eye(), 10
+    used = {per: [drawn(learn, per, seed) for seed in range(seeds)] for per in (5, 20)}
+    needed = {i for draws in used.values() for draw in draws for i in draw}
+    views = {i: eye.views(learn[i].read()) for i in sorted(needed)}
+    seen, truth = np.stack([eye(crop.read()) for crop in judge]), np.array([crop.kind for crop in judge])
+    for per, draws in used.items():
+        shares, methods, claims, unknown = [], [], [], []
+        for seed, draw in enumerate(draws):
+            fit = fitted([learn[i] for i in draw], np.stack([views[i] for i in draw]), seed)
+            said = classify_reference(fit.values, seen)
+            shares.append(float((said.prob.argmax(axis=1) == truth).mean()))
+            unknown.append(float((said.index < 0).mean()))
+            methods.append(fit.words[0].split(";")[0])
+            claims.append(fit.accuracy.value if fit.accuracy else float("nan"))
+        half = float(t.ppf(0.975, seeds - 1)) * float(np.std(shares, ddof=1)) / seeds**0.5
+        print(
+            f"{per} a kind, {len(truth)} judged, {seeds} drawings: accuracy {np.mean(shares):.3f} ± {half:.3f} (95 %), "
+            f"from {min(shares):.3f} to {max(shares):.3f}; claimed {np.mean(claims):.3f}; "
+            f"called unknown {np.mean(unknown):.3f}; {sorted(set(methods))}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Training with classes on small rendered parts, end to end: both, and parts that are only sorted. Slow."""
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import FIXED_POSE, Trained, train_part, write_part
+from lineside.capture.decode import read_image
+from lineside.contract import OUTPUTS, Verdict
+from lineside.runtime import Inspector, verify_bundle
+from lineside.synth import render
+
+pytestmark = pytest.mark.slow
+KINDS = ("missing_print", "stain")
+
+
+def write_defects(images: Path, count: int, *, masks: bool = True) -> None:
+    """Render defects to learn from, with their masks, into train/<class>."""
+    for kind in KINDS:
+        for i in range(count):
+            part = render("caps", 3000 + i, kind, severity=1.0, size=128, pose=FIXED_POSE)
+            path, mask = images / "train" / kind / f"{i:03d}.png", images / "ground_truth" / kind / f"t{i:03d}_mask.png"
+            path = path.with_stem(f"t{i:03d}")
+            for file, picture in ((path, part.image[..., ::-1]), (mask, np.asarray(part.mask > 0, np.uint8) * 255)):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if masks or file is path:
+                    cv2.imwrite(str(file), picture)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A cap with two kinds of defect to learn from; the recipe says nothing of classes."""
+    folder = write_part(tmp_path_factory.mktemp("told"), goods=12, test_goods=3, test_defects=4)
+    write_defects(folder / "images", 5)
+    return train_part(folder)
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Caps with and without print, sorted: two kinds of good part and one in test that nobody has seen."""
+    folder = write_part(tmp_path_factory.mktemp("kinds"), goods=6, test_goods=3, test_defects=3)
+    (folder / "images" / "train" / "good").rename(folder / "images" / "train" / "printed")
+    (folder / "images" / "test" / "good").rename(folder / "images" / "test" / "printed")
+    write_defects(folder / "images", 6, masks=False)
+    for path in (folder / "images" / "train" / "stain").iterdir():
+        path.unlink()
+    (folder / "images" / "train" / "stain").rmdir()
+    recipe = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(recipe.replace("transfer: {", "transfer: {task: classify, "))
+    return train_part(folder)
+
+
+def rows(trained: Trained) -> list[dict[str, str]]:
+    """Return parity.csv but for disturbed copies."""
+    with (trained.bundle / "parity.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["kind"] != "disturbed"]
+
+
+def test_defect_folders_are_enough_to_tell_classes(told: Trained) -> None:
+    """Both is chosen, the contract says from how many images and how good, and the test images agree."""
+    contract, result = told.record.contract, told.record.evaluation
+    assert contract.class_names == KINDS
+    assert contract.classes is not None
+    assert contract.classes.task == "both"
+    assert contract.classes.images == dict.fromkeys(KINDS, 5)
+    assert contract.classes.n == 10
+    assert contract.classes.accuracy is not None
+    assert result.classes is not None
+    assert result.classes.accuracy is not None
+    assert result.classes.accuracy >= 0.75
+    assert "defect_class" not in contract.neutral_outputs
+
+
+@pytest.mark.parametrize("which", ["told", "kinds"])
+def test_the_written_file_tells_what_training_recorded(which: str, request: pytest.FixtureRequest) -> None:
+    """Every image: verdict, class and score from the bundle on disk; probabilities sum to one; the bundle is sound."""
+    trained: Trained = request.getfixturevalue(which)
+    inspector = Inspector(trained.bundle)
+    for row in rows(trained):
+        result = inspector.inspect(read_image(trained.images / row["name"]))
+        assert result.verdict.name == row["verdict"]
+        assert result.defect_class == inspector.contract.class_name(int(row["defect_class"]))
+        assert result.score == pytest.approx(float(row["score"]), rel=1e-5)
+        assert sum(result.class_prob.values()) == pytest.approx(1.0, abs=1e-5)
+    assert verify_bundle(trained.bundle).vectors >= 2
+
+
+def test_good_parts_have_no_class_and_defects_have_one(told: Trained) -> None:
+    """The class follows the verdict, whatever the probabilities say."""
+    inspector = Inspector(told.bundle)
+    for row in rows(told):
+        result = inspector.inspect(read_image(told.images / row["name"]))
+        assert (result.defect_class is None) == (result.verdict in (Verdict.OK, Verdict.NO_CALL))
+
+
+def test_defects_to_learn_from_do_not_move_the_threshold(told: Trained, tmp_path: Path) -> None:
+    """Score and threshold are those of the same part without them."""
+    folder = write_part(tmp_path / "plain", goods=12, test_goods=3, test_defects=4)
+    plain = train_part(folder)
+    assert plain.record.contract.threshold_ng == told.record.contract.threshold_ng
+    assert plain.record.contract.class_names == ()
+    scores = {image.name: image.score for image in plain.record.tested}
+    for image in told.record.tested:
+        assert image.name.startswith("train/") or image.score == pytest.approx(scores[image.name], rel=1e-5)
+
+
+def test_a_vector_carries_a_class(told: Trained) -> None:
+    """A port to another language is shown a class too."""
+    vectors = json.loads((told.bundle / "vectors" / "vectors.json").read_text())["vectors"]
+    assert {0, 1} & {vector["outputs"]["defect_class"] for vector in vectors}
+
+
+def test_any_batch_gives_every_output(told: Trained) -> None:
+    """Of the contract's shape, finite, for one frame or seven."""
+    inspector = Inspector(told.bundle)
+    for batch in (1, 7):
+        out = inspector.raw_outputs(np.random.default_rng(0).integers(0, 256, (batch, 96, 140, 3), dtype=np.uint8))
+        assert out["class_prob"].shape == (batch, 2)
+        assert out["defect_class"].shape == (batch,)
+        assert all(np.isfinite(out[name]).all() for name in OUTPUTS)
+
+
+def test_sorted_parts_are_named_when_they_are_ok(kinds: Trained) -> None:
+    """Without a folder of good ones every class is good, the map is neutral, and the score is a distance."""
+    contract = kinds.record.contract
+    assert contract.class_names == ("missing_print", "printed")
+    assert contract.classes is not None
+    assert contract.classes.names_good_parts
+    assert contract.neutral_outputs["anomaly_map"].startswith("0")
+    assert contract.classes.n == 12
+    result = kinds.record.evaluation
+    assert (result.good, result.defective) == (6, 3)
+    assert result.classes is not None
+    assert result.classes.right >= 5
+    inspector = Inspector(kinds.bundle)
+    named = inspector.inspect(read_image(kinds.images / "train" / "printed" / "000.png"))
+    assert (named.verdict, named.defect_class) == (Verdict.OK, "printed")
+    assert not named.anomaly_map.any()

@@ -93,14 +93,18 @@ def _texture(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) ->
     near = _ellipse(image, centre, np.array([radius, radius]), 0.0, soft=0.3)
     cells = int(np.clip(side / radius, 4, 24))
     shape = near * (_noise(image.shape[:2], cells, rng) > 0.5)
-    foreign = other.mean(axis=(0, 1)) + 60.0 * (_noise(image.shape[:2], 4 * cells, rng) - 0.5)[:, :, None]
+    foreign = (
+        np.asarray(other.mean(axis=(0, 1)), np.float32)
+        + 60.0 * (_noise(image.shape[:2], 4 * cells, rng) - 0.5)[:, :, None]
+    )
     filling = _moved(other, rng) if rng.random() < 0.5 else foreign.astype(np.float32)
     return _mixed(image, filling, cv2.GaussianBlur(shape, (0, 0), 0.8), rng.uniform(0.3, 1.0))
 
 
 def _scratch(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
     """A bright or dark line of one to three pixels with a bend."""
-    return image + np.float32(_contrast(rng)) * _line(image, centre, rng)[:, :, None]
+    shape = _line(image, centre, rng)
+    return np.asarray(image + np.float32(_contrast(rng)) * shape[:, :, None], np.float32)
 
 
 def _line(image: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
@@ -119,9 +123,9 @@ def _line(image: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
 def _stain(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
     """A bright or dark spot with a soft edge."""
     shape = _spot(image, centre, rng)
-    channels = image.shape[2]
-    tint = rng.uniform(0.6, 1.0, channels) if channels == 3 and rng.random() < 0.5 else np.ones(channels)
-    return image + np.float32(0.7 * _contrast(rng)) * shape[:, :, None] * np.asarray(tint, np.float32)
+    tinted = image.shape[2] == 3 and rng.random() < 0.5
+    tint = np.asarray(rng.uniform(0.6, 1.0, image.shape[2]) if tinted else np.ones(1), np.float32)
+    return np.asarray(image + np.float32(0.7 * _contrast(rng)) * shape[:, :, None] * tint, np.float32)
 
 
 def _spot(image: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
@@ -132,14 +136,14 @@ def _spot(image: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
 def _faint(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
     """A line or a spot near the limit of what can be seen."""
     shape = (_line if rng.random() < 0.5 else _spot)(image, centre, rng)
-    return image + np.float32(_contrast(rng, 2.0 * FAINT)) * shape[:, :, None]
+    return np.asarray(image + np.float32(_contrast(rng, 2.0 * FAINT)) * shape[:, :, None], np.float32)
 
 
 def _shade(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
     """A wide bright or dark cloud without an edge, as from damp, wear or uneven heat."""
     radii = np.exp(rng.uniform(np.log(0.12), np.log(0.35), 2)) * min(image.shape[:2])
     shape = _ellipse(image, centre, radii, rng.uniform(0.0, 180.0), soft=0.6)
-    return image + np.float32(_contrast(rng, 6.0 * FAINT)) * shape[:, :, None]
+    return np.asarray(image + np.float32(_contrast(rng, 6.0 * FAINT)) * shape[:, :, None], np.float32)
 
 
 def _rubbed(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
@@ -147,12 +151,10 @@ def _rubbed(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> 
     radii = np.exp(rng.uniform(np.log(0.03), np.log(0.15), 2)) * min(image.shape[:2])
     shape = _ellipse(image, centre, radii, rng.uniform(0.0, 180.0), soft=0.2)
     if rng.random() < 0.5:
-        smooth: Floats = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(1.5, 5.0)), np.float32)
-        return _mixed(image, smooth.reshape(image.shape), shape, 1.0)
-    noise = rng.standard_normal(image.shape[:2]).astype(np.float32)
-    grain: Floats = np.asarray(cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 1.5)), np.float32)
+        return _mixed(image, cv2.GaussianBlur(image, (0, 0), rng.uniform(1.5, 5.0)).reshape(image.shape), shape, 1.0)
+    grain = cv2.GaussianBlur(rng.standard_normal(image.shape[:2]).astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))
     grain /= max(float(grain.std()), 1e-6)
-    return image + np.float32(0.5 * abs(_contrast(rng))) * (grain * shape)[:, :, None]
+    return np.asarray(image + np.float32(0.5 * abs(_contrast(rng))) * (grain * shape)[:, :, None], np.float32)
 
 
 KINDS: Mapping[str, Kind] = {

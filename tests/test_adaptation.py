@@ -15,7 +15,8 @@ from lineside.graph.trunk import export_backbone
 from lineside.train.adapting import JUDGED, LEAST, SHARE, adapted_features, divided
 from lineside.transfer.adaptation import AdaptedTrunk, Patches, averaged, learn_maps, ranking_loss
 from lineside.transfer.adaptation_gate import MARGIN, Scored, Trial, contest
-from lineside.transfer.head import embed_patches, fit_head, head_shape
+from lineside.transfer.head import head_shape
+from lineside.transfer.head_fit import Rows, embed_patches, fit_head
 
 FRAMES, EACH, CHANNELS = 8, 60, 8
 
@@ -94,7 +95,7 @@ def test_averaged_patches_are_those_of_the_head() -> None:
     features = {0: rng.standard_normal((2, 4, 8, 8)).astype(np.float32), 1: rng.standard_normal((2, 6, 4, 4))}
     features[1] = features[1].astype(np.float32)
     shape = head_shape((4, 6), ((8, 8), (4, 4)), (64, 64), None, 16)
-    values = fit_head(shape, features, 0)
+    values = fit_head(shape, Rows(features, None, (0, 1)), 0)
     embedded = embed_patches(shape, features, values.projections, values.offsets)  # [n * P, 10]
     by_hand = np.concatenate([tap.reshape(-1, tap.shape[2]) for tap in averaged([features[0], features[1]], (8, 8))], 1)
     scale = np.r_[np.diag(values.projections[0][:4, :, 0, 0]), np.diag(values.projections[1][4:, :, 0, 0])]
@@ -136,6 +137,32 @@ def test_a_gain_within_the_noise_of_few_frames_is_refused() -> None:
     assert outcome.noise > 0.03
     assert outcome.needed > MARGIN
     assert not outcome.kept
+
+
+def test_a_kind_that_is_told_worse_refuses_the_trunk() -> None:
+    """A great gain on one kind does not pay for a loss on another beyond that one's noise."""
+    over = trial()
+    before, after = scored(over, 1.0, 0), scored(over, 1.0, 0)
+    stain = np.array(over.kinds) == "stain"
+    traded = Scored(after.good, after.spoiled + np.where(stain, -0.5, 4.0))
+    outcome = contest(over, before, traded, seed=0)
+    assert outcome.gain > 0
+    assert outcome.worse == ("stain",)
+    assert not replace(outcome, gain=2 * outcome.needed).kept
+
+
+def test_drifted_copies_count_as_good_and_their_frame_counts_once() -> None:
+    """A trunk that takes drifted frames for defects is refused, and repeats make the noise no smaller."""
+    over, plain = trial(), scored(trial(), 2.0, 0)
+    drifted = replace(over, frames=np.tile(over.frames, 2), folds=np.tile(over.folds, 2))
+    steady = Scored(np.tile(plain.good, 2), plain.spoiled)
+    touchy = Scored(np.concatenate((plain.good, plain.good + 5.0)), plain.spoiled + 1.0)
+    assert not contest(drifted, steady, touchy, seed=0).kept
+    better = scored(over, 3.0, 1)
+    once = contest(over, plain, better, seed=0)
+    twice = contest(drifted, steady, Scored(np.tile(better.good, 2), better.spoiled), seed=0)
+    assert twice.gain == pytest.approx(once.gain)
+    assert twice.noise == pytest.approx(once.noise)
 
 
 def test_auroc_of_the_contest_is_the_plain_one() -> None:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from images import picture
-from lineside.synth.spoil import KINDS, SEEN, spoil
+from lineside.synth.spoil import KINDS, SEEN, SUBTLE, spoil
 
 HALF = np.zeros((64, 64), np.bool_)
 HALF[:, :32] = True
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *SUBTLE])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_mask_is_what_was_changed_inside_the_region(kind: str, channels: int) -> None:
     """Every kind changes something in the region, nothing outside it, and its mask says where."""
@@ -24,7 +24,7 @@ def test_the_mask_is_what_was_changed_inside_the_region(kind: str, channels: int
     assert np.array_equal(image, before)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *SUBTLE])
 def test_the_seed_decides_the_defect(kind: str) -> None:
     """The same generator state gives the same pixels, another gives others."""
     image, other = picture(1, 64, 64), picture(2, 64, 64)

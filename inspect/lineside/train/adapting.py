@@ -40,7 +40,7 @@ SHARE, MOST = 0.4, 40
 LEAST, LEAST_TO_LEARN = 10, 4
 """Good parts without which nothing is tried: in all, and of those that the gate lets through, on either side."""
 LEARNT = ("patch", "scar", "texture")
-JUDGED = ("scratch", "stain", "rubbed")
+JUDGED = ("scratch", "stain", "rubbed", "faint", "shade")
 """Kinds of synthetic defect, see `lineside.synth.spoil`: what is judged was never learnt from."""
 FOLDS = 2
 """Of the held-out parts: each half is scored by a head fitted on the other."""
@@ -154,11 +154,12 @@ def in_words(outcome: Outcome, learnt: int, judged: int) -> str:
     mean = {name: np.mean(list(of.values())) for name, of in (("was", outcome.frozen), ("now", outcome.adapted))}
     kinds = ", ".join(f"{kind} {outcome.frozen[kind]:.3f} and {outcome.adapted[kind]:.3f}" for kind in outcome.frozen)
     verdict = "the adapted one is used" if outcome.kept else "the frozen one stays"
+    worse = f"; worse by more than its noise: {', '.join(outcome.worse)}" if outcome.worse else ""
     return (
         f"Backbone adapted on {learnt} good frames with synthetic defects: {verdict}. On {judged} other good frames "
         f"and kinds of synthetic defect that it never saw, AUROC frozen and adapted {mean['was']:.3f} and "
         f"{mean['now']:.3f} ({kinds}); the gain of {outcome.gain:+.3f} ± {outcome.noise:.3f} had to exceed "
-        f"{outcome.needed:.3f}."
+        f"{outcome.needed:.3f}{worse}."
     )
 
 
@@ -189,22 +190,28 @@ def _compared(
     for number, fold in enumerate(folds):
         of_frame[list(fold.score)] = number
     frozen, adapted = (_scored(lesson, trunk, folds, posed, fit_head) for trunk in ((), maps))
-    return contest(Trial(lesson.frames, lesson.source, lesson.kinds, of_frame), frozen, adapted, seed)
+    goods = np.concatenate((lesson.frames, lesson.drifted_source))
+    of_good = of_frame[np.searchsorted(lesson.frames, goods)]
+    return contest(Trial(goods, lesson.source, lesson.kinds, of_good), frozen, adapted, seed)
 
 
 def _scored(lesson: Lesson, maps: Sequence[Floats], folds: Sequence[Fold], posed: bool, fit_head: FitHead) -> Scored:
     """Score good frames and defects by heads that have not seen the frames."""
-    good, spoiled = np.zeros(len(lesson.frames)), np.zeros(len(lesson.source))
-    own = lesson.first[np.searchsorted(lesson.frames, lesson.source)]  # row of each defect's frame
+    good, drifted, spoiled = (np.zeros(len(of)) for of in (lesson.frames, lesson.drifted_source, lesson.source))
     for fold in folds:
         rows = np.flatnonzero(np.isin(lesson.row_frames, lesson.frames[list(fold.fit)]))
         features = adapted_features({i: tap[rows] for i, tap in lesson.good.items()}, maps)
         head = fit_head(features, lesson.regions[rows], lesson.row_frames[rows].tolist(), posed)
         at = np.array(fold.score)
         good[at] = _run(head, lesson.good, lesson.first[at], lesson.regions[lesson.first[at]], maps)
-        at = np.flatnonzero(np.isin(lesson.source, lesson.frames[at]))
-        spoiled[at] = _run(head, lesson.spoiled, at, lesson.regions[own[at]], maps)
-    return Scored(good, spoiled)
+        for scores, changed, source in (
+            (drifted, lesson.drifted, lesson.drifted_source),
+            (spoiled, lesson.spoiled, lesson.source),
+        ):
+            among = np.flatnonzero(np.isin(source, lesson.frames[at]))
+            own = lesson.first[np.searchsorted(lesson.frames, source[among])]  # rows of the frames themselves
+            scores[among] = _run(head, changed, among, lesson.regions[own], maps)
+    return Scored(np.concatenate((good, drifted)), spoiled)
 
 
 def _run(head: Score, features: Features, rows: Ints, regions: Floats, maps: Sequence[Floats]) -> list[float]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.graph.run import Graph, parallel
+from lineside.synth.drift import drifted, spread_of
 from lineside.synth.spoil import spoil
 from lineside.train.front_fit import FittedFront
 from lineside.train.images import References
@@ -25,6 +26,8 @@ Bools = npt.NDArray[np.bool_]
 
 DEFECTS = 180
 """Synthetic defects in all, for each of the two purposes: what half a minute on two cores allows."""
+DRIFTED = 2
+"""Drifted copies of each good frame that the trunks are compared on."""
 GOOD_PATCHES, SPOILED_PATCHES = 256, 64
 """Patches kept of a frame, drawn."""
 COVERED = 0.25
@@ -44,6 +47,10 @@ class Lesson:
         Which frame each row shows.
     frames, first : ndarray of int64 [n]
         Each frame once, ascending, and the row that shows it undisturbed.
+    drifted : dict of tap number to ndarray of float32 [d, C, h, w]
+        Of the frames as the line could have shown them another day, see `lineside.synth.drift`.
+    drifted_source : ndarray of int64 [d]
+        Frame that each of them is.
     spoiled : dict of tap number to ndarray of float32 [m, C, h, w]
     source : ndarray of int64 [m]
         Frame that each defect was put on.
@@ -55,6 +62,8 @@ class Lesson:
     row_frames: Ints
     frames: Ints
     first: Ints
+    drifted: dict[int, Floats]
+    drifted_source: Ints
     spoiled: dict[int, Floats]
     source: Ints
     kinds: tuple[str, ...]
@@ -107,16 +116,25 @@ class Teacher:
         rows, orders = self._rows(positions), self._orders(positions, kinds)
         row_frames = np.array([self._frame_of(row) for row in rows], np.int64)
         frames, first = np.unique(row_frames, return_index=True)
+        images = [self._image(rows[at]) for at in first]
+        again = np.repeat(np.arange(len(frames)), DRIFTED)
         return Lesson(
             good=self._features(parallel(lambda row: self._run(self._image(row)), rows)),
             regions=self._front.outputs[REGION][rows].astype(np.float32, copy=False),
             row_frames=row_frames,
             frames=frames,
             first=first.astype(np.int64),
+            drifted=self._features(parallel(self._run, self._drifted(images, again))),
+            drifted_source=frames[again],
             spoiled=self._features(parallel(lambda order: self._run(self._defect(order)[0]), orders)),
             source=np.array([order.frame for order in orders], np.int64),
             kinds=tuple(order.kind for order in orders),
         )
+
+    def _drifted(self, images: Sequence[Pixels], again: Ints) -> list[Pixels]:
+        """Make drifted copies of frames, within what these frames themselves show."""
+        spread, rng = spread_of(images), np.random.default_rng([self._front.seed, 0xD21F])
+        return [drifted(images[at], spread, rng) for at in again]
 
     def passed(self, positions: Sequence[int]) -> list[int]:
         """Return those of these frames that the gate lets through."""

@@ -144,7 +144,10 @@ class TrainingRecord:
 
 def _contest(outcome: Outcome | None) -> dict[str, object] | None:
     """Return the numbers of the contest; None where there was none."""
-    return None if outcome is None else {**dataclasses.asdict(outcome), "needed": outcome.needed, "kept": outcome.kept}
+    if outcome is None:
+        return None
+    decided = {"needed": outcome.needed, "worse": list(outcome.worse), "kept": outcome.kept}
+    return {**dataclasses.asdict(outcome), **decided}
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, float]:

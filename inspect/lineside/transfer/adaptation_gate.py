@@ -30,7 +30,7 @@ class Scored:
     Attributes
     ----------
     good : ndarray of float64 [n]
-        Of held-out good frames.
+        Of held-out good frames, and of the same ones a little drifted.
     spoiled : ndarray of float64 [m]
         Of synthetic defects on those frames.
     """
@@ -46,12 +46,12 @@ class Trial:
     Attributes
     ----------
     frames : ndarray of int64 [n]
-        Number of each good frame.
+        Which frame each good score is of; a frame that is there several times counts as one when noise is measured.
     source : ndarray of int64 [m]
         Which good frame each defect was put on, by that number.
     kinds : sequence of str [m]
     folds : ndarray of int64 [n]
-        Frames of a fold were scored by one head, so that their scores compare.
+        Frames of a fold were scored by one head, so that their scores compare; a frame is in one fold.
     """
 
     frames: Ints
@@ -71,12 +71,15 @@ class Outcome:
         Mean over the kinds, adapted less frozen.
     noise : float
         Standard deviation of `gain` between draws of the frames.
+    noises : mapping of kind to float
+        The same of each kind's own gain.
     """
 
     frozen: Mapping[str, float]
     adapted: Mapping[str, float]
     gain: float
     noise: float
+    noises: Mapping[str, float]
 
     @property
     def needed(self) -> float:
@@ -84,9 +87,14 @@ class Outcome:
         return max(MARGIN, NOISES * self.noise)
 
     @property
+    def worse(self) -> tuple[str, ...]:
+        """Kinds that the adapted trunk tells worse by more than their noise."""
+        return tuple(kind for kind, was in self.frozen.items() if was - self.adapted[kind] > self.noises[kind])
+
+    @property
     def kept(self) -> bool:
         """Whether the adapted trunk won."""
-        return self.gain > self.needed
+        return self.gain > self.needed and not self.worse
 
 
 def contest(trial: Trial, frozen: Scored, adapted: Scored, seed: int) -> Outcome:
@@ -100,19 +108,20 @@ def contest(trial: Trial, frozen: Scored, adapted: Scored, seed: int) -> Outcome
         Of the bootstrap.
     """
     names = tuple(dict.fromkeys(trial.kinds))
-    once = np.ones(len(trial.frames))
+    once = np.ones(len(np.unique(trial.frames)))
     before, after = (_Pairs(trial, scored, names) for scored in (frozen, adapted))
     rng = np.random.default_rng(seed)
     draws = []
     for _ in range(DRAWS):
         counts = np.bincount(rng.integers(len(once), size=len(once)), minlength=len(once)).astype(np.float64)
-        draws.append(np.mean(after.auroc(counts) - before.auroc(counts)))
+        draws.append(after.auroc(counts) - before.auroc(counts))
     was, now = before.auroc(once), after.auroc(once)
     return Outcome(
         dict(zip(names, was.tolist(), strict=True)),
         dict(zip(names, now.tolist(), strict=True)),
         float(np.mean(now - was)),
-        float(np.nanstd(draws, ddof=1)),
+        float(np.nanstd(np.mean(draws, axis=1), ddof=1)),
+        dict(zip(names, np.nanstd(draws, axis=0, ddof=1).tolist(), strict=True)),
     )
 
 
@@ -121,8 +130,9 @@ class _Pairs:
 
     def __init__(self, trial: Trial, scored: Scored, names: Sequence[str]) -> None:
         difference = scored.spoiled[None] - scored.good[:, None]  # [n, m]
-        self._place = np.searchsorted(trial.frames, trial.source)  # row of each defect's own frame
-        comparable = trial.folds[:, None] == trial.folds[self._place][None]
+        frames, first, self._own = np.unique(trial.frames, return_index=True, return_inverse=True)
+        self._place = np.searchsorted(frames, trial.source)  # which frame each defect was put on
+        comparable = trial.folds[:, None] == trial.folds[first][self._place][None]
         self._right = ((difference > 0) + 0.5 * (difference == 0)) * comparable
         self._comparable = comparable.astype(np.float64)
         self._of_kind = np.array([[kind == name for kind in trial.kinds] for name in names], np.float64)  # [k, m]
@@ -130,5 +140,6 @@ class _Pairs:
     def auroc(self, counts: Doubles) -> Doubles:
         """AUROC of each kind [k] where each frame counts so many times; nan where a draw has no pairs."""
         weights = self._of_kind * counts[self._place]  # [k, m]
-        right, pairs = (np.einsum("n,nm,km->k", counts, matrix, weights) for matrix in (self._right, self._comparable))
+        goods = counts[self._own]
+        right, pairs = (((goods @ matrix) * weights).sum(axis=1) for matrix in (self._right, self._comparable))
         return np.asarray(np.divide(right, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0), np.float64)

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 WIDE = 2.0
 """Standard deviations that a frame is moved by at most, in each measure."""
@@ -75,4 +74,4 @@ def _blurred(frame: Pixels, px: float) -> Pixels:
 
 
 def _levels(values: npt.NDArray[np.floating]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-MARGIN = 0.01
-"""Least gain of the mean AUROC that a change of the trunk is worth: one point."""
+RIGHTED = 0.25
+"""Share of the wrongly ranked pairs that must be put right; see the header."""
 NOISES = 2.0
-"""Standard deviations of the difference, between frames, that the gain must exceed as well."""
+"""Standard deviations of the difference that the gain must exceed as well."""
 DRAWS = 200
 """Of the bootstrap."""
 
@@ -70,9 +70,9 @@ class Outcome:
     gain : float
         Mean over the kinds, adapted less frozen.
     noise : float
-        Standard deviation of `gain` between draws of the frames.
+        Standard deviation of `gain` between draws of the frames, and between kinds.
     noises : mapping of kind to float
-        The same of each kind's own gain.
+        Of each kind's own gain between draws of the frames.
     """
 
     frozen: Mapping[str, float]
@@ -84,7 +84,8 @@ class Outcome:
     @property
     def needed(self) -> float:
         """The gain from which on the adapted trunk is kept."""
-        return max(MARGIN, NOISES * self.noise)
+        wrong = 1.0 - float(np.mean(list(self.frozen.values())))
+        return max(RIGHTED * wrong, NOISES * self.noise)
 
     @property
     def worse(self) -> tuple[str, ...]:
@@ -116,11 +117,12 @@ def contest(trial: Trial, frozen: Scored, adapted: Scored, seed: int) -> Outcome
         counts = np.bincount(rng.integers(len(once), size=len(once)), minlength=len(once)).astype(np.float64)
         draws.append(after.auroc(counts) - before.auroc(counts))
     was, now = before.auroc(once), after.auroc(once)
+    between = np.std(now - was, ddof=1) / len(names) ** 0.5 if len(names) > 1 else 0.0
     return Outcome(
         dict(zip(names, was.tolist(), strict=True)),
         dict(zip(names, now.tolist(), strict=True)),
         float(np.mean(now - was)),
-        float(np.nanstd(np.mean(draws, axis=1), ddof=1)),
+        float(np.hypot(np.nanstd(np.mean(draws, axis=1), ddof=1), between)),
         dict(zip(names, np.nanstd(draws, axis=0, ddof=1).tolist(), strict=True)),
     )
 

@@ -162,7 +162,7 @@ KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 """By name."""
 SUBTLE: Mapping[str, Kind] = {"faint": _faint, "shade": _shade}
-"""Harder ones that only the adaptation is judged by."""
+"""Harder ones that only the adaptation is judged by, so that what heads choose by stays as it was measured."""
 
 
 def _contrast(rng: Rng, most: float = PLAIN) -> float:

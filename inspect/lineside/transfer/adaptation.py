@@ -13,9 +13,9 @@ Rejected: training the trunk's last stages, since torch needs 170 ms for one ima
 one core (lite0, stages to stride 16 trained, measured in batches of 8). A rectifier between the two thin matrices, one
 drawing: drives 0.925 with and 0.927 without it, tiles 0.861 and 0.842; it would not commute.
 
-Measured (lite0, strides 8/16, head with a memory of 1,024, without front, copies, mirror images and whitening; seeds
-0, 1, 2), image AUROC frozen and adapted. Tiles of bare boards (128 px of 640, enlarged to 256; 100 of templates of
-other places as good, 40 of them learnt from; 73 tiles without and 28 with a defect): 0.810 and 0.826, 0.778 and 0.811, 0.823
+Measured (lite0, strides 8/16, head with a memory of 1,024, without front, copies, mirror images and whitening; seeds 0,
+1, 2), image AUROC frozen and adapted. Tiles of bare boards (128 px of 640, enlarged to 256; 100 of templates of other
+places as good, 40 of them learnt from; 73 tiles without and 28 with a defect): 0.810 and 0.826, 0.778 and 0.811, 0.823
 and 0.835; the gate kept it three times. Drives (50 good, 20 of them learnt from; 50 and 37): 0.939 and 0.923, 0.943 and
 0.945, 0.943 and 0.921; the gate refused it three times. Learning takes 5 to 6 s of one core.
 """

@@ -9,9 +9,9 @@ rightly, averaged over the kinds. Three things are asked:
   in real ones, and an adapted trunk takes four of ten parts from the threshold. Measured without front, copies and
   mirror images, 3 seeds each: tiles of bare boards put right 0.36, 0.49 and 0.38 (mean AUROC on synthetic kinds +0.139,
   +0.174, +0.156) and gained on real defects 0.017, 0.033 and 0.011 of AUROC; drives put right 0.11, 0.05 and 0.11
-  (+0.042, +0.017, +0.043), and the AUROC of real defects changed by -0.016, +0.002 and -0.022. With front and copies,
-  one seed: boards 0.36, drives 0.13. The quarter lies between the two; it was chosen on these two sets and tried on no
-  third.
+  (+0.042, +0.017, +0.043), and the AUROC of real defects changed by -0.016, +0.002 and -0.022. With front and copies:
+  drives 0.13, 0.05 and 0.11; boards, one seed, 0.36. The quarter lies between the two; it was chosen on these two sets
+  and tried on no third.
 - The gain exceeds twice its noise: that of the frames, by a paired bootstrap over physical frames (Efron and
   Tibshirani, 1993, chapter 8), since scores of one frame and its copies move together and so do the two trunks' scores
   of one frame; and that of the kinds, since real defects are of others.

@@ -13,7 +13,7 @@ from lineside.transfer.classes import tail
 from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import fit_classes
 from lineside.transfer.classes.head import classify_reference, export_class_head
-from lineside.transfer.classes.pooling import CLASS_EMBEDDING, CLASS_WEIGHT, PoolShape, export_pool
+from lineside.transfer.classes.pooling import CLASS_WEIGHT, PoolShape, pool_reference
 from lineside.transfer.classes.tail import (
     CLASS_TUNED,
     Cells,
@@ -32,8 +32,9 @@ NO_GOODS = np.zeros((0, SHAPE.dimensions), np.float32)
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train for 60 steps: enough for what these tests ask."""
+    """Train for 60 steps in 4 folds: enough for what these tests ask."""
     monkeypatch.setattr(tail, "STEPS", 60)
+    monkeypatch.setattr("lineside.transfer.classes.examples.TUNED_FOLDS", 4)
 
 
 def patterned(per_class: int, seed: int) -> tuple[Cells, np.ndarray]:
@@ -54,8 +55,8 @@ def patterned(per_class: int, seed: int) -> tuple[Cells, np.ndarray]:
 
 def frozen(cells: Cells) -> np.ndarray:
     """Return the embeddings of the pooling alone."""
-    fed = {tap_name(i): tap[cells.rows] for i, tap in enumerate(cells.taps)}
-    return Graph(export_pool(SHAPE))({**fed, CLASS_WEIGHT: cells.weight[cells.rows]})[CLASS_EMBEDDING]
+    taps = {i: tap[cells.rows] for i, tap in enumerate(cells.taps)}
+    return pool_reference(SHAPE, taps, cells.weight[cells.rows]).astype(np.float32)
 
 
 def examples_of(cells: Cells, labels: np.ndarray) -> Examples:
@@ -118,12 +119,12 @@ def test_the_tail_graph_equals_its_reference() -> None:
     shifted = replace(cells, taps=tuple(5.0 + 3.0 * tap for tap in cells.taps))
     fit = fit_classes(examples_of(shifted, labels), NO_GOODS, "finetune", 0.05, 0)
     assert fit.tail is not None
-    model = join(export_tail(SHAPE, fit.tail), export_class_head(fit.values, CLASS_TUNED), "head/")
+    model = join(export_tail(fit.tail), export_class_head(fit.values, CLASS_TUNED), "head/")
     taps = {i: tap[:7] for i, tap in enumerate(shifted.taps)}
     weight = np.random.default_rng(0).random((7, 1, 6, 6)).astype(np.float32)
     fed = {**{tap_name(i): tap for i, tap in taps.items()}, CLASS_WEIGHT: weight}
     out = Graph(model)({**fed, **fit.tail.feed(), **fit.values.feed()})
-    embedding = tail_reference(fit.tail, SHAPE, taps, weight)
+    embedding = tail_reference(fit.tail, taps, weight)
     expected = classify_reference(fit.values, embedding)
     np.testing.assert_allclose(out[CLASS_TUNED], embedding, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(out["class_prob"], expected.prob, atol=2e-3)

@@ -104,7 +104,7 @@ class Eye:
         weight = weight_reference(out[PATCH_DISTANCE][0], out[REGION][0, 0])
         taps: Mapping[int, npt.NDArray[np.generic]] = {i: out[name] for i, name in enumerate(self.taps)}
         if tail is not None:
-            return tail_reference(tail, self.shape, taps, weight[None, None])
+            return tail_reference(tail, taps, weight[None, None])
         return pool_reference(self.shape, taps, weight[None, None])
 
     def _views(self, frame: Pixels, mask: Pixels | None, *, is_turned: bool) -> Iterator[View]:

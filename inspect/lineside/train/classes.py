@@ -27,7 +27,7 @@ from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import ClassFit, fit_classes
 from lineside.transfer.classes.head import UNKNOWN, ClassValues, classify_reference, export_class_head
 from lineside.transfer.classes.meta import Start
-from lineside.transfer.classes.pooling import CLASS_EMBEDDING, PoolShape
+from lineside.transfer.classes.pooling import CLASS_EMBEDDING
 from lineside.transfer.classes.tail import CLASS_TUNED, cells_of, export_tail, may_tune
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def with_classes(
     for words in fit.words:
         journal.note(words)
     classes = FittedClasses(settings.names, "both", fit, _answer(eye, fit), replace(rows, cells=None), of_goods)
-    parts = (*head.parts, *eye.parts, ("classes", class_part(fit, eye.shape)))
+    parts = (*head.parts, *eye.parts, ("classes", class_part(fit)))
     return replace(head, parts=parts, constants={**head.constants, **class_constants(fit)}, classes=classes)
 
 
@@ -118,11 +118,11 @@ def class_constants(fit: ClassFit) -> dict[str, npt.NDArray[np.generic]]:
     return {**fit.values.feed(), **(fit.tail.feed() if fit.tail else {})}
 
 
-def class_part(fit: ClassFit, shape: PoolShape) -> "onnx.ModelProto":
+def class_part(fit: ClassFit) -> "onnx.ModelProto":
     """Export a fitted class head, with its tail where it has one, under the names that the decision takes."""
     model = export_class_head(fit.values, CLASS_TUNED if fit.tail else CLASS_EMBEDDING)
     if fit.tail:
-        model = join(export_tail(shape, fit.tail), model, "head/")
+        model = join(export_tail(fit.tail), model, "head/")
     return rename_output(rename_output(model, "class_prob", CLASS_PROBABILITY), "class_index", CLASS_CALLED)
 
 

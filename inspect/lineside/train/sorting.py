@@ -186,7 +186,7 @@ class SortingMethod:
             score = export_class_score(
                 len(self._names), drift, self.map_wh, has_good=self._has_good, probability=CLASS_PROBABILITY
             )
-            self._heads[shapes] = join(class_part(fit, self._pool), score, "score/")
+            self._heads[shapes] = join(class_part(fit), score, "score/")
         return self._heads[shapes]
 
     def _run(self, front: FittedFront, fit: ClassFit, row: int) -> Arrays:
@@ -203,7 +203,7 @@ class SortingMethod:
         weight = weight_reference(None, outputs[REGION][0, 0])
         taps = {i: outputs[tap] for i, tap in enumerate(self._taps)}
         if fit.tail is not None:
-            return tail_reference(fit.tail, self._pool, taps, weight[None, None])
+            return tail_reference(fit.tail, taps, weight[None, None])
         return pool_reference(self._pool, taps, weight[None, None])
 
 

@@ -43,9 +43,14 @@ MOST_BYTES = 2**30
 """Of cached taps: with more, memory would be the price of a choice that is seldom made."""
 HIDDEN = 32
 """Channels between the two convolutions of an adapter."""
-STEPS, BATCH, RATE = 200, 64, 3e-3
+STEPS, BATCH, RATE = 100, 32, 3e-3
 DROPPED, SMOOTHING, DECAY = 0.3, 0.1, 0.01
 """Share of the embedding's dimensions dropped, label smoothing, weight decay. Choices: others were not measured."""
+MOST_CELLS = 128
+"""Of each tap and frame that are trained on, drawn among those that are looked at: the work of a large frame is that of
+a small one."""
+LEAST_SCALE = 0.3
+"""Share of the mean deviation that is added to every dimension's, as in `lineside.transfer.classes.fit`."""
 CHUNK = 128
 """Frames that are pooled at once."""
 
@@ -107,6 +112,8 @@ def may_tune(method: str, counts: Sequence[int], rows: int, shape: PoolShape) ->
 class TailValues:
     """Trained adapters, one a tap of C channels, with h hidden ones; all float32."""
 
+    shape: PoolShape
+    """Of the pooling behind them."""
     down: tuple[F32, ...]
     """[h, C]"""
     bias: tuple[F32, ...]
@@ -164,25 +171,29 @@ def fit_tail(cells: Cells, labels: I64, seed: int) -> TailValues:
     seed : int
         Of beginning, batches and dropped dimensions.
     """
-    shape, pool, everything = cells.shape, ClassPool(cells.shape), np.arange(len(labels))
-    moments = [_moments(tap[cells.rows]) for tap in cells.taps]  # mean and deviation [C, 1, 1] of each channel
-    taps = [(torch.from_numpy(t[cells.rows]) - m) / s for t, (m, s) in zip(cells.taps, moments, strict=True)]
-    flat = [tap.flatten(2) for tap in taps]
-    windows = _windows(pool, cells.tensors(everything)[1])
-    targets = torch.from_numpy(labels)
     random = torch.Generator().manual_seed(seed)
-    adapters = [_beginning(channels, random) for channels in shape.channels]
-    with torch.no_grad():
-        frozen = torch.cat([_pooled([t[i : i + CHUNK] for t in flat], [w[i : i + CHUNK] for w in windows], adapters)
-                            for i in range(0, len(labels), CHUNK)])  # fmt: skip
-    centre, scale = frozen.mean(dim=0), frozen.std(dim=0)
-    scale = scale + 0.3 * scale.mean().clamp(min=LEAST)
-    last = [torch.zeros(int(labels.max()) + 1, shape.dimensions), torch.zeros(int(labels.max()) + 1)]
+    moments = [_moments(tap[cells.rows]) for tap in cells.taps]
+    flat, windows = _looked_at(cells, moments, random)
+    adapters = [_beginning(channels, random) for channels in cells.shape.channels]
+    _train(adapters, flat, windows, torch.from_numpy(labels), random)
+    return _in_units_of_taps([[t.detach() for t in adapter] for adapter in adapters], moments, cells.shape)
+
+
+def _train(
+    adapters: Sequence[Sequence[Tensor]],
+    flat: Sequence[Tensor],
+    windows: Sequence[Tensor],
+    targets: Tensor,
+    random: torch.Generator,
+) -> None:
+    """Follow the gradient, adapters and a linear layer behind the pooling together; the adapters change in place."""
+    centre, scale = _spread(flat, windows, adapters)
+    last = [torch.zeros(int(targets.max()) + 1, len(centre)), torch.zeros(int(targets.max()) + 1)]
     free = [tensor.requires_grad_() for tensor in (*(t for adapter in adapters for t in adapter), *last)]
     optimizer = torch.optim.AdamW(free, lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=STEPS)
     for _ in range(STEPS):
-        at = torch.randint(len(labels), (BATCH,), generator=random)
+        at = torch.randint(len(targets), (BATCH,), generator=random)
         z = (_pooled([t[at] for t in flat], [w[at] for w in windows], adapters) - centre) / scale
         kept = (torch.rand(z.shape, generator=random) >= DROPPED) / (1.0 - DROPPED)
         loss = F.cross_entropy(F.linear(z * kept, *last), targets[at], label_smoothing=SMOOTHING)
@@ -190,7 +201,6 @@ def fit_tail(cells: Cells, labels: I64, seed: int) -> TailValues:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-    return _in_units_of_taps([[t.detach() for t in adapter] for adapter in adapters], moments)
 
 
 def tuned_embeddings(values: TailValues, cells: Cells) -> F32:
@@ -204,21 +214,19 @@ def tuned_embeddings(values: TailValues, cells: Cells) -> F32:
     return np.concatenate(parts)
 
 
-def tail_reference(
-    values: TailValues, shape: PoolShape, taps: Mapping[int, npt.NDArray[np.generic]], weight: F32
-) -> F64:
+def tail_reference(values: TailValues, taps: Mapping[int, npt.NDArray[np.generic]], weight: F32) -> F64:
     """Tune and pool in plain NumPy and double precision: [N, D] of taps [N, C, h, w] and weights [N, 1, gh, gw]."""
     tuned: dict[int, npt.NDArray[np.generic]] = {}
     for number, (down, bias, up) in enumerate(zip(values.down, values.bias, values.up, strict=True)):
         tap = taps[number].astype(np.float64)
         hidden = np.maximum(np.einsum("dc,nchw->ndhw", down, tap) + bias[:, None, None], 0.0)
         tuned[number] = tap + np.einsum("cd,ndhw->nchw", up, hidden)
-    return pool_reference(shape, tuned, weight)
+    return pool_reference(values.shape, tuned, weight)
 
 
-def export_tail(shape: PoolShape, values: TailValues) -> "onnx.ModelProto":
+def export_tail(values: TailValues) -> "onnx.ModelProto":
     """Export adapters and pooling: taps, ``class_weight`` and the values of these shapes -> ``class_tuned``."""
-    inputs: dict[str, Tensor] = {}
+    shape, inputs = values.shape, dict[str, Tensor]()
     for number, (channels, grid) in enumerate(zip(shape.channels, shape.grids_hw, strict=True)):
         inputs[tap_name(number)] = torch.zeros(2, channels, *grid)
     inputs[CLASS_WEIGHT] = torch.ones(2, 1, *shape.grid_hw)
@@ -232,6 +240,7 @@ def _ordered(values: TailValues) -> list[F32]:
 
 
 def _moments(tap: F32) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation [C, 1, 1] of each channel."""
     deviation = torch.from_numpy(tap.std(axis=(0, 2, 3), dtype=np.float64).astype(np.float32))
     mean = torch.from_numpy(tap.mean(axis=(0, 2, 3), dtype=np.float64).astype(np.float32))
     deviation = deviation + 1e-3 * deviation.mean().clamp(min=LEAST)
@@ -244,11 +253,35 @@ def _beginning(channels: int, random: torch.Generator) -> list[Tensor]:
     return [down, torch.zeros(HIDDEN), torch.zeros(channels, HIDDEN)]
 
 
-def _windows(pool: ClassPool, weight: Tensor) -> list[Tensor]:
-    """Return the pooling's normalised windows over each tap [N, h * w, 2]."""
+def _looked_at(
+    cells: Cells, moments: Sequence[tuple[Tensor, Tensor]], random: torch.Generator
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return standardised taps [n, C, p] and the pooling's windows [n, p, 2] at the p cells that are trained on."""
+    taps, weight = cells.tensors(np.arange(len(cells.rows)))
+    pool, flat, windows = ClassPool(cells.shape), [], []
     both = (weight, pool.tight(weight))
-    return [torch.cat([pool.on_tap(i, window).flatten(2) for window in both], dim=1).transpose(1, 2)
-            for i in range(len(pool.shape.channels))]  # fmt: skip
+    for number, (tap, (mean, deviation)) in enumerate(zip(taps, moments, strict=True)):
+        window = torch.cat([pool.on_tap(number, one).flatten(2) for one in both], dim=1)  # [n, 2, h * w]
+        key = torch.rand((len(window), window.shape[2]), generator=random) + (window[:, 0] > 0)
+        at = key.topk(min(MOST_CELLS, window.shape[2]), dim=1).indices[:, None]  # [n, 1, p], those with weight first
+        window = window.gather(2, at.expand(-1, 2, -1))
+        windows.append((window / window.sum(dim=2, keepdim=True).clamp(min=LEAST)).transpose(1, 2))
+        seen = tap.flatten(2).gather(2, at.expand(-1, tap.shape[1], -1))
+        flat.append((seen - mean.flatten(1)) / deviation.flatten(1))
+    return flat, windows
+
+
+def _spread(
+    flat: Sequence[Tensor], windows: Sequence[Tensor], adapters: Sequence[Sequence[Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation [D] of what is pooled before any training."""
+    with torch.no_grad():
+        starts = range(0, len(flat[0]), CHUNK)
+        pooled = torch.cat(
+            [_pooled([t[i : i + CHUNK] for t in flat], [w[i : i + CHUNK] for w in windows], adapters) for i in starts]
+        )
+    deviation = pooled.std(dim=0)
+    return pooled.mean(dim=0), deviation + LEAST_SCALE * deviation.mean().clamp(min=LEAST)
 
 
 def _pooled(flat: Sequence[Tensor], windows: Sequence[Tensor], adapters: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -262,7 +295,9 @@ def _pooled(flat: Sequence[Tensor], windows: Sequence[Tensor], adapters: Sequenc
     return torch.cat(parts, dim=1)
 
 
-def _in_units_of_taps(adapters: Sequence[Sequence[Tensor]], moments: Sequence[tuple[Tensor, Tensor]]) -> TailValues:
+def _in_units_of_taps(
+    adapters: Sequence[Sequence[Tensor]], moments: Sequence[tuple[Tensor, Tensor]], shape: PoolShape
+) -> TailValues:
     """Fold the taps' standardisation into the adapters, so that they stand behind the taps as they are."""
     downs, biases, ups = [], [], []
     for (down, bias, up), (mean, deviation) in zip(adapters, moments, strict=True):
@@ -270,4 +305,4 @@ def _in_units_of_taps(adapters: Sequence[Sequence[Tensor]], moments: Sequence[tu
         downs.append(folded.numpy())
         biases.append((bias - folded @ mean.flatten()).numpy())
         ups.append((up * deviation.flatten()[:, None]).numpy())
-    return TailValues(tuple(downs), tuple(biases), tuple(ups))
+    return TailValues(shape, tuple(downs), tuple(biases), tuple(ups))

@@ -1,8 +1,9 @@
 """Crops around the defects of DeepPCB (Tang et al., 2019; MIT), which lies elsewhere, and how well they are sorted.
 
 ``python tests/class_crops.py`` prints the accuracy with 5 and 20 examples of each of the six kinds, over 10 drawings of
-them, and with ``finetune`` by name over 4 drawings of 20. The box is in the middle of a square crop half as wide again as its longer side, brought to 128 px. Crops to learn
-from are of one half of the boards' images, crops to be judged by are all of the other half.
+them, and with ``finetune`` by name over 4 drawings of 20. The box is in the middle of a square crop half as wide again
+as its longer side, brought to 128 px. Crops to learn from are of one half of the boards' images, crops to be judged by
+are all of the other half.
 """
 
 import csv
@@ -153,7 +154,9 @@ def _print_tuned(
     truth, shown = np.array([crop.kind for crop in judge]), eye.cells([crop.read() for crop in judge])
     for seed, draw in enumerate(draws):
         crops = [learn[i] for i in draw]
-        cells = eye.cells([view for crop in crops for view in (pixels := crop.read(), *turned_copies(pixels))])
+        cells = eye.cells(
+            [view for pixels in (crop.read() for crop in crops) for view in (pixels, *turned_copies(pixels))]
+        )
         fit = fitted(crops, np.stack([views[i] for i in draw]), seed, "finetune", cells)
         assert fit.tail is not None
         called = classify_reference(fit.values, tuned_embeddings(fit.tail, shown)).prob.argmax(axis=1)

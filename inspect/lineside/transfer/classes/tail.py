@@ -43,7 +43,7 @@ CLASS_TUNED = "class_tuned"
 """Name of the embedding behind the adapters."""
 LEAST_EXAMPLES = 20
 """Of each class, from which on tuning is tried."""
-MOST_BYTES = 2**30
+MOST_BYTES = 2**29
 """Of cached taps: with more, memory would be the price of a choice that is seldom made."""
 HIDDEN = 32
 """Channels between the two convolutions of an adapter."""

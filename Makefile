@@ -1,6 +1,8 @@
 # Needs Python >= 3.11 and make; everything else is installed into .venv, once.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes with one thread each: what a test trains takes one core, and libraries that take all disturb each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 INSTALLED := .venv/.installed
 
 .PHONY: demo test fast lint clean
@@ -9,10 +11,10 @@ demo: $(INSTALLED)  ## train the sample part, inspect its test images, print the
 	$(BIN)/lineside demo
 
 test: $(INSTALLED) lint  ## the whole suite, the slow end-to-end tests included
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 fast: $(INSTALLED)  ## the fast core of the suite
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

@@ -245,17 +245,12 @@ def test_whitening_evens_out_what_varies_much() -> None:
 
 
 def test_mirror_images_are_remembered() -> None:
-    """A mirrored good frame is nothing new to a memory that has seen mirror images, and strange to one that has not."""
-    goods = part(6, 0, noise=0.02)
-    mirrored = {i: np.ascontiguousarray(a[:, :, :, ::-1]) for i, a in goods.items()}
-    head = shape(memory=10_000)
-    told = [
-        scores(fit_best(head, rows(goods), 0, Choice(), mirrored=more), rows(part(1, 5, noise=0.02)).with_(None))
-        + scores(fit_best(head, rows(goods), 0, Choice(), mirrored=more), rows({i: a[:1] for i, a in mirrored.items()}))
-        for more in (None, rows(mirrored))
-    ]
-    assert told[0][1] > 2.0 * told[0][0]
-    assert told[1][1] < 0.1 * told[0][1]
+    """A frame given as a mirror image is nothing new to the memory, and strange to one that was not given it."""
+    goods, mirrored = part(6, 0, noise=0.02), features(6, 7)
+    head, one = shape(memory=10_000), rows({i: a[:1] for i, a in mirrored.items()})
+    told = [scores(fit_best(head, rows(goods), 0, Choice(), mirrored=m), one)[0] for m in (None, rows(mirrored))]
+    assert told[0] > 0.5
+    assert told[1] < 1e-3
 
 
 def test_patches_at_the_border_count_less_but_for_places() -> None:

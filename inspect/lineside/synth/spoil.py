@@ -92,7 +92,10 @@ def _texture(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) ->
     near = _ellipse(image, centre, np.array([radius, radius]), 0.0, soft=0.3)
     cells = int(np.clip(side / radius, 4, 24))
     shape = near * (_noise(image.shape[:2], cells, rng) > 0.5)
-    foreign = other.mean(axis=(0, 1)) + 60.0 * (_noise(image.shape[:2], 4 * cells, rng) - 0.5)[:, :, None]
+    foreign = (
+        np.asarray(other.mean(axis=(0, 1)), np.float32)
+        + 60.0 * (_noise(image.shape[:2], 4 * cells, rng) - 0.5)[:, :, None]
+    )
     filling = _moved(other, rng) if rng.random() < 0.5 else foreign.astype(np.float32)
     return _mixed(image, filling, cv2.GaussianBlur(shape, (0, 0), 0.8), rng.uniform(0.3, 1.0))
 
@@ -108,15 +111,16 @@ def _scratch(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) ->
     shape = np.zeros(image.shape[:2], np.float32)
     line = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(shape, [line], False, 1.0, int(rng.integers(1, 4)), cv2.LINE_AA)
-    return image + np.float32(_contrast(rng)) * shape[:, :, None]
+    return np.asarray(image + np.float32(_contrast(rng)) * shape[:, :, None], np.float32)
 
 
 def _stain(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
     """A bright or dark spot with a soft edge."""
     radii = np.exp(rng.uniform(np.log(0.015), np.log(0.12), 2)) * min(image.shape[:2])
     shape = _ellipse(image, centre, radii, rng.uniform(0.0, 180.0), soft=rng.uniform(0.1, 0.6))
-    tint = rng.uniform(0.6, 1.0, image.shape[2]) if image.shape[2] == 3 and rng.random() < 0.5 else np.ones(1)
-    return image + np.float32(0.7 * _contrast(rng)) * shape[:, :, None] * tint.astype(np.float32)
+    tinted = image.shape[2] == 3 and rng.random() < 0.5
+    tint = np.asarray(rng.uniform(0.6, 1.0, image.shape[2]) if tinted else np.ones(1), np.float32)
+    return np.asarray(image + np.float32(0.7 * _contrast(rng)) * shape[:, :, None] * tint, np.float32)
 
 
 def _rubbed(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
@@ -127,7 +131,7 @@ def _rubbed(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> 
         return _mixed(image, cv2.GaussianBlur(image, (0, 0), rng.uniform(1.5, 5.0)).reshape(image.shape), shape, 1.0)
     grain = cv2.GaussianBlur(rng.standard_normal(image.shape[:2]).astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))
     grain /= max(float(grain.std()), 1e-6)
-    return image + np.float32(0.5 * abs(_contrast(rng))) * (grain * shape)[:, :, None]
+    return np.asarray(image + np.float32(0.5 * abs(_contrast(rng))) * (grain * shape)[:, :, None], np.float32)
 
 
 KINDS: Mapping[str, Kind] = {

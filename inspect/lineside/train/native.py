@@ -33,7 +33,7 @@ from lineside.transfer.head import (
     head_shape,
     tap_name,
 )
-from lineside.transfer.head_fit import Choice, HeadFit, Rows, embed_patches, fit_best
+from lineside.transfer.head_fit import CHOSEN_ON, Choice, HeadFit, Rows, embed_patches, fit_best
 
 if TYPE_CHECKING:
     import onnx
@@ -99,7 +99,8 @@ class NativeMethod:
         if not posed and self._transfer.mirror:
             mirrored = self._rows(*self._fronts.changed(front, positions, Mirror(len(positions))))
         if not posed and choice.whiten == "auto":
-            spoiled = self._rows(*self._fronts.changed(front, positions, Spoil(self._references.samples, self._seed)))
+            some = np.random.default_rng(self._seed).permutation(positions)[:CHOSEN_ON].tolist()
+            spoiled = self._rows(*self._fronts.changed(front, some, Spoil(self._references.samples, self._seed)))
         fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
         exported, graph = self._exported(fit.shape)
         head = HeadRun(

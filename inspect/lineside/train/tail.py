@@ -197,7 +197,7 @@ def finish(
         ("familiar", export_familiarity(embeddings.shape[1])),
     )
     kept = head.state and partial(_state, head.state, front, passed, embeddings)
-    return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference, kept)
+    return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference, state=kept)
 
 
 def _state(

@@ -36,8 +36,10 @@ RIDGE = 0.01
 """Share of the mean variance added to every direction. Measured on caps with 8 and 50 good frames, AUROC with 0.01 and
 0.1: 0.901, 0.992 and 0.876, 0.989."""
 FOLDS = 3
-CHOSEN_ON = 24
+CHOSEN_ON = 16
 """Frames at most that the choice looks at."""
+CHOSEN_WITH = 512
+"""Entries of the memories that the choice is made with: it compares two of them, and need not be the deployed one."""
 EXPLAINED = 0.99
 """Share of the variance that the subspace takes up."""
 NEIGHBOURS = 5
@@ -166,7 +168,7 @@ def fit_best(
     flat = replace(shape, way=choice.way)
     whiten = choice.whiten == "on"
     if choice.whiten == "auto" and spoiled is not None:
-        whiten, more = _whitening_helps(flat, known.firsts(), mirrored, spoiled, seed)
+        whiten, more = _whitening_helps(flat, known.firsts(), spoiled, seed)
         words = (*words, *more)
     return replace(_fit(flat, known.with_(mirrored), seed, whiten), words=words)
 
@@ -211,15 +213,14 @@ def _fit(shape: HeadShape, known: Rows, seed: int, whiten: bool) -> HeadFit:
     return HeadFit(shape, values, whiten)
 
 
-def _whitening_helps(
-    shape: HeadShape, goods: Rows, mirrored: Rows | None, spoiled: Rows, seed: int
-) -> tuple[bool, tuple[str, ...]]:
+def _whitening_helps(shape: HeadShape, goods: Rows, spoiled: Rows, seed: int) -> tuple[bool, tuple[str, ...]]:
     """Whether whitening tells held-out good frames from spoiled ones better, and the sentence about it."""
     names = sorted(set(goods.frames) & set(spoiled.frames))
     if len(names) < 2 * FOLDS:
         return False, ()
     order = np.random.default_rng(seed).permutation(names)[:CHOSEN_ON]
-    told = [_told(shape, goods, mirrored, spoiled, order, seed, whiten) for whiten in (False, True)]
+    small = replace(shape, memory=min(shape.memory, CHOSEN_WITH))
+    told = [_told(small, goods, spoiled, order, seed, whiten) for whiten in (False, True)]
     helps = told[1] - told[0] >= WHITEN_GAIN
     words = (
         f"The embedding is {'' if helps else 'not '}whitened: with it {told[1]:.0%} of the pairs of a held-out good "
@@ -232,7 +233,6 @@ def _whitening_helps(
 def _told(
     shape: HeadShape,
     goods: Rows,
-    mirrored: Rows | None,
     spoiled: Rows,
     order: npt.NDArray[np.int64],
     seed: int,
@@ -243,7 +243,7 @@ def _told(
     bad: list[float] = []
     for fold in range(FOLDS):
         held, rest = order[fold::FOLDS].tolist(), np.delete(order, np.s_[fold::FOLDS]).tolist()
-        fit = _fit(shape, goods.of(rest).with_(mirrored.of(rest) if mirrored else None), seed, whiten)
+        fit = _fit(shape, goods.of(rest), seed, whiten)
         good += scores(fit, goods.of(held))
         bad += scores(fit, spoiled.of(held))
     return auroc(good, bad) or 0.0

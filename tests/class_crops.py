@@ -67,11 +67,13 @@ class Eye:
 
     def __call__(self, crop: Pixels) -> F32:
         """Return the embedding [D] of a crop [128, 128, 3]."""
-        return self._pool({**self._taps(crop), CLASS_WEIGHT: self._weight})[CLASS_EMBEDDING][0].astype(np.float32)
+        pooled = self._pool({**self._taps(crop), CLASS_WEIGHT: self._weight})[CLASS_EMBEDDING]
+        return np.asarray(pooled[0], np.float32)
 
     def _taps(self, crop: Pixels) -> dict[str, F32]:
         working = ((crop.astype(np.float32) / 255.0 - self._mean) / self._std).transpose(2, 0, 1)[None]
-        return self._trunk({"working": np.ascontiguousarray(working)})
+        taps = self._trunk({"working": np.ascontiguousarray(working)})
+        return {name: np.asarray(tap, np.float32) for name, tap in taps.items()}
 
     def cells(self, crops: Sequence[Pixels]) -> Cells:
         """Return what the trunk's tail may be tuned on, of some crops."""

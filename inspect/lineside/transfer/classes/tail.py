@@ -161,7 +161,7 @@ class ClassTail(nn.Module):
 def _tuned(tap: Tensor, down: Tensor, bias: Tensor, up: Tensor) -> Tensor:
     flat = tap.flatten(2)  # [N, C, h * w]
     hidden = torch.relu(torch.matmul(down, flat) + bias[:, None])
-    return (flat + torch.matmul(up, hidden)).unflatten(2, tap.shape[2:])
+    return (flat + torch.matmul(up, hidden)).reshape(tap.shape)
 
 
 def fit_tail(cells: Cells, labels: I64, seed: int) -> TailValues:

@@ -36,6 +36,7 @@ class Stub:
     prefers_holdout: bool = False
     may_choose: bool = True
     classes: Any = None
+    seen: frozenset[int] = frozenset()
     fits: list[tuple[int, ...]] = field(default_factory=list)
     scored: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 
@@ -180,6 +181,18 @@ def test_folds_that_decide_otherwise_are_counted() -> None:
     method.fit = fit  # type: ignore[method-assign]
     _, decisions = run(method, folds=4)
     assert any(words.startswith("1 of 4 folds") for words in decisions)
+
+
+def test_frames_that_the_trunk_was_adapted_on_are_fitted_and_never_scored() -> None:
+    """They are in every fold's fit and in none's scores, and the threshold says that they have no say."""
+    seen = frozenset({2, 3, 7})
+    method = Stub(seen=seen)
+    made, _ = run(method, folds=3)
+    assert sorted(position for _, scored in method.scored for position in scored) == sorted(set(range(COUNT)) - seen)
+    assert all(seen <= set(fitted) for fitted in method.fits)
+    assert set(made.scores) == set(range(COUNT)) - seen
+    assert made.threshold.n == COUNT - len(seen)
+    assert "3 good frames that the backbone was adapted on have no say" in made.threshold.rule
 
 
 def test_the_good_ones_alone_set_the_threshold_of_sorted_parts() -> None:

@@ -186,7 +186,15 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "adapt": (
         HEAD + "transfer: {adapt: student}\n",
-        f'F:3: transfer.adapt: expected none {ONLY}; found the text "student".',
+        'F:3: transfer.adapt: expected none or try; found the text "student".',
+    ),
+    "adapt classify": (
+        HEAD + "transfer:\n  task: classify\n  adapt: try\n",
+        "F:5: transfer.adapt: only none with task: classify; try adapts the network to what good parts look like.",
+    ),
+    "adapt anomalib": (
+        HEAD + "transfer:\n  method: anomalib.Padim\n  adapt: try\n",
+        "F:5: transfer.adapt: only none with method: anomalib.Padim; try adapts the network of method: lineside.",
     ),
     "overkill 0": (HEAD + "calibrate:\n  overkill: 0\n", f"F:4: calibrate.overkill: expected {OVERKILL}; found 0."),
     "overkill 5": (HEAD + "calibrate:\n  overkill: 5\n", f"F:4: calibrate.overkill: expected {OVERKILL}; found 5."),

@@ -67,6 +67,7 @@ def record(tmp_path: Path) -> TrainingRecord:
         parity_worst_rel=3e-7,
         swap_vector=False,
         front=FRONT,
+        adaptation=None,
         decisions=("Memory of 128 patches.", *FRONT.words),
         stage_seconds=(("fit", 1.25),),
         model=model,

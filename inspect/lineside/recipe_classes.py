@@ -12,11 +12,12 @@ Episodes = Literal["rendered"] | Annotated[tuple[Annotated[StrictStr, Field(min_
 class Classes(Block):
     """How a defect's class is told."""
 
-    method: Literal["auto", "none", "prototype", "lda", "logistic", "reptile", "anil"] = key(
+    method: Literal["auto", "none", "prototype", "lda", "logistic", "finetune", "reptile", "anil"] = key(
         "auto",
-        "auto, none, prototype, lda, logistic, reptile or anil",
-        "How classes are told apart: nearest prototype, shrunk linear discriminant analysis, logistic regression, or "
-        "an adapter that was meta-learned on other parts. auto: what cross-validation finds best among "
+        "auto, none, prototype, lda, logistic, finetune, reptile or anil",
+        "How classes are told apart: nearest prototype, shrunk linear discriminant analysis, logistic regression, "
+        "partial fine-tuning of the backbone in a branch of its own (from 20 images of each class on), or an adapter "
+        "that was meta-learned on other parts. auto: what cross-validation finds best among "
         "those that so few images allow. none: classes are not told.",
     )
     unknown: Annotated[StrictFloat, Field(ge=0, lt=1)] = key(

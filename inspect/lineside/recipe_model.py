@@ -2,8 +2,8 @@
 
 The one definition: checking, the JSON Schema for completion in editors and the errors' wording all come out of it.
 `x-expected` is the sentence that every error on the key is made of. pydantic's own messages were rejected, because a
-union of types gives several for one mistake and none says what to write instead. The keys `adapt` and `precision` take
-one value in this version, and say so.
+union of types gives several for one mistake and none says what to write instead. The key `precision` takes one value in
+this version, and says so.
 """
 
 import re
@@ -171,8 +171,11 @@ class Transfer(Block):
         "Learn from mirror images of the good images too, where no pose is found. false: for parts whose mirror image "
         "is a defect.",
     )
-    adapt: Literal["none"] = key(
-        "none", "none (the only value available in this version)", "Adaptation of the network; not available yet."
+    adapt: Literal["none", "try"] = key(
+        "none",
+        "none or try",
+        "Adaptation of the network to the part, by synthetic defects on good images. try: learnt on 40 % of the good "
+        "parts, and kept only where it beats the unchanged network on the others; only with method: lineside.",
     )
     classes: Annotated[Classes, BeforeValidator(empty_block)] = Classes()
     licences: Annotated[
@@ -215,6 +218,14 @@ class Transfer(Block):
                 _refuse(name, f"only allowed with method: {methods}, and the method here is {self.method}")
         if text and self.weights is None:
             _refuse("weights", "expected the folder of a CLIP model as open_clip writes it, found none")
+        return self
+
+    @model_validator(mode="after")
+    def _adapts_lineside(self) -> "Transfer":
+        if self.adapt != "none" and self.method != "lineside":
+            _refuse("adapt", f"only none with method: {self.method}; try adapts the network of method: lineside")
+        if self.adapt != "none" and self.task == "classify":
+            _refuse("adapt", "only none with task: classify; try adapts the network to what good parts look like")
         return self
 
     @model_validator(mode="after")

@@ -50,7 +50,7 @@ def spoil(image: Pixels, other: Pixels, region: Bools, kind: str, rng: Rng) -> S
     region : ndarray of bool [H, W]
         Where a defect may be; everything outside stays as it was. Nowhere: as if everywhere.
     kind : str
-        A key of `KINDS`.
+        A key of `KINDS` or `SUBTLE`.
     rng : numpy.random.Generator
         Decides everything that is drawn.
 
@@ -58,12 +58,13 @@ def spoil(image: Pixels, other: Pixels, region: Bools, kind: str, rng: Rng) -> S
     -------
     Spoiled
     """
+    draw = KINDS[kind] if kind in KINDS else SUBTLE[kind]
     inside = region if region.any() else np.ones(image.shape[:2], np.bool_)
     rows, columns = np.nonzero(inside)
     base, foreign = image.astype(np.float32), other.astype(np.float32)
     for _ in range(TRIES):
         at = int(rng.integers(len(rows)))
-        changed = KINDS[kind](base, foreign, (int(columns[at]), int(rows[at])), rng)
+        changed = draw(base, foreign, (int(columns[at]), int(rows[at])), rng)
         made = np.where(inside[:, :, None], np.clip(np.rint(changed), 0, 255), base).astype(np.uint8)
         mask: Bools = np.abs(made.astype(np.float32) - base).max(axis=2) > SEEN
         if mask.any():
@@ -102,6 +103,11 @@ def _texture(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) ->
 
 def _scratch(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
     """A bright or dark line of one to three pixels with a bend."""
+    shape = _line(image, centre, rng)
+    return np.asarray(image + np.float32(_contrast(rng)) * shape[:, :, None], np.float32)
+
+
+def _line(image: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
     side = min(image.shape[:2])
     angle, step = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.04, 0.12) * side
     points = [np.array(centre, np.float64)]
@@ -111,16 +117,33 @@ def _scratch(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) ->
     shape = np.zeros(image.shape[:2], np.float32)
     line = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(shape, [line], False, 1.0, int(rng.integers(1, 4)), cv2.LINE_AA)
-    return np.asarray(image + np.float32(_contrast(rng)) * shape[:, :, None], np.float32)
+    return shape
 
 
 def _stain(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
     """A bright or dark spot with a soft edge."""
-    radii = np.exp(rng.uniform(np.log(0.015), np.log(0.12), 2)) * min(image.shape[:2])
-    shape = _ellipse(image, centre, radii, rng.uniform(0.0, 180.0), soft=rng.uniform(0.1, 0.6))
+    shape = _spot(image, centre, rng)
     tinted = image.shape[2] == 3 and rng.random() < 0.5
     tint = np.asarray(rng.uniform(0.6, 1.0, image.shape[2]) if tinted else np.ones(1), np.float32)
     return np.asarray(image + np.float32(0.7 * _contrast(rng)) * shape[:, :, None] * tint, np.float32)
+
+
+def _spot(image: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
+    radii = np.exp(rng.uniform(np.log(0.015), np.log(0.12), 2)) * min(image.shape[:2])
+    return _ellipse(image, centre, radii, rng.uniform(0.0, 180.0), soft=rng.uniform(0.1, 0.6))
+
+
+def _faint(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
+    """A line or a spot near the limit of what can be seen."""
+    shape = (_line if rng.random() < 0.5 else _spot)(image, centre, rng)
+    return np.asarray(image + np.float32(_contrast(rng, 2.0 * FAINT)) * shape[:, :, None], np.float32)
+
+
+def _shade(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
+    """A wide bright or dark cloud without an edge, as from damp, wear or uneven heat."""
+    radii = np.exp(rng.uniform(np.log(0.12), np.log(0.35), 2)) * min(image.shape[:2])
+    shape = _ellipse(image, centre, radii, rng.uniform(0.0, 180.0), soft=0.6)
+    return np.asarray(image + np.float32(_contrast(rng, 6.0 * FAINT)) * shape[:, :, None], np.float32)
 
 
 def _rubbed(image: Floats, other: Floats, centre: tuple[int, int], rng: Rng) -> Floats:
@@ -138,11 +161,13 @@ KINDS: Mapping[str, Kind] = {
     "patch": _patch, "scar": _scar, "texture": _texture, "scratch": _scratch, "stain": _stain, "rubbed": _rubbed,
 }  # fmt: skip
 """By name."""
+SUBTLE: Mapping[str, Kind] = {"faint": _faint, "shade": _shade}
+"""Harder ones that only the adaptation is judged by, so that what heads choose by stays as it was measured."""
 
 
-def _contrast(rng: Rng) -> float:
+def _contrast(rng: Rng, most: float = PLAIN) -> float:
     """Grey levels, brighter or darker."""
-    return float(np.exp(rng.uniform(np.log(FAINT), np.log(PLAIN))) * rng.choice([-1.0, 1.0]))
+    return float(np.exp(rng.uniform(np.log(FAINT), np.log(most))) * rng.choice([-1.0, 1.0]))
 
 
 def _moved(other: Floats, rng: Rng) -> Floats:

@@ -20,6 +20,7 @@ from lineside.train.method import FittedHead
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
+from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.backbone import Triple, load_backbone, write_local_dir
 from lineside.transfer.bridge import BridgeSpec, fit_anomalib
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
@@ -49,6 +50,8 @@ class BridgedMethod:
 
     prefers_holdout = True
     may_choose = False
+    seen: frozenset[int] = frozenset()
+    adaptation: Outcome | None = None
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe, transfer = loaded.recipe, loaded.recipe.transfer

@@ -1,6 +1,6 @@
 """The deployed head and its threshold, from scores of good frames that the scoring head has not seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,11 +54,17 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
         return _uncalibrated(method, len(groups), calibrate.overkill, journal)
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
     labels = [sample.label for sample in references.samples]
-    if references.sorts:
-        folds = (class_holdout(groups, labels, seed),) if held_out else class_folds(groups, labels, calibrate.folds)
-    else:
-        folds = (holdout(groups, seed),) if held_out else grouped_folds(groups, calibrate.folds)
+
+    def split(positions: Sequence[int]) -> Sequence[Fold]:
+        parts, named = [groups[i] for i in positions], [labels[i] for i in positions]
+        if references.sorts:
+            return (class_holdout(parts, named, seed),) if held_out else class_folds(parts, named, calibrate.folds)
+        return (holdout(parts, seed),) if held_out else grouped_folds(parts, calibrate.folds)
+
+    folds = _folds(len(groups), method.seen, split)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
+    if method.seen:
+        words += f"; the {len(method.seen)} good frames that the backbone was adapted on have no say"
     head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
     if head is None:
         journal.note(
@@ -100,6 +106,15 @@ def _uncalibrated(method: Method, count: int, overkill: float, journal: Journal)
     threshold = no_threshold(own, overkill)
     journal.note(threshold.statement)
     return Calibration(head, {}, {}, threshold)
+
+
+def _folds(count: int, seen: frozenset[int], split: Callable[[Sequence[int]], Sequence[Fold]]) -> tuple[Fold, ...]:
+    """Split the frames that have a say in the threshold; the others are fitted on in every fold."""
+    unseen = [position for position in range(count) if position not in seen]
+    return tuple(
+        Fold(fit=tuple(sorted((*seen, *(unseen[i] for i in fold.fit)))), score=tuple(unseen[i] for i in fold.score))
+        for fold in split(unseen)
+    )
 
 
 def _fitted(

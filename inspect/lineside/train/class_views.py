@@ -15,6 +15,7 @@ from lineside.train.images import FrameReader
 from lineside.train.method import FittedHead
 from lineside.transfer.class_weight import export_class_weight, mask_cells, weight_reference
 from lineside.transfer.classes.pooling import CLASS_EMBEDDING, CLASS_WEIGHT, PoolShape, export_pool, pool_reference
+from lineside.transfer.classes.tail import TailValues, tail_reference
 from lineside.transfer.classes.turns import turned, turns
 from lineside.transfer.head import PATCH_DISTANCE, REGION
 
@@ -41,11 +42,17 @@ class View:
         Whether it is the very one that the deployed graph has of the image.
     turned : bool
         Whether the image was turned or mirrored.
+    taps : tuple of ndarray of float32 [C, h, w]
+        What was pooled; none where the trunk's tail cannot be tuned.
+    weight : ndarray of float32 [1, gh, gw]
+        Where it was pooled.
     """
 
     embedding: Floats
     original: bool
     turned: bool
+    taps: tuple[Floats, ...]
+    weight: Floats
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,8 @@ class Eye:
     working_wh : tuple of int
     parts : tuple of (name, onnx.ModelProto)
         Weights and pooling, to stand behind the head.
+    keeps_taps : bool
+        Whether views keep what was pooled.
     """
 
     graph: Graph
@@ -71,6 +80,7 @@ class Eye:
     taps: tuple[str, ...]
     working_wh: tuple[int, int]
     parts: "tuple[tuple[str, onnx.ModelProto], ...]"
+    keeps_taps: bool = False
 
     def embedding(self, frame: Pixels) -> Floats:
         """Return the embedding [D] of a frame [H, W, C]."""
@@ -88,21 +98,25 @@ class Eye:
             found += self._views(turned(frame, quarters, mirrored=mirrored), other, is_turned=True)
         return found
 
-    def reference(self, frame: Pixels) -> Doubles:
-        """Pool a frame in plain NumPy, from the graph's own taps and distances: [1, D]."""
+    def reference(self, frame: Pixels, tail: TailValues | None) -> Doubles:
+        """Tune and pool a frame in plain NumPy, from the graph's own taps and distances: [1, D]."""
         out = self.graph({"frame": frame[None]}, (*self.taps, PATCH_DISTANCE, REGION))
         weight = weight_reference(out[PATCH_DISTANCE][0], out[REGION][0, 0])
         taps: Mapping[int, npt.NDArray[np.generic]] = {i: out[name] for i, name in enumerate(self.taps)}
+        if tail is not None:
+            return tail_reference(tail, taps, weight[None, None])
         return pool_reference(self.shape, taps, weight[None, None])
 
     def _views(self, frame: Pixels, mask: Pixels | None, *, is_turned: bool) -> Iterator[View]:
         out = self.graph({"frame": frame[None]})
-        yield View(out[CLASS_EMBEDDING][0].astype(np.float32), not is_turned, is_turned)
+        taps = tuple(out[name][0].astype(np.float32) for name in self.taps) if self.keeps_taps else ()
+        whole = np.asarray(out[CLASS_WEIGHT][0], np.float32)
+        yield View(out[CLASS_EMBEDDING][0].astype(np.float32), not is_turned, is_turned, taps, whole)
         weight = None if mask is None else self._within(mask, out)
         if weight is not None:
             fed = {name: out[name] for name in self.taps}
             pooled = self.pool({**fed, CLASS_WEIGHT: weight[None, None]})[CLASS_EMBEDDING]
-            yield View(pooled[0].astype(np.float32), original=False, turned=is_turned)
+            yield View(pooled[0].astype(np.float32), original=False, turned=is_turned, taps=taps, weight=weight[None])
 
     def _within(self, mask: Pixels, out: Arrays) -> Floats | None:
         """Return the map's weights within a mask: the mask itself where the map points elsewhere, None off the region.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lineside.dataset import Sample
 from lineside.export.decision import CLASS_CALLED, CLASS_PROBABILITY
 from lineside.export.parity import ClassAnswer
-from lineside.graph.join import rename_output
+from lineside.graph.join import join, rename_output
 from lineside.graph.run import parallel
 from lineside.recipe import LoadedRecipe
 from lineside.train.class_state import ClassState, picture_of
@@ -29,6 +29,8 @@ from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import ClassFit, fit_classes
 from lineside.transfer.classes.head import UNKNOWN, ClassValues, classify_reference, export_class_head
 from lineside.transfer.classes.meta import Start
+from lineside.transfer.classes.pooling import CLASS_EMBEDDING
+from lineside.transfer.classes.tail import CLASS_TUNED, cells_of, export_tail, may_tune
 
 if TYPE_CHECKING:
     import onnx
@@ -85,9 +87,12 @@ def with_classes(
     copies = settings.copies and head.front.decision.settings.pose is None and len(examples) <= MOST_COPIED
     journal.stage("class head")
     eye = eye_of(head)
+    counts = [sum(sample.label == name for sample in examples) for name in settings.names]
+    most = len(examples) * 2 * (8 if copies else 1)  # with masks, and with turned copies
+    eye = replace(eye, keeps_taps=may_tune(transfer.classes.method, counts, most, eye.shape))
     of_goods = np.stack(list(parallel(lambda sample: eye.embedding(reader.read(sample)), goods)))
     seen = list(parallel(lambda sample: eye.views(sample, reader, copies=copies), examples))
-    rows = _gathered(examples, seen, settings.names)
+    rows = _gathered(examples, seen, settings.names, eye)
     known = ClassState(
         settings.names,
         transfer.classes.method,
@@ -101,10 +106,10 @@ def with_classes(
     fit = fit_again(known)
     for words in fit.words:
         journal.note(words)
-    classes = FittedClasses(settings.names, "both", fit, _answer(eye, fit.values), rows, of_goods)
+    classes = FittedClasses(settings.names, "both", fit, _answer(eye, fit), replace(rows, cells=None), of_goods)
     parts = (*head.parts, *eye.parts, ("classes", class_part(fit)))
-    constants = {**head.constants, **fit.values.feed()}
-    state = head.state and partial(_state, head.state, known)
+    constants = {**head.constants, **class_constants(fit)}
+    state = head.state and partial(_state, head.state, replace(known, examples=replace(rows, cells=None)))
     return replace(head, parts=parts, constants=constants, classes=classes, state=state)
 
 
@@ -124,9 +129,16 @@ def _start(head: FittedHead, eye: Eye, loaded: LoadedRecipe, journal: Journal) -
     return start_of(loaded, Pooler(backbone, eye.parts[1][1], eye.shape.grid_hw, settings, masked=True), journal)
 
 
+def class_constants(fit: ClassFit) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the fitted numbers of a class head, its tail's included, by input name."""
+    return {**fit.values.feed(), **(fit.tail.feed() if fit.tail else {})}
+
+
 def class_part(fit: ClassFit) -> "onnx.ModelProto":
-    """Export a fitted class head under the names that the decision takes."""
-    model = export_class_head(fit.values)
+    """Export a fitted class head, with its tail where it has one, under the names that the decision takes."""
+    model = export_class_head(fit.values, CLASS_TUNED if fit.tail else CLASS_EMBEDDING)
+    if fit.tail:
+        model = join(export_tail(fit.tail), model, "head/")
     return rename_output(rename_output(model, "class_prob", CLASS_PROBABILITY), "class_index", CLASS_CALLED)
 
 
@@ -139,18 +151,23 @@ def class_answer(values: ClassValues, embedding: npt.NDArray[np.generic]) -> Cla
     return ClassAnswer(said.prob[0], frozenset(UNKNOWN if strange else called for strange in unknown.tolist()))
 
 
-def _gathered(samples: Sequence[Sample], seen: Sequence[Sequence[View]], names: tuple[str, ...]) -> Examples:
+def _gathered(samples: Sequence[Sample], seen: Sequence[Sequence[View]], names: tuple[str, ...], eye: Eye) -> Examples:
     """Put the views of all images into rows; an image's views, and a part's images, are one group."""
     groups = {group: number for number, group in enumerate(sorted({s.group for s in samples}))}
     rows = [(view, sample) for sample, views in zip(samples, seen, strict=True) for view in views]
+    cells = None
+    if eye.keeps_taps:
+        taps = [np.stack([view.taps[number] for view, _ in rows]) for number in range(len(eye.taps))]
+        cells = cells_of(eye.shape, taps, np.stack([view.weight for view, _ in rows]))
     return Examples(
         embeddings=np.stack([view.embedding for view, _ in rows]),
         labels=np.array([names.index(sample.label) for _, sample in rows], np.int64),
         groups=np.array([groups[sample.group] for _, sample in rows], np.int64),
         original=np.array([view.original for view, _ in rows], np.bool_),
         turned=np.array([view.turned for view, _ in rows], np.bool_),
+        cells=cells,
     )
 
 
-def _answer(eye: Eye, values: ClassValues) -> Callable[[Pixels], ClassAnswer]:
-    return lambda frame: class_answer(values, eye.reference(frame))
+def _answer(eye: Eye, fit: ClassFit) -> Callable[[Pixels], ClassAnswer]:
+    return lambda frame: class_answer(fit.values, eye.reference(frame, fit.tail))

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.generic]
 
+TUNED = "finetune"
+"""Method whose graphs hold a tuned tail of the trunk before the class head."""
 LIMITS = (UNFAMILIAR_LIMIT, FINDING_LIMITS, FINDING_FLOOR)
 
 
@@ -96,8 +98,11 @@ def class_values(numbers: Mapping[str, Array]) -> ClassValues:
 
 
 def class_proof(model: "onnx.ModelProto", contract: Contract, shape: HeadShape) -> ClassProof | None:
-    """Return the slow twin of a graph's classes, on features of the same graph; None where it tells none."""
-    if contract.classes is None:
+    """Return the slow twin of a graph's classes, on features of the same graph; None where it tells none.
+
+    A tail that was tuned has no slow twin outside training: of such a graph scores alone are proven again.
+    """
+    if contract.classes is None or contract.classes.method == TUNED:
         return None
     return ClassProof(_answer(model, shape), len(contract.class_names), names_ok=False)
 

@@ -20,6 +20,7 @@ from lineside.graph.run import Graph, parallel
 from lineside.train.class_state import ClassState, class_state, picture_of
 from lineside.train.class_statement import statement_for
 from lineside.train.classes import fit_again
+from lineside.train.line_class_graph import TUNED
 from lineside.train.line_parent import LineImage, Parent
 from lineside.train.line_result import Changed, ClassChange
 from lineside.train.progress import Journal
@@ -138,6 +139,11 @@ def _told(parent: Parent) -> ClassStatement:
         raise UsageError(
             f"{parent.folder}: this model sorts parts, and its score comes from the classes: more examples would move "
             "it. Put the images into train/<class> and train the recipe again."
+        )
+    if told.method == TUNED:
+        raise UsageError(
+            f"{parent.folder}: for its classes the trunk's last stages were tuned, on features that no bundle keeps. Put "
+            "the images into train/<class> and train the recipe again."
         )
     return told
 

@@ -15,6 +15,7 @@ from lineside.contract import Component, Fitted
 from lineside.dataset import GOOD
 from lineside.export.parity import ClassAnswer
 from lineside.train.front_fit import FittedFront
+from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import ClassFit
 
@@ -118,6 +119,11 @@ class Method(Protocol):
     """Outputs that the head does not compute, known once it was fitted."""
     prefers_holdout: bool
     """Whether fitting again and again is too slow for folds."""
+    seen: frozenset[int]
+    """Positions of good frames that had a say in what all heads share, an adapted trunk: no threshold is taken from
+    them."""
+    adaptation: Outcome | None
+    """Adapted against frozen trunk; None where no adaptation was tried."""
     may_choose: bool
     """Whether a head may choose how patches are compared (places, whitening); the training run takes that back where
     folds and deployed head would choose differently, since their scores have different units."""

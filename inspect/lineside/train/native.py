@@ -13,7 +13,9 @@ from lineside.export.parity import reference_score
 from lineside.graph.run import Graph
 from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
 from lineside.normalise.front import Front, FrontSettings
+from lineside.normalise.front_fit import FrontRequest
 from lineside.recipe import LoadedRecipe
+from lineside.train.adapting import ADAPTED, Score, adapted_backbone, try_adaptation
 from lineside.train.changes import Mirror, Spoil
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
@@ -22,6 +24,7 @@ from lineside.train.method import FittedHead, State
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
+from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.align import resized_weights, tap_statistics
 from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
 from lineside.transfer.extend import covering_radius, place_counts
@@ -63,8 +66,9 @@ class NativeMethod:
         )
         self.map_wh = self._shape.map_wh
         self.embedding = f"mean of the frame's {self._shape.dimensions}-dimensional patch embeddings"
-        self.components = (*self._backbone.components, _own_component())
         self.fitted: tuple[Fitted, ...] = (*FRONT_FITTED, *_fitted())
+        self.seen: frozenset[int] = frozenset()
+        self.adaptation: Outcome | None = None
         self.neutral_outputs: Mapping[str, str] = {}
         self.may_choose = True
         self._transfer = recipe.transfer
@@ -80,8 +84,35 @@ class NativeMethod:
             loaded, references, self._backbone.mean, self._backbone.std, (width, height), blank_outside=False
         )
         anchor = anchor_frame(loaded, references)
+        if recipe.transfer.adapt == "try":
+            self._adapt(request, anchor, working_wh)
+        self.components = (*self._backbone.components, _own_component())
         self._fronts = FrontFitter(request, references, anchor, self._build, self._taps, journal)
         journal.note(_described(self._backbone, self._shape, references))
+
+    def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8], working_wh: tuple[int, int]) -> None:
+        """Put the adapted trunk in the frozen one's place, where it is better."""
+        frozen, grid = Graph(self._backbone_model), self._shape.grid_hw
+        tried = try_adaptation(request, self._references, anchor, frozen, self._taps, self._scorer, grid, self._journal)
+        self.adaptation = tried.outcome
+        if tried.maps:
+            self.seen = tried.seen
+            self.fitted = (*self.fitted, ADAPTED)
+            self._backbone = adapted_backbone(self._backbone, tried.maps)
+            self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh)
+
+    def _scorer(self, features: Features, regions: Floats, frames: Sequence[int], posed: bool) -> Score:
+        """Fit a head for the adaptation's contest."""
+        choice = Choice(position=posed, whiten="off", way=self._transfer.distance)
+        fit = fit_best(self._shape, Rows(features, regions, frames), self._seed, choice)
+        _, graph = self._exported(fit.shape)
+        values = fit.values.feed(fit.shape)
+
+        def score(taps: Features, region: Floats) -> float:
+            named = {tap_name(number): tap for number, tap in taps.items()}
+            return float(graph({**named, REGION: region, **values}, ("score",))["score"][0])
+
+        return score
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit front, scales and memory on these good frames and their copies."""

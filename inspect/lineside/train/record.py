@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Contract
+from lineside.transfer.adaptation_gate import Outcome
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class TrainingRecord:
     swap_vector: bool
     """Whether the bundle's vectors tell swapped channels."""
     front: FrontRecord
+    adaptation: Outcome | None
+    """Adapted against frozen backbone; None where no adaptation was tried."""
     decisions: tuple[str, ...]
     """In the order in which they were taken; those of `front` are among them."""
     stage_seconds: tuple[tuple[str, float], ...]
@@ -133,9 +136,18 @@ class TrainingRecord:
             "stage_seconds": {name: round(seconds, 3) for name, seconds in self.stage_seconds},
             "evaluation": dataclasses.asdict(self.evaluation),
             "calibration_scores": {image.name: image.score for image in self.calibration},
+            "adaptation": _contest(self.adaptation),
             "parity": {"frames": self.parity_frames, "worst_difference_rel": self.parity_worst_rel},
         }
         return json.dumps(document, indent=1) + "\n"
+
+
+def _contest(outcome: Outcome | None) -> dict[str, object] | None:
+    """Return the numbers of the contest; None where there was none."""
+    if outcome is None:
+        return None
+    decided = {"needed": outcome.needed, "worse": list(outcome.worse), "kept": outcome.kept}
+    return {**dataclasses.asdict(outcome), **decided}
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -35,6 +35,7 @@ from lineside.train.proofs import parity_cases, parity_table, unseen, vector_can
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
 from lineside.train.sorting_images import sorting_references
 from lineside.train.task import Task, class_names, task_of
+from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.augment import Augmenter
 from lineside.transfer.bridge_catalog import check_method
 from lineside.transfer.text_folder import check_text
@@ -85,7 +86,8 @@ def train(
         proofs = proven(graph, calibration.head, contract, cases, journal)
         journal.stage("vectors")
         vectors = make_vectors(graph, contract, vector_candidates(cases, proofs))
-        record = _record(contract, out, model, dataset, references, calibration, proofs, vectors, journal)
+        made = proofs, vectors, deployed.adaptation
+        record = _record(contract, out, model, dataset, references, calibration, *made, journal)
         journal.stage("bundle")
         files = {
             MODEL_FILE: model,
@@ -110,6 +112,8 @@ class Deployable:
     calibration: Calibration
     contract: Contract
     model: bytes = field(repr=False)
+    adaptation: Outcome | None = None
+    """Adapted against frozen backbone; None where no adaptation was tried."""
 
 
 def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
@@ -124,7 +128,7 @@ def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Depl
     contract = contract_of(loaded, dataset, references.reader, method, calibration)
     model = assembled(calibration.head, contract)
     model, contract = fitted_to_marks(model, contract, dataset, references.reader, journal)
-    return Deployable(references, calibration, contract, model)
+    return Deployable(references, calibration, contract, model, method.adaptation)
 
 
 def _refuse_single(loaded: LoadedRecipe, dataset: Dataset) -> None:
@@ -205,6 +209,7 @@ def _record(
     calibration: Calibration,
     proofs: Sequence[ParityRecord],
     vectors: Mapping[str, bytes],
+    adaptation: Outcome | None,
     journal: Journal,
 ) -> TrainingRecord:
     by_name = {proof.name: proof for proof in proofs}
@@ -231,6 +236,7 @@ def _record(
         parity_worst_rel=max(proof.difference_rel for proof in proofs),
         swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),
         front=_front(contract, calibration.head, references),
+        adaptation=adaptation,
         decisions=tuple(journal.decisions),
         stage_seconds=journal.seconds(),
         model=model,

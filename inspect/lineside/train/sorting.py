@@ -22,7 +22,7 @@ from lineside.graph.run import Graph
 from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
 from lineside.normalise.front import Front, FrontSettings
 from lineside.recipe import LoadedRecipe
-from lineside.train.classes import class_answer, class_part
+from lineside.train.classes import class_answer, class_constants, class_part
 from lineside.train.episodes import Pooler, start_of
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
@@ -31,6 +31,7 @@ from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.sorting_images import Turner
 from lineside.train.tail import HeadRun, finish
+from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.backbone import load_backbone, tap_grids
 from lineside.transfer.class_sort import DRIFT, export_class_score, export_drift
 from lineside.transfer.class_weight import export_region_weight, weight_reference
@@ -38,7 +39,8 @@ from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import ClassFit, fit_classes
 from lineside.transfer.classes.head import Classified, classify_reference
 from lineside.transfer.classes.meta import Start
-from lineside.transfer.classes.pooling import CLASS_EMBEDDING, PoolShape, export_pool, pool_reference
+from lineside.transfer.classes.pooling import CLASS_EMBEDDING, CLASS_WEIGHT, PoolShape, export_pool, pool_reference
+from lineside.transfer.classes.tail import Cells, cells_of, may_tune, tail_reference, tuned_embeddings
 from lineside.transfer.head import REGION, tap_name
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class SortingMethod:
 
     prefers_holdout = False
     may_choose = False
+    seen: frozenset[int] = frozenset()
+    adaptation: Outcome | None = None
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe
@@ -83,7 +87,11 @@ class SortingMethod:
         height, width = self._pool.grid_hw
         request = front_request(loaded, references, backbone.mean, backbone.std, (width, height), blank_outside=False)
         anchor = anchor_frame(loaded, references)
-        self._fronts = FrontFitter(request, references, anchor, self._build, (CLASS_EMBEDDING, DRIFT), journal)
+        counts = [sum(sample.label == name for sample in references.samples) for name in self._names]
+        rows = references.rows_per_frame * len(references.samples)
+        self._tunes = may_tune(recipe.transfer.classes.method, counts, rows, self._pool)
+        kept = (CLASS_EMBEDDING, DRIFT, *((*self._taps, CLASS_WEIGHT) if self._tunes else ()))
+        self._fronts = FrontFitter(request, references, anchor, self._build, kept, journal)
         journal.note(_described(backbone.components[0].name, backbone.strides, self._names, references))
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
@@ -96,10 +104,10 @@ class SortingMethod:
         fit = fit_classes(examples, of_goods, wished.method, wished.unknown, self._seed, self._start(front))
         run = HeadRun(
             model=self._exported(fit, front.outputs[DRIFT].shape[1]),
-            constants=fit.values.feed(),
+            constants=class_constants(fit),
             wanted=(*self._taps, REGION),
             run=partial(self._run, front, fit),
-            reference=lambda outputs: self._score(classify_reference(fit.values, self._pooled(outputs))),
+            reference=lambda outputs: self._score(classify_reference(fit.values, self._pooled(outputs, fit))),
             words=fit.words,
             unit="classes",
         )
@@ -108,14 +116,14 @@ class SortingMethod:
         seen = Graph(select_outputs(front.trunk.joined(front.decision.values), run.wanted))
 
         def answer(frame: Pixels) -> ClassAnswer:
-            return class_answer(fit.values, self._pooled(seen({"frame": frame[None]})))
+            return class_answer(fit.values, self._pooled(seen({"frame": frame[None]}), fit))
 
         def judge(scored: Sequence[int]) -> list[Judged]:
             at = self._references.rows(scored, with_copies=False)
-            called = classify_reference(fit.values, _embeddings(front, at)).prob.argmax(axis=1)
+            called = classify_reference(fit.values, self._embedded(front, fit, at)).prob.argmax(axis=1)
             return [replace(one, called=int(c)) for one, c in zip(head.judge(scored), called, strict=True)]
 
-        classes = FittedClasses(self._names, "classify", fit, answer, examples, of_goods)
+        classes = FittedClasses(self._names, "classify", fit, answer, replace(examples, cells=None), of_goods)
         return replace(head, judge=judge, classes=classes)
 
     def _start(self, front: FittedFront) -> Start | None:
@@ -159,11 +167,23 @@ class SortingMethod:
                     rows.append((row, label, group, row == first))
         at, labels, numbers, original = (np.array(column) for column in zip(*rows, strict=True))
         turned = ~original if isinstance(self._references.augmenter, Turner) else None
-        return Examples(_embeddings(front, at), labels, numbers, original, turned)
+        return Examples(_embeddings(front, at), labels, numbers, original, turned, self._cells(front, at))
+
+    def _cells(self, front: FittedFront, at: npt.NDArray[np.int64]) -> Cells | None:
+        """Return what the trunk's tail may be tuned on, where it may."""
+        if not self._tunes:
+            return None
+        taps = [front.outputs[name].astype(np.float32, copy=False) for name in self._taps]
+        return cells_of(self._pool, taps, front.outputs[CLASS_WEIGHT].astype(np.float32, copy=False)).take(at)
+
+    def _embedded(self, front: FittedFront, fit: ClassFit, at: npt.NDArray[np.int64]) -> Floats:
+        """Return the embeddings that a fitted head stands on."""
+        cells = self._cells(front, at)
+        return _embeddings(front, at) if fit.tail is None or cells is None else tuned_embeddings(fit.tail, cells)
 
     def _exported(self, fit: ClassFit, drift: int) -> "onnx.ModelProto":
         """Export class head and score; shapes alone matter, so that folds share it."""
-        fed = fit.values.feed()
+        fed = class_constants(fit)
         shapes = tuple(value.shape for name, value in fed.items() if name != "class_calibration")
         if shapes not in self._heads:
             score = export_class_score(
@@ -174,17 +194,20 @@ class SortingMethod:
 
     def _run(self, front: FittedFront, fit: ClassFit, row: int) -> Arrays:
         at = np.array([row])
-        score = self._score(classify_reference(fit.values, _embeddings(front, at)))
+        score = self._score(classify_reference(fit.values, self._embedded(front, fit, at)))
         return {"score": np.array([score], np.float32), "embedding": front.outputs[DRIFT][at].astype(np.float32)}
 
     def _score(self, said: Classified) -> float:
         """Score one frame: the rule of `lineside.transfer.class_sort`, in NumPy."""
         return float(said.prob[0, :-1].sum() if self._has_good else said.strangeness[0])
 
-    def _pooled(self, outputs: Arrays) -> npt.NDArray[np.float64]:
-        """Pool one frame's taps in NumPy: [1, D]."""
+    def _pooled(self, outputs: Arrays, fit: ClassFit) -> npt.NDArray[np.float64]:
+        """Tune and pool one frame's taps in NumPy: [1, D]."""
         weight = weight_reference(None, outputs[REGION][0, 0])
-        return pool_reference(self._pool, {i: outputs[tap] for i, tap in enumerate(self._taps)}, weight[None, None])
+        taps = {i: outputs[tap] for i, tap in enumerate(self._taps)}
+        if fit.tail is not None:
+            return tail_reference(fit.tail, taps, weight[None, None])
+        return pool_reference(self._pool, taps, weight[None, None])
 
 
 def _embeddings(front: FittedFront, rows: npt.NDArray[np.int64]) -> Floats:

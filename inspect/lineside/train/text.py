@@ -19,6 +19,7 @@ from lineside.train.method import FittedHead
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
+from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.head import REGION
 from lineside.transfer.text_folder import ClipFolder, check_clip_licence, read_clip_folder
 from lineside.transfer.text_head import TEXTS, export_text_head, reference_text_score
@@ -37,6 +38,8 @@ class TextMethod:
 
     prefers_holdout = False
     may_choose = False
+    seen: frozenset[int] = frozenset()
+    adaptation: Outcome | None = None
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe

@@ -7,12 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.errors import UsageError
+from lineside.transfer.classes.tail import Cells
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 MOST_FOLDS = 10
+TUNED_FOLDS = 5
+"""Where the trunk's tail may be tuned, which takes seconds in every fold."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Examples:
     turned : ndarray of bool [n] or None
         True for copies that were turned or mirrored (`lineside.transfer.classes.turns`): learnt from only where
         cross-validation says that it helps. None: there are none.
+    cells : Cells or None
+        What the trunk's last stages may be tuned on (`lineside.transfer.classes.tail.may_tune`); None: they are not.
     """
 
     embeddings: F32
@@ -39,10 +44,13 @@ class Examples:
     groups: I64
     original: Bools
     turned: Bools | None = None
+    cells: Cells | None = None
 
     def __post_init__(self) -> None:
         columns = (self.embeddings, self.labels, self.groups, self.original)
         sizes = {len(c) for c in (*columns, *(() if self.turned is None else (self.turned,)))}
+        if self.cells is not None:
+            sizes.add(len(self.cells.rows))
         if len(sizes) != 1 or not len(self.labels):
             raise UsageError(f"Class examples: expected as many labels, groups and flags as rows, found {sizes}.")
         missing = set(range(self.classes)) - set(self.labels[self.original].tolist())
@@ -68,7 +76,8 @@ class Examples:
     def take(self, rows: Bools) -> "Examples":
         """Return some of the rows."""
         turned = None if self.turned is None else self.turned[rows]
-        return Examples(self.embeddings[rows], self.labels[rows], self.groups[rows], self.original[rows], turned)
+        cells = None if self.cells is None else self.cells.take(rows)
+        return Examples(self.embeddings[rows], self.labels[rows], self.groups[rows], self.original[rows], turned, cells)
 
     def upright(self) -> "Examples":
         """Return the rows that were neither turned nor mirrored."""
@@ -78,12 +87,12 @@ class Examples:
 def folds(examples: Examples, seed: int) -> Iterator[tuple[Bools, Bools]]:
     """Yield rows to fit on and rows that are held out, split by group and even over the classes.
 
-    At most 10 folds and no more than the rarest class has groups; none where a class has one group alone. A fold whose
-    fitting rows lack a class is left out, which a group that shows several classes can bring about.
+    At most 10 folds (5 with cells) and no more than the rarest class has groups; none where a class has one group
+    alone. A fold whose fitting rows lack a class is left out, which a group that shows several classes can bring about.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    count = min(MOST_FOLDS, int(examples.group_counts.min()))
+    count = min(MOST_FOLDS if examples.cells is None else TUNED_FOLDS, int(examples.group_counts.min()))
     if count < 2:
         return
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)

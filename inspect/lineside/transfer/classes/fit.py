@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from lineside.transfer.classes.examples import Examples, folds
 from lineside.transfer.classes.head import ClassValues, classify_reference
 from lineside.transfer.classes.linear import LINEAR, Linear, LinearFit, class_means
 from lineside.transfer.classes.meta import Start
+from lineside.transfer.classes.tail import LEAST_EXAMPLES, TailValues, fit_tail, tuned_embeddings
 from lineside.transfer.classes.validate import Accuracy, Held, accuracy_of_choice, choice
 
 F32 = npt.NDArray[np.float32]
@@ -39,7 +40,7 @@ class ClassFit:
     ----------
     values : ClassValues
     method : str
-        ``prototype``, ``lda``, ``logistic``, ``reptile`` or ``anil``.
+        ``prototype``, ``lda``, ``logistic``, ``finetune``, ``reptile`` or ``anil``.
     words : tuple of str
         How the method was chosen, for people.
     accuracy : Accuracy or None
@@ -48,6 +49,8 @@ class ClassFit:
         Of the same held-out examples: true class down, called across.
     unknown_share : float or None
         Share of the held-out examples that would be called UNKNOWN (wrongly: their class is known).
+    tail : TailValues or None
+        What stands before the head in the graph, in place of the pooling alone; only with ``finetune``.
     """
 
     values: ClassValues
@@ -56,15 +59,17 @@ class ClassFit:
     accuracy: Accuracy | None
     confusion: I64
     unknown_share: float | None
+    tail: TailValues | None = None
 
 
 @dataclass(frozen=True)
 class _Way:
-    """One way of fitting: a method, and whether turned copies are learnt from."""
+    """One way of fitting: a method, whether turned copies are learnt from, and whether the trunk's tail is tuned."""
 
     method: str
     fit: LinearFit
     turned: bool
+    tunes: bool = False
 
     @property
     def words(self) -> str:
@@ -82,7 +87,8 @@ def fit_classes(
     goods : ndarray of float32 [m, D]
         Embeddings of good frames, without copies; none (m = 0) where there are no good frames.
     method : str
-        ``auto`` (cross-validation chooses), ``prototype``, ``lda``, ``logistic``, ``reptile`` or ``anil``.
+        ``auto`` (cross-validation chooses), ``prototype``, ``lda``, ``logistic``, ``finetune`` (where the examples
+        have cells), ``reptile`` or ``anil``.
     unknown : float
         0 to 1: below this p-value a defect is UNKNOWN; about this share of the known is then called so too.
     seed : int
@@ -99,16 +105,23 @@ def fit_classes(
     if examples.classes < 2:
         raise UsageError("transfer.classes: one class alone cannot be told from others; give two, or method: none.")
     ways = _ways(examples, method, start)
-    known = {way: held for way in ways if (held := _cross_validate(examples, goods, way, seed)) is not None}
+    tuner = _Tuner(seed)
+    known: dict[_Way, Held] = {}
+    for way in ways:
+        if way.tunes and known and not _could_win(known[ways[0]]):
+            continue
+        if (held := _cross_validate(examples, goods, way, tuner)) is not None:
+            known[way] = held
+    ways = tuple(known) or ways
     if not known:
         way = ways[0]
-        values = _fit(examples, goods, way, None, unknown)
+        values, tail = _fit(examples, goods, way, None, unknown, tuner)
         words = f"Classes by {way.words}: with one part of a class there is nothing to compare ways on."
-        return ClassFit(values, way.method, (words,), None, np.zeros((examples.classes,) * 2, np.int64), None)
+        return ClassFit(values, way.method, (words,), None, np.zeros((examples.classes,) * 2, np.int64), None, tail)
     right = np.stack([held.right for held in known.values()]).astype(np.float64)
     way = ways[choice(right, np.ones(right.shape[1]))]
-    scores = _held_strangeness(examples, goods, way, seed)
-    values = _fit(examples, goods, way, scores, unknown)
+    scores = _held_strangeness(examples, goods, way, tuner)
+    values, tail = _fit(examples, goods, way, scores, unknown, tuner)
     counts = (scores >= scores[:, None]).sum(axis=1)  # itself among them
     return ClassFit(
         values=values,
@@ -117,7 +130,30 @@ def fit_classes(
         accuracy=accuracy_of_choice(tuple(known.values()), seed),
         confusion=known[way].confusion,
         unknown_share=float((counts < values.least).mean()),
+        tail=tail,
     )
+
+
+class _Tuner:
+    """Tunes the tail once for each set of examples: a fold asks twice, for the accuracy and for the calibration."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._tails: dict[bytes, TailValues] = {}
+
+    def __call__(self, examples: Examples) -> TailValues:
+        """Return the tail that is trained on these examples."""
+        assert examples.cells is not None  # a way that tunes is only offered where there are cells
+        key = examples.cells.rows.tobytes()
+        if key not in self._tails:
+            self._tails[key] = fit_tail(examples.cells, examples.labels, self.seed)
+        return self._tails[key]
+
+
+def _could_win(held: Held) -> bool:
+    """Say whether even a way that is always right would be chosen before this one: if not, it need not be tried."""
+    right = np.stack([held.right, np.ones(len(held.right))]).astype(np.float64)
+    return choice(right, np.ones(right.shape[1])) == 1
 
 
 def _ways(examples: Examples, method: str, start: Start | None) -> tuple[_Way, ...]:
@@ -126,13 +162,18 @@ def _ways(examples: Examples, method: str, start: Start | None) -> tuple[_Way, .
     methods = {name: fit for name, (least, fit) in LINEAR.items() if fewest >= least}
     if start is not None:
         methods[start.method] = start.fit
-    if method != "auto":
+    tunes = method in ("auto", "finetune") and examples.cells is not None
+    if method == "finetune" and tunes:
+        methods = {}
+    elif method != "auto":
         _check_method(method, methods, fewest)
         methods = {method: methods[method]}
     found = [_Way(name, fit, turned=False) for name, fit in methods.items()]
     if examples.turned is not None and examples.turned.any():
         found += [_Way(name, fit, turned=True) for name, fit in methods.items()]
-    return tuple(sorted(found, key=lambda way: (way.method != PREFERRED, not way.turned)))
+    if tunes:
+        found.append(_Way("finetune", LINEAR["lda"][1], examples.turned is not None, tunes=True))
+    return tuple(sorted(found, key=lambda way: (way.method != PREFERRED, way.tunes, not way.turned)))
 
 
 def _check_method(method: str, methods: Mapping[str, LinearFit], fewest: int) -> None:
@@ -140,12 +181,20 @@ def _check_method(method: str, methods: Mapping[str, LinearFit], fewest: int) ->
         return
     if method in ("reptile", "anil"):
         raise UsageError(f"transfer.classes.method: {method} begins from episodes; name them in episodes.")
+    if method == "finetune":
+        raise UsageError(
+            f"transfer.classes.method: finetune needs {LEAST_EXAMPLES} examples of each class, the rarest has "
+            f"{fewest}, and memory for the features of all examples and their copies. Give more examples, "
+            "set transfer.augment: none if the features are too large, or say auto."
+        )
     if method in LINEAR:
         raise UsageError(
             f"transfer.classes.method: {method} needs {LINEAR[method][0]} examples of each class, the rarest has "
             f"{fewest}. Give more, or say auto."
         )
-    raise UsageError(f"transfer.classes.method: expected auto, {', '.join(LINEAR)}, reptile or anil, found {method!r}.")
+    raise UsageError(
+        f"transfer.classes.method: expected auto, {', '.join(LINEAR)}, finetune, reptile or anil, found {method!r}."
+    )
 
 
 def _told(way: _Way, known: Mapping[_Way, Held]) -> str:
@@ -153,43 +202,64 @@ def _told(way: _Way, known: Mapping[_Way, Held]) -> str:
     return f"Classes by {way.words}; right of the examples held out by part: {shares}."
 
 
-def _cross_validate(examples: Examples, goods: F32, way: _Way, seed: int) -> Held | None:
+def _cross_validate(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) -> Held | None:
     """Call each example by a head that never saw its part; None where that leaves nothing to learn from."""
     parts: list[tuple[I64, I64, I64]] = []
-    for fitting, held in folds(examples, seed):
-        mean, scale, _, linear = _linear(examples.take(fitting), goods, way)
-        called = linear.predict((examples.embeddings[held] - mean) * scale)
+    for fitting, held in folds(examples, tuner.seed):
+        learnt, tail, of_goods = _seen(examples.take(fitting), goods, way, tuner)
+        mean, scale, _, linear = _linear(learnt, of_goods, way)
+        called = linear.predict((_embedded(examples.take(held), tail) - mean) * scale)
         parts.append((examples.labels[held], called, examples.groups[held]))
     return Held(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
 
 
-def _held_strangeness(examples: Examples, goods: F32, way: _Way, seed: int) -> F64:
+def _held_strangeness(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) -> F64:
     """Measure how strange each example is for the class it is called, by heads that never saw its part."""
-    parts = [
-        classify_reference(_fit(examples.take(fitting), goods, way, None, 0.0), examples.embeddings[held]).strangeness
-        for fitting, held in folds(examples, seed)
-    ]
+    parts = []
+    for fitting, held in folds(examples, tuner.seed):
+        values, tail = _fit(examples.take(fitting), goods, way, None, 0.0, tuner)
+        parts.append(classify_reference(values, _embedded(examples.take(held), tail)).strangeness)
     return np.concatenate(parts)
+
+
+def _seen(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) -> tuple[Examples, TailValues | None, F32]:
+    """Return the rows that a way learns from, as its tail shows them, the tail, and good embeddings to normalise by.
+
+    Good frames' taps are not kept, so behind a tail the examples themselves normalise.
+    """
+    examples = examples if way.turned else examples.upright()
+    if not way.tunes:
+        return examples, None, goods
+    tail = tuner(examples)
+    return replace(examples, embeddings=_embedded(examples, tail)), tail, goods[:0]
+
+
+def _embedded(examples: Examples, tail: TailValues | None) -> F32:
+    if tail is None:
+        return examples.embeddings
+    assert examples.cells is not None
+    return tuned_embeddings(tail, examples.cells)
 
 
 def _linear(examples: Examples, goods: F32, way: _Way) -> tuple[F64, F64, F64, Linear]:
     """Return mean, scale, normalised examples and their logits' map."""
-    examples = examples if way.turned else examples.upright()
     mean, scale = normalisation(examples, goods)
     z = (examples.embeddings.astype(np.float64) - mean) * scale
     return mean, scale, z, way.fit(z, examples.labels)
 
 
-def _fit(examples: Examples, goods: F32, way: _Way, scores: F64 | None, unknown: float) -> ClassValues:
-    """Fit normalisation, logits and distance on all of these examples."""
-    examples = examples if way.turned else examples.upright()
+def _fit(
+    examples: Examples, goods: F32, way: _Way, scores: F64 | None, unknown: float, tuner: _Tuner
+) -> tuple[ClassValues, TailValues | None]:
+    """Fit tail, normalisation, logits and distance on all of these examples."""
+    examples, tail, goods = _seen(examples, goods, way, tuner)
     mean, scale, z, linear = _linear(examples, goods, way)
     centres = class_means(z, examples.labels)
     directions, weights = fit_distance(z - centres[examples.labels], linear.map)
     calibration = np.array([np.inf]) if scores is None else np.sort(scores)
     least = np.array([_least(unknown, len(calibration))])
     arrays = (mean, scale, linear.map, linear.bias, centres, directions, weights, calibration, least)
-    return ClassValues(*(np.ascontiguousarray(a, np.float32) for a in arrays))
+    return ClassValues(*(np.ascontiguousarray(a, np.float32) for a in arrays)), tail
 
 
 def _least(unknown: float, count: int) -> float:

@@ -138,13 +138,13 @@ def classify_reference(values: ClassValues, embeddings: npt.NDArray[np.generic])
     return Classified(prob, index, p_value, strangeness)
 
 
-def export_class_head(values: ClassValues) -> "onnx.ModelProto":
-    """Export the head for values of these shapes, which are its inputs beside ``class_embedding``.
+def export_class_head(values: ClassValues, embedding: str = CLASS_EMBEDDING) -> "onnx.ModelProto":
+    """Export the head for values of these shapes, which are its inputs beside the embedding of this name.
 
     The number of calibration scores is dynamic, so that folds of any size share one export.
     """
-    inputs = {CLASS_EMBEDDING: torch.zeros(2, len(values.mean))}
+    inputs = {embedding: torch.zeros(2, len(values.mean))}
     inputs |= {name: torch.from_numpy(np.array(value, np.float32)) for name, value in values.feed().items()}
     inputs["class_calibration"] = torch.zeros(3)
-    dynamic = {CLASS_EMBEDDING: {0: "N"}, "class_calibration": {0: "m"}}
+    dynamic = {embedding: {0: "N"}, "class_calibration": {0: "m"}}
     return export_module(ClassHead(), inputs, CLASS_OUTPUTS, dynamic)

@@ -84,13 +84,17 @@ class ClassPool(nn.Module):
         parts = []
         for window in (weight, self.tight(weight)):
             for number, tap in enumerate(inputs[:-1]):
-                down, across = self.get_buffer(f"down{number}"), self.get_buffer(f"across{number}")
-                w = torch.matmul(torch.matmul(down, window), across)  # [N, 1, h, w]
-                w = w / w.sum(dim=(2, 3), keepdim=True).clamp(min=LEAST)
+                w = self.on_tap(number, window)
                 mean = (tap * w).sum(dim=(2, 3), keepdim=True)  # [N, C, 1, 1]
                 variance = ((tap - mean).square() * w).sum(dim=(2, 3))  # [N, C]
                 parts += [mean.flatten(1), (variance + LEAST).sqrt()]
         return torch.cat(parts, dim=1)
+
+    def on_tap(self, number: int, window: Tensor) -> Tensor:
+        """Bring weights [N, 1, gh, gw] onto a tap's cells [N, 1, h, w], so that they sum to one."""
+        down, across = self.get_buffer(f"down{number}"), self.get_buffer(f"across{number}")
+        w = torch.matmul(torch.matmul(down, window), across)
+        return w / w.sum(dim=(2, 3), keepdim=True).clamp(min=LEAST)
 
     def tight(self, weight: Tensor) -> Tensor:
         """Weights [N, 1, gh, gw] times a bell about their centre, narrower than they spread."""

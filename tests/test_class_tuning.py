@@ -1,0 +1,39 @@
+"""Training with a tuned tail on small rendered caps, end to end: beside the anomaly score, and for sorting. Slow."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import Trained, train_part, write_part
+from lineside.capture.decode import read_image
+from lineside.contract import MODEL_FILE
+from lineside.runtime import Inspector, verify_bundle
+from test_class_training import KINDS, rows, write_defects
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("task", ["both", "classify"])
+def test_a_tuned_tail_is_in_the_graph_that_is_proven(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training proves the graph against NumPy; the bundle says finetune, and gives what training recorded."""
+    monkeypatch.setattr("lineside.transfer.classes.tail.LEAST_EXAMPLES", 5)
+    folder = write_part(tmp_path, goods=10, test_goods=2, test_defects=3)
+    write_defects(folder / "images", 5, masks=task == "both")
+    recipe = (folder / "recipe.yaml").read_text()
+    wished = f"transfer: {{task: {task}, classes: {{method: finetune}}, "
+    (folder / "recipe.yaml").write_text(recipe.replace("transfer: {", wished))
+    trained: Trained = train_part(folder)
+    contract = trained.record.contract
+    assert contract.classes is not None
+    assert contract.classes.method == "finetune"
+    assert contract.classes.accuracy is not None
+    assert contract.class_names[:2] == KINDS
+    assert b"class_down0" in (trained.bundle / MODEL_FILE).read_bytes()
+    inspector = Inspector(trained.bundle)
+    for row in rows(trained):
+        result = inspector.inspect(read_image(trained.images / row["name"]))
+        assert result.score == pytest.approx(float(row["score"]), rel=1e-4)
+        assert result.defect_class == inspector.contract.class_name(int(row["defect_class"]))
+    assert verify_bundle(trained.bundle).vectors >= 2

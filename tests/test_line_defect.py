@@ -185,6 +185,11 @@ def test_a_model_without_classes_is_told_what_to_do(parent: Parent) -> None:
     sorts = replace(parent, contract=classed_contract(task="classify"))
     with pytest.raises(UsageError, match="sorts parts"):
         changed(sorts, image("green", 200))
+    told = parent.contract.classes
+    assert told is not None
+    tuned = replace(parent, contract=replace(parent.contract, classes=replace(told, method="finetune")))
+    with pytest.raises(UsageError, match="were tuned"):
+        changed(tuned, image("green", 200))
 
 
 @pytest.mark.parametrize("name", ["good", "unknown", " ", "a/b"])

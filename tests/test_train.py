@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -97,10 +98,11 @@ def test_one_file_takes_any_batch_and_frame_size(
     out = inspector.raw_outputs(frames)
     map_w, map_h = inspector.contract.map_wh
     shapes = {name: out[name].shape for name in OUTPUTS}
+    size = int(re.findall(r"(\d+)-dimensional", inspector.contract.embedding)[0])
     assert shapes == {
         "score": (batch,), "verdict": (batch,), "anomaly_map": (batch, map_h, map_w), "pose": (batch, 5),
         "transform": (batch, 3, 3), "gate": (batch,), "defect_class": (batch,),
-        "quality": (batch, len(inspector.contract.quality_names)), "class_prob": (batch, 0), "embedding": (batch, 128),
+        "quality": (batch, len(inspector.contract.quality_names)), "class_prob": (batch, 0), "embedding": (batch, size),
     }  # fmt: skip
     assert {out[name].dtype for name in ("verdict", "gate", "defect_class")} == {np.dtype(np.int64)}
     assert all(np.isfinite(out[name]).all() for name in OUTPUTS)

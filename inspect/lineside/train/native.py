@@ -65,7 +65,7 @@ class NativeMethod:
             recipe.transfer.memory,
         )
         self.map_wh = self._shape.map_wh
-        self.embedding = f"mean of the frame's {self._shape.dimensions}-dimensional patch embeddings"
+        self.embedding = _embedding_in_words(self._shape.dimensions)
         self.fitted: tuple[Fitted, ...] = (*FRONT_FITTED, *_fitted())
         self.seen: frozenset[int] = frozenset()
         self.adaptation: Outcome | None = None
@@ -133,6 +133,7 @@ class NativeMethod:
             some = np.random.default_rng(self._seed).permutation(positions)[:CHOSEN_ON].tolist()
             spoiled = self._rows(*self._fronts.changed(front, some, Spoil(self._references.samples, self._seed)))
         fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
+        self.embedding = _embedding_in_words(fit.shape.dimensions)
         exported, graph = self._exported(fit.shape)
         head = HeadRun(
             model=exported,
@@ -194,6 +195,10 @@ def _state(fit: HeadFit, known: Rows) -> State:
         return head_state(shape, taps, 0.0, place_counts(values.place, patches, counts, known.frames))
     radius = 0.0 if values.memory is None else covering_radius(patches[counts], values.memory)
     return head_state(shape, taps, radius, None)
+
+
+def _embedding_in_words(dimensions: int) -> str:
+    return f"mean of the frame's {dimensions}-dimensional patch embeddings"
 
 
 def _own_component() -> Component:

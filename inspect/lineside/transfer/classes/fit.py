@@ -17,6 +17,7 @@ from lineside.transfer.classes.tail import LEAST_EXAMPLES, TailValues, fit_tail,
 from lineside.transfer.classes.validate import Accuracy, Held, accuracy_of_choice, choice
 
 F32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
@@ -208,7 +209,7 @@ def _cross_validate(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) ->
     for fitting, held in folds(examples, tuner.seed):
         learnt, tail, of_goods = _seen(examples.take(fitting), goods, way, tuner)
         mean, scale, _, linear = _linear(learnt, of_goods, way)
-        called = linear.predict((_embedded(examples.take(held), tail) - mean) * scale)
+        called = linear.predict((_embedded(examples, tail, held) - mean) * scale)
         parts.append((examples.labels[held], called, examples.groups[held]))
     return Held(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
 
@@ -218,7 +219,7 @@ def _held_strangeness(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) 
     parts = []
     for fitting, held in folds(examples, tuner.seed):
         values, tail = _fit(examples.take(fitting), goods, way, None, 0.0, tuner)
-        parts.append(classify_reference(values, _embedded(examples.take(held), tail)).strangeness)
+        parts.append(classify_reference(values, _embedded(examples, tail, held)).strangeness)
     return np.concatenate(parts)
 
 
@@ -234,11 +235,12 @@ def _seen(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) -> tuple[Exa
     return replace(examples, embeddings=_embedded(examples, tail)), tail, goods[:0]
 
 
-def _embedded(examples: Examples, tail: TailValues | None) -> F32:
+def _embedded(examples: Examples, tail: TailValues | None, rows: Bools | None = None) -> F32:
+    """Return embeddings as a tail shows them, of some rows; these need not show every class."""
     if tail is None:
-        return examples.embeddings
+        return examples.embeddings if rows is None else examples.embeddings[rows]
     assert examples.cells is not None
-    return tuned_embeddings(tail, examples.cells)
+    return tuned_embeddings(tail, examples.cells if rows is None else examples.cells.take(rows))
 
 
 def _linear(examples: Examples, goods: F32, way: _Way) -> tuple[F64, F64, F64, Linear]:

@@ -1,4 +1,4 @@
-"""Training with a tuned tail on small rendered caps, end to end: beside the anomaly score, and for sorting. Slow."""
+"""Training with a tuned tail on small rendered caps, end to end: beside the anomaly score. Slow."""
 
 from pathlib import Path
 
@@ -13,16 +13,13 @@ from test_class_training import KINDS, rows, write_defects
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("task", ["both", "classify"])
-def test_a_tuned_tail_is_in_the_graph_that_is_proven(
-    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tuned_tail_is_in_the_graph_that_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training proves the graph against NumPy; the bundle says finetune, and gives what training recorded."""
     monkeypatch.setattr("lineside.transfer.classes.tail.LEAST_EXAMPLES", 5)
     folder = write_part(tmp_path, goods=10, test_goods=2, test_defects=3)
-    write_defects(folder / "images", 5, masks=task == "both")
+    write_defects(folder / "images", 5, masks=True)
     recipe = (folder / "recipe.yaml").read_text()
-    wished = f"transfer: {{task: {task}, classes: {{method: finetune}}, "
+    wished = "transfer: {task: both, classes: {method: finetune}, "
     (folder / "recipe.yaml").write_text(recipe.replace("transfer: {", wished))
     trained: Trained = train_part(folder)
     contract = trained.record.contract

@@ -1,6 +1,5 @@
 """The class head on real defects."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,9 @@ from lineside.transfer.classes.head import classify_reference
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("LINESIDE_DATA" not in os.environ, reason="LINESIDE_DATA names no folder of real images")
-def test_six_kinds_of_printed_circuit_defect_are_told_apart() -> None:
+def test_six_kinds_of_printed_circuit_defect_are_told_apart(real_data: Path) -> None:
     """From 20 crops of each kind, at least 4 of 5 crops of other images are called what they are."""
-    learn, judge = crops_of(Path(os.environ["LINESIDE_DATA"]))
+    learn, judge = crops_of(real_data)
     eye = Eye()
     few = [learn[i] for i in drawn(learn, 20, 0)]
     others = [judge[i] for i in drawn(judge, 30, 0)]

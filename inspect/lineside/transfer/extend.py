@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lineside.transfer.place import FLOOR, PRIOR_FRAMES, Place
+from lineside.transfer.place import Place, weights_of, whitening_of
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -133,34 +133,17 @@ def extended_place(
     flat = away.reshape(-1, away.shape[2])
     scatter = old.scatter + (moved * old.rows[:, None]).T @ moved + flat.T @ flat
     level = old.level + float(np.square(patches[counts], dtype=np.float64).sum())
-    whitening = _whitening(scatter, float(rows.sum()), level)
+    whitening = whitening_of(scatter, float(rows.sum()), level)
     ratio = _spread_under(old.scatter, whitening) / max(_spread_under(old.scatter, place.whitening), 1e-12)
     squares = old.squares * ratio + old.rows * np.square(moved @ whitening).sum(axis=1)
     squares += np.square(away @ whitening).sum(axis=(0, 2))
     now = PlaceCounts(rows, old.frames + len(set(frames)), old.all_rows + len(patches), scatter, level, squares)
-    return Place(mean.astype(np.float32), whitening.astype(np.float32), _weights(now)), now
+    return Place(
+        mean.astype(np.float32),
+        whitening.astype(np.float32),
+        weights_of(rows, rows * (now.frames / now.all_rows), squares),
+    ), now
 
 
 def _spread_under(scatter: Doubles, whitening: npt.NDArray[np.floating]) -> float:
     return float(np.einsum("ij,ik,kj->", whitening, scatter, whitening))
-
-
-def _whitening(scatter: Doubles, number: float, level: float) -> Doubles:
-    """As `lineside.transfer.place` has it, from the scatter."""
-    size = len(scatter)
-    variances, directions = np.linalg.eigh(scatter / max(number, 1.0))
-    least = max(FLOOR * float(variances.mean()), 1e-6 * level / (max(number, 1.0) * size), 1e-12)
-    whitening: Doubles = directions / np.sqrt(size * (np.maximum(variances, 0.0) + least))
-    return whitening
-
-
-def _weights(known: PlaceCounts) -> Floats:
-    """As `lineside.transfer.place` has them: each place's spread, shrunk towards that of all places."""
-    seen = known.rows * (known.frames / known.all_rows)
-    many = seen > 1.5
-    spread = np.zeros(len(seen))
-    spread[many] = known.squares[many] / known.rows[many] * seen[many] / (seen[many] - 1.0)
-    typical = max(float(spread[many].mean()) if many.any() else 1.0, 1e-3)
-    shown = np.where(many, seen, 0.0)
-    shrunk = (shown * spread + PRIOR_FRAMES * typical) / (shown + PRIOR_FRAMES)
-    return np.where(known.rows > 0, 1.0 / np.sqrt(shrunk), 0.0).astype(np.float32)

@@ -92,15 +92,43 @@ def fit_place(patches: Floats, counts: Bools, frames: Sequence[int]) -> Place:
     squares = np.zeros(len(rows))
     for row, valid in zip(patches, counts, strict=True):
         squares += valid * np.square((row - mean) @ whitening).sum(axis=1)
-    seen = rows * (len(set(frames)) / len(patches))  # frames that show each place
+    return Place(mean, whitening, weights_of(rows, rows * (len(set(frames)) / len(patches)), squares))
+
+
+def weights_of(rows: Doubles, seen: Doubles, squares: Doubles) -> Floats:
+    """Return the factor on each place's distance [P]: over its spread, shrunk towards that of all places.
+
+    Parameters
+    ----------
+    rows, seen : ndarray of float64 [P]
+        Good patches of each place, and frames that show it.
+    squares : ndarray of float64 [P]
+        Sum of the place's squared whitened deviations.
+    """
     many = seen > 1.5  # one frame alone deviates from itself by nothing
     spread = np.zeros(len(rows))
     spread[many] = squares[many] / rows[many] * seen[many] / (seen[many] - 1.0)  # unbiased: the mean has seen the frame
     typical = max(float(spread[many].mean()) if many.any() else 1.0, 1e-3)
     shown = np.where(many, seen, 0.0)
     shrunk = (shown * spread + PRIOR_FRAMES * typical) / (shown + PRIOR_FRAMES)
-    weight = np.where(rows > 0, 1.0 / np.sqrt(shrunk), 0.0)
-    return Place(mean, whitening, weight.astype(np.float32))
+    return np.where(rows > 0, 1.0 / np.sqrt(shrunk), 0.0).astype(np.float32)
+
+
+def whitening_of(scatter: Doubles, number: float, level: float) -> Doubles:
+    """Return the [d, d] matrix that makes the scatter of good deviations alike in all directions.
+
+    Parameters
+    ----------
+    scatter : ndarray of float64 [d, d]
+        Sum of the outer products of `number` good patches' deviations from their places' means.
+    number : float
+    level : float
+        Sum of the patches' squared lengths.
+    """
+    size, number = len(scatter), max(number, 1.0)
+    variances, directions = np.linalg.eigh(scatter / number)
+    least = max(FLOOR * float(variances.mean()), 1e-6 * level / (number * size), 1e-12)  # the last two: all are alike
+    return np.asarray(directions / np.sqrt(size * (np.maximum(variances, 0.0) + least)), np.float64)
 
 
 def separation(
@@ -156,17 +184,13 @@ def _mean(patches: Floats, counts: Bools, rows: Doubles) -> Floats:
 
 
 def _whitening(patches: Floats, counts: Bools, mean: Floats) -> Floats:
-    """Return the [d, d] matrix that makes the scatter of good deviations alike in all directions."""
     size = mean.shape[1]
     scatter, level = np.zeros((size, size)), 0.0
     for row, valid in zip(patches, counts, strict=True):
         away = (row - mean)[valid]
         scatter += away.T @ away
         level += float(np.square(row[valid]).sum())
-    number = max(int(counts.sum()), 1)
-    variances, directions = np.linalg.eigh(scatter / number)
-    least = max(FLOOR * float(variances.mean()), 1e-6 * level / (number * size), 1e-12)  # the last two: all are alike
-    return np.asarray(directions / np.sqrt(size * (np.maximum(variances, 0.0) + least)), np.float32)
+    return whitening_of(scatter, float(counts.sum()), level).astype(np.float32)
 
 
 def _scores(place: Place, patches: Floats, counts: Bools, top_count: int) -> list[float]:

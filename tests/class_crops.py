@@ -6,7 +6,6 @@ as its longer side, brought to 128 px. Crops to learn from are of one half of th
 are all of the other half.
 """
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from deeppcb import places_of
 from lineside.graph.run import Graph
 from lineside.graph.trunk import export_backbone
 from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
@@ -88,12 +88,8 @@ class Eye:
 
 def crops_of(data: Path) -> tuple[list[Crop], list[Crop]]:
     """Return crops to learn from and crops to be judged by, of disjoint images."""
-    found: list[Crop] = []
-    for table in sorted((data / "deeppcb").glob("*/boxes.csv")):
-        with table.open(newline="") as file:
-            for line in csv.DictReader(file):
-                x1, y1, x2, y2 = (int(line[key]) for key in ("x1", "y1", "x2", "y2"))
-                found.append(Crop(table.parent / "test" / line["image"], (x1, y1, x2, y2), KINDS.index(line["defect"])))
+    places = (place for group in places_of(data).values() for place in group)
+    found = [Crop(p.group / "test" / p.name, box.box_xyxy, KINDS.index(box.kind)) for p in places for box in p.boxes]
     images = sorted({crop.image for crop in found})
     learnt = set(np.random.default_rng(0).permutation(np.array(images, dtype=object))[: len(images) // 2].tolist())
     return [crop for crop in found if crop.image in learnt], [crop for crop in found if crop.image not in learnt]

@@ -62,10 +62,10 @@ class SortingMethod:
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe
         journal.stage("backbone")
-        backbone = load_backbone(
-            recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder)
-        )
         working_wh = recipe.normalise.working_wh(usual_frame_wh(references))
+        backbone = load_backbone(
+            recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder), working_wh
+        )
         grids = tuple(tap_grids(backbone.module, working_wh))
         self.map_wh = (working_wh[0] // 4, working_wh[1] // 4)
         self.embedding = f"mean of the frame's {backbone.channels[-1]}-dimensional features of the deepest stage used"

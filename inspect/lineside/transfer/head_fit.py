@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lineside.calibrate.metrics import auroc
 from lineside.errors import UsageError
 from lineside.transfer.distance import KNOTS, Ranks, Subspace, Way
 from lineside.transfer.head import Features, HeadShape, HeadValues, PatchHead, patch_distances
@@ -239,6 +238,8 @@ def _told(
     whiten: bool,
 ) -> float:
     """Share of the pairs of a held-out good and a spoiled frame in which the spoiled one scores higher."""
+    from sklearn.metrics import roc_auc_score
+
     good: list[float] = []
     bad: list[float] = []
     for fold in range(FOLDS):
@@ -246,7 +247,7 @@ def _told(
         fit = _fit(shape, goods.of(rest), seed, whiten)
         good += scores(fit, goods.of(held))
         bad += scores(fit, spoiled.of(held))
-    return auroc(good, bad) or 0.0
+    return float(roc_auc_score([0] * len(good) + [1] * len(bad), good + bad))
 
 
 def scores(fit: HeadFit, rows: Rows) -> list[float]:

@@ -1,6 +1,6 @@
 """How a comparison's numbers are written: the same on the console, in the table and on the page."""
 
-from lineside.bench.compare_summary import Cell, Difference, Mean
+from lineside.bench.compare_summary import Difference, Mean
 
 COLUMNS = (
     ("auroc", "image AUROC", 4),
@@ -36,8 +36,3 @@ def difference_words(one: Difference) -> str:
     """Return ``-0.0123 (-0.0200 to -0.0040)``."""
     low, high = one.interval
     return f"{one.value:+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def runs_words(cell: Cell) -> str:
-    """Return how many runs there are, and how many failed in how many ways."""
-    return f"{cell.runs}" + (f", failed: {'; '.join(cell.errors)}" if cell.errors else "")

@@ -60,7 +60,7 @@ class Eye:
         backbone: Backbone = load_backbone("lite0", (8, 16), ("apache-2.0",), Path())
         grids = tap_grids(backbone.module, (SIDE_PX, SIDE_PX))
         shape = PoolShape(backbone.channels, grids, grids[0])
-        self._trunk = Graph(export_backbone(backbone.module, ("tap0", "tap1"), (SIDE_PX, SIDE_PX)))
+        self._trunk = Graph(export_backbone(backbone.module, ("tap0", "tap1"), (SIDE_PX, SIDE_PX), backbone.key))
         self._pool = Graph(export_pool(shape))
         self.shape, self._weight = shape, np.ones((1, 1, *grids[0]), np.float32)
         self._mean, self._std = np.array(backbone.mean, np.float32), np.array(backbone.std, np.float32)

@@ -83,7 +83,9 @@ def test_the_exported_trunk_computes_what_was_judged() -> None:
     maps = tuple(rng.standard_normal((size, size)).astype(np.float32) for size in (4, 6))
     frame = {"working": rng.standard_normal((2, 3, 32, 32)).astype(np.float32)}
     names = ("tap0", "tap1")
-    before, after = (Graph(export_backbone(m, names, (32, 32)))(frame) for m in (trunk, AdaptedTrunk(trunk, maps)))
+    before, after = (
+        Graph(export_backbone(m, names, (32, 32), None))(frame) for m in (trunk, AdaptedTrunk(trunk, maps))
+    )
     wanted = adapted_features({i: before[name].astype(np.float32) for i, name in enumerate(names)}, maps)
     for i, name in enumerate(names):
         np.testing.assert_allclose(after[name], wanted[i], rtol=1e-4, atol=1e-4)

@@ -70,7 +70,7 @@ def test_every_kind_of_network_becomes_the_same_trunk(
     backbone = load_backbone("local-dir:net", "auto", ALLOWED, tmp_path, (96, 64))
     assert backbone.taps == words
     assert tap_grids(backbone.module, (96, 64)) == grids
-    graph = Graph(export_backbone(backbone.module, ("tap0", "tap1"), (96, 64)))
+    graph = Graph(export_backbone(backbone.module, ("tap0", "tap1"), (96, 64), backbone.key))
     working = np.random.default_rng(0).standard_normal((3, 3, 64, 96)).astype(np.float32)
     with torch.inference_mode():
         expected = [tap.numpy() for tap in backbone.module(torch.from_numpy(working))]

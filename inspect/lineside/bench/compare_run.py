@@ -4,7 +4,6 @@ Left out for time: the proof of parity, vectors, card and report. A method that 
 `lineside train`.
 """
 
-import functools
 import hashlib
 import os
 import time
@@ -15,7 +14,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
-import lineside
 from lineside.bench.compare_draw import drawn
 from lineside.bench.compare_measure import judged, measured
 from lineside.bench.compare_plan import Job, Variant, plan
@@ -23,6 +21,7 @@ from lineside.bench.compare_row import Measures, Row, Scores
 from lineside.dataset import Dataset, data_sha256, load_dataset
 from lineside.errors import LinesideError, UsageError
 from lineside.graph.run import WORKERS_VARIABLE, Graph
+from lineside.program import program_sha256
 from lineside.recipe import load_recipe
 from lineside.train.progress import Journal, SilentProgress
 from lineside.train.run import deployable
@@ -96,16 +95,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
         os.environ.pop(WORKERS_VARIABLE)
         os.environ.update({WORKERS_VARIABLE: before} if before is not None else {})
-
-
-@functools.cache
-def program_sha256() -> str:
-    """Return the first 12 digits of the SHA-256 of lineside's own sources."""
-    total = hashlib.sha256()
-    root = Path(lineside.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:12]
 
 
 def _key_of(job: Job, dataset: Dataset, data_hash: str) -> str:

@@ -144,4 +144,4 @@ def export_decision(settings: DecisionSettings) -> "onnx.ModelProto":
         inputs[CLASS_PROBABILITY] = torch.zeros(2, settings.classes)
         inputs[CLASS_CALLED] = torch.zeros(2, dtype=torch.int64)
         dynamic |= {CLASS_PROBABILITY: {0: "N"}, CLASS_CALLED: {0: "N"}}
-    return export_module(Decision(settings), inputs, DECISION_OUTPUTS, dynamic)
+    return export_module(Decision(settings), inputs, DECISION_OUTPUTS, dynamic, key=repr(settings))

@@ -9,10 +9,13 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING
 
 from lineside.errors import ParityError
+from lineside.graph.export_cache import cached, export_sha256
+from lineside.graph.torch_registry import one_registry
 
 if TYPE_CHECKING:
     import onnx
@@ -28,8 +31,10 @@ def export_module(
     inputs: Mapping[str, "torch.Tensor"],
     outputs: Sequence[str],
     dynamic: Mapping[str, Mapping[int, str]],
+    *,
+    key: str | None = None,
 ) -> "onnx.ModelProto":
-    """Export a module in evaluation mode.
+    """Export a module in evaluation mode, or find what it was exported to before.
 
     Parameters
     ----------
@@ -40,6 +45,9 @@ def export_module(
     outputs : sequence of str
         Names of the outputs.
     dynamic : mapping of input name to {dimension: its name}
+    key : str, optional
+        What the module was made from, its weights and buffers aside, which are looked at here: all settings that its
+        code reads. Two modules of one type with one key and the same numbers are the same. None: exported every time.
 
     Returns
     -------
@@ -51,6 +59,16 @@ def export_module(
     ParityError
         When the module cannot be written with standard ONNX operators.
     """
+    export = partial(_exported, module, inputs, outputs, dynamic)
+    return export() if key is None else cached(export_sha256(key, module, inputs, outputs, dynamic), export)
+
+
+def _exported(
+    module: "torch.nn.Module",
+    inputs: Mapping[str, "torch.Tensor"],
+    outputs: Sequence[str],
+    dynamic: Mapping[str, Mapping[int, str]],
+) -> "onnx.ModelProto":
     import torch
     from onnx.inliner import inline_local_functions
 
@@ -59,7 +77,7 @@ def export_module(
     dims = {name: torch.export.Dim(name) for axes in dynamic.values() for name in axes.values()}
     shapes = tuple({axis: dims[dim] for axis, dim in dynamic.get(name, {}).items()} or None for name in inputs)
     variadic = any(p.kind is p.VAR_POSITIONAL for p in signature(module.forward).parameters.values())
-    with quiet(), torch.no_grad():
+    with quiet(), one_registry(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),

@@ -86,10 +86,13 @@ def export_reduction(middle_wh: tuple[int, int], channels: int) -> Reduction:
 
     frame = torch.zeros((2, 96, 104, channels), dtype=torch.uint8)
     dynamic = {"frame": {0: "N", 1: "H", 2: "W"}}
-    return Reduction(export_module(Reduce(middle_wh), {"frame": frame}, REDUCE_OUTPUTS, dynamic))
+    module = Reduce(middle_wh)
+    return Reduction(export_module(module, {"frame": frame}, REDUCE_OUTPUTS, dynamic, key=repr(middle_wh)))
 
 
-def export_backbone(module: "torch.nn.Module", taps: Sequence[str], working_wh: tuple[int, int]) -> "onnx.ModelProto":
+def export_backbone(
+    module: "torch.nn.Module", taps: Sequence[str], working_wh: tuple[int, int], key: str | None
+) -> "onnx.ModelProto":
     """Export a backbone by itself: working -> one output for each of `taps`.
 
     Parameters
@@ -98,11 +101,13 @@ def export_backbone(module: "torch.nn.Module", taps: Sequence[str], working_wh: 
         Takes the working tensor [N, 3, h, w], returns one feature map for each tap.
     taps : sequence of str
     working_wh : tuple of int
+    key : str or None
+        What the module was made from, see `lineside.graph.onnx_export.export_module`.
     """
     import torch
 
     inputs = {"working": torch.zeros(2, 3, working_wh[1], working_wh[0])}
-    return export_module(module, inputs, tuple(taps), {"working": {0: "N"}})
+    return export_module(module, inputs, tuple(taps), {"working": {0: "N"}}, key=key)
 
 
 def export_trunk(
@@ -132,5 +137,5 @@ def export_trunk(
         "frame_wh": torch.tensor([float(width), float(height)]),
     }
     inputs.update({name: torch.from_numpy(np.array(values[name], np.float32)) for name in front.value_names})
-    model = export_module(front, inputs, FRONT_OUTPUTS, {"middle": {0: "N"}})
+    model = export_module(front, inputs, FRONT_OUTPUTS, {"middle": {0: "N"}}, key=repr(front.settings))
     return Trunk(reduction, join(model, backbone, "backbone/") if backbone else model, tuple(taps), backbone)

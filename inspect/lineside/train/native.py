@@ -77,7 +77,7 @@ class NativeMethod:
         self._journal = journal
         self._taps = tuple(tap_name(number) for number in range(len(self._backbone.channels)))
         journal.stage("export of the backbone")
-        self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh)
+        self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh, self._backbone.key)
         self._heads: dict[HeadShape, tuple[onnx.ModelProto, Graph]] = {}
         height, width = self._shape.grid_hw
         request = front_request(
@@ -99,7 +99,7 @@ class NativeMethod:
             self.seen = tried.seen
             self.fitted = (*self.fitted, ADAPTED)
             self._backbone = adapted_backbone(self._backbone, tried.maps)
-            self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh)
+            self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh, self._backbone.key)
 
     def _scorer(self, features: Features, regions: Floats, frames: Sequence[int], posed: bool) -> Score:
         """Fit a head for the adaptation's contest."""

@@ -80,7 +80,7 @@ class SortingMethod:
         self._taps = tuple(tap_name(number) for number in range(len(backbone.channels)))
         self._pool = PoolShape(tuple(backbone.channels), grids, max(grids, key=np.prod))
         journal.stage("export of the backbone")
-        self._backbone_model = export_backbone(backbone.module, self._taps, working_wh)
+        self._backbone_model = export_backbone(backbone.module, self._taps, working_wh, backbone.key)
         self._behind = self._pooling()
         self._starts: list[Start | None] = []
         self._heads: dict[tuple[tuple[int, ...], ...], onnx.ModelProto] = {}

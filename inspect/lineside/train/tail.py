@@ -214,7 +214,7 @@ def export_familiarity(size: int) -> "onnx.ModelProto":
     shapes = ((size,), (size, RANK), (RANK + 1,))
     inputs = {"embedding": torch.zeros(2, size)}
     inputs.update({name: torch.zeros(shape) for name, shape in zip(module.value_names, shapes, strict=True)})
-    return export_module(module, inputs, ("novelty",), {"embedding": {0: "N"}})
+    return export_module(module, inputs, ("novelty",), {"embedding": {0: "N"}}, key="familiarity")
 
 
 def _head_and_map(
@@ -239,4 +239,6 @@ def _export_place_map(settings: FrontSettings, map_wh: tuple[int, int]) -> "onnx
     }
     dynamic = {"golden_map": {0: "N"}, "transform": {0: "N"}}
     module = PlaceMap(settings.working_wh, map_wh, map_wh, perspective)
-    return export_module(module, inputs, ("anomaly_map",), dynamic)
+    return export_module(
+        module, inputs, ("anomaly_map",), dynamic, key=repr((settings.working_wh, map_wh, perspective))
+    )

@@ -51,7 +51,7 @@ class TextMethod:
         towers = load_clip(clip, texts, working_wh)
         self._texts = towers.texts
         journal.stage("export of the image tower")
-        self._tower = export_backbone(towers.tower, TOWER_OUTPUTS, working_wh)
+        self._tower = export_backbone(towers.tower, TOWER_OUTPUTS, working_wh, clip.config_sha256())
         height, width = towers.tower.grid_hw
         self.map_wh = (working_wh[0] // 4, working_wh[1] // 4)
         self.embedding = "mean of the frame's patch tokens, in the space that CLIP compares images and texts in"

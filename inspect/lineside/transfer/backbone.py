@@ -47,6 +47,8 @@ class Backbone:
     mean: Triple
     std: Triple
     components: tuple[Component, ...]
+    key: str
+    """What the module was made from, its weights aside (see `lineside.graph.onnx_export.export_module`)."""
 
 
 def load_backbone(
@@ -81,16 +83,18 @@ def load_backbone(
         When weights cannot be read or are not the ones expected.
     """
     if name == "lite0":
-        return _finish(_lite0(taps), LITE0_MEAN, LITE0_STD, _lite0_components(), licences)
+        return _finish(_lite0(taps), LITE0_MEAN, LITE0_STD, _lite0_components(), licences, name)
     kind, _, rest = name.partition(":")
     if kind == "timm" and rest:
         _check_known(rest)
-        return _timm(_loaded(rest, rest, taps, working_wh), rest, licences, f"timm hub: {rest}")
+        network = _loaded(rest, rest, taps, working_wh)
+        return _timm(network, rest, licences, f"timm hub: {rest}", repr((name, working_wh)))
     if kind == "local-dir" and rest:
         folder = (base / rest).resolve()
         _check_folder(folder)
         network = _loaded(f"local-dir:{folder}", rest, taps, working_wh)
-        return _timm(network, rest, licences, f"local folder {Path(rest).name}", folder / WEIGHTS_FILE)
+        source, made_from = f"local folder {Path(rest).name}", repr((_sha256(folder / CONFIG_FILE), working_wh))
+        return _timm(network, rest, licences, source, made_from, folder / WEIGHTS_FILE)
     raise UsageError(
         f"transfer.backbone: expected lite0, timm:<model> or local-dir:<folder>, found {name!r}. "
         "Use lite0 where in doubt: it is embedded."
@@ -213,7 +217,12 @@ def _loaded(model: str, label: str, taps: "TapNumbers", working_wh: tuple[int, i
 
 
 def _timm(
-    network: "TappedNetwork", label: str, licences: Sequence[str], source: str, weights: Path | None = None
+    network: "TappedNetwork",
+    label: str,
+    licences: Sequence[str],
+    source: str,
+    made_from: str,
+    weights: Path | None = None,
 ) -> Backbone:
     config = network.config
     licence = str(config.get("license") or UNKNOWN_LICENCE).lower()
@@ -222,18 +231,24 @@ def _timm(
         Component("backbone", str(config.get("architecture") or label), source, licence, ""),
         Component("weights", label, source, licence, digest),
     )
-    return _finish(network, _triple(config["mean"]), _triple(config["std"]), components, licences)
+    return _finish(network, _triple(config["mean"]), _triple(config["std"]), components, licences, made_from)
 
 
 def _finish(
-    network: "TappedNetwork", mean: Triple, std: Triple, components: tuple[Component, ...], licences: Sequence[str]
+    network: "TappedNetwork",
+    mean: Triple,
+    std: Triple,
+    components: tuple[Component, ...],
+    licences: Sequence[str],
+    made_from: str,
 ) -> Backbone:
     for component in components:
         if component.licence.lower() not in licences:
             raise UsageError(_refusal(component, licences))
     for parameter in network.module.parameters():
         parameter.requires_grad_(False)
-    return Backbone(network.module.eval(), network.strides, network.channels, network.words, mean, std, components)
+    module, key = network.module.eval(), repr((made_from, network.words))
+    return Backbone(module, network.strides, network.channels, network.words, mean, std, components, key)
 
 
 def _refusal(component: Component, licences: Sequence[str]) -> str:

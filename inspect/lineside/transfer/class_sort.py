@@ -64,7 +64,7 @@ class ClassScore(nn.Module):
 
 def export_drift(tap: str, channels: int, grid_hw: tuple[int, int]) -> "onnx.ModelProto":
     """Export the small embedding of the tap of this name."""
-    return export_module(Drift(), {tap: torch.zeros(2, channels, *grid_hw)}, (DRIFT,), {tap: {0: "N"}})
+    return export_module(Drift(), {tap: torch.zeros(2, channels, *grid_hw)}, (DRIFT,), {tap: {0: "N"}}, key="drift")
 
 
 def export_class_score(
@@ -76,4 +76,5 @@ def export_class_score(
         CLASS_STRANGENESS: torch.zeros(2),
         DRIFT: torch.zeros(2, drift),
     }
-    return export_module(ClassScore(has_good, map_wh), inputs, HEAD_OUTPUTS, {name: {0: "N"} for name in inputs})
+    dynamic = {name: {0: "N"} for name in inputs}
+    return export_module(ClassScore(has_good, map_wh), inputs, HEAD_OUTPUTS, dynamic, key=repr((has_good, map_wh)))

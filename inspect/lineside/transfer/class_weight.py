@@ -64,13 +64,14 @@ class RegionWeight(nn.Module):
 def export_class_weight(grid_hw: tuple[int, int]) -> "onnx.ModelProto":
     """Export the weights: ``patch_distance`` and ``region`` -> ``class_weight``."""
     inputs = {PATCH_DISTANCE: torch.zeros(2, *grid_hw), REGION: torch.ones(2, 1, *grid_hw)}
-    return export_module(ClassWeight(), inputs, (CLASS_WEIGHT,), {name: {0: "N"} for name in inputs})
+    dynamic = {name: {0: "N"} for name in inputs}
+    return export_module(ClassWeight(), inputs, (CLASS_WEIGHT,), dynamic, key="class weight")
 
 
 def export_region_weight(grid_hw: tuple[int, int]) -> "onnx.ModelProto":
     """Export the weights of a part that is sorted: ``region`` -> ``class_weight``."""
     inputs = {REGION: torch.ones(2, 1, *grid_hw)}
-    return export_module(RegionWeight(), inputs, (CLASS_WEIGHT,), {REGION: {0: "N"}})
+    return export_module(RegionWeight(), inputs, (CLASS_WEIGHT,), {REGION: {0: "N"}}, key="region weight")
 
 
 def weight_reference(patch_distance: npt.NDArray[np.generic] | None, region: npt.NDArray[np.generic]) -> F32:

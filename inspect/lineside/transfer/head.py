@@ -255,4 +255,4 @@ def export_head(shape: HeadShape) -> "onnx.ModelProto":
     examples = example_inputs(shape.way, math.prod(shape.grid_hw), shape.dimensions)
     inputs |= examples
     dynamic |= {name: {0: "M"} for name in ("memory", "memory_weight") if name in examples}
-    return export_module(PatchHead(shape), inputs, (*HEAD_OUTPUTS, PATCH_DISTANCE), dynamic)
+    return export_module(PatchHead(shape), inputs, (*HEAD_OUTPUTS, PATCH_DISTANCE), dynamic, key=repr(shape))

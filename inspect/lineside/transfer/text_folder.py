@@ -67,6 +67,10 @@ class ClipFolder:
         with self.weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def config_sha256(self) -> str:
+        """Return the hash of the configuration."""
+        return hashlib.sha256((self.folder / CONFIG_FILE).read_bytes()).hexdigest()
+
 
 def read_clip_folder(folder: Path, key: str = "transfer.weights") -> ClipFolder:
     """Read the description of a CLIP folder.

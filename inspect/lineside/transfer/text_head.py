@@ -104,7 +104,7 @@ def export_text_head(grid_hw: tuple[int, int], map_wh: tuple[int, int], dimensio
         TEXTS: torch.zeros(2, dimensions),
     }
     dynamic = {name: {0: "N"} for name in ("patches", "image", REGION)}
-    return export_module(TextHead(grid_hw, map_wh), inputs, HEAD_OUTPUTS, dynamic)
+    return export_module(TextHead(grid_hw, map_wh), inputs, HEAD_OUTPUTS, dynamic, key=repr((grid_hw, map_wh)))
 
 
 def reference_text_score(patches: Floats, image: Floats, region: Floats, texts: Floats) -> float:

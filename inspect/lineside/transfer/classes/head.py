@@ -147,4 +147,4 @@ def export_class_head(values: ClassValues, embedding: str = CLASS_EMBEDDING) -> 
     inputs |= {name: torch.from_numpy(np.array(value, np.float32)) for name, value in values.feed().items()}
     inputs["class_calibration"] = torch.zeros(3)
     dynamic = {embedding: {0: "N"}, "class_calibration": {0: "m"}}
-    return export_module(ClassHead(), inputs, CLASS_OUTPUTS, dynamic)
+    return export_module(ClassHead(), inputs, CLASS_OUTPUTS, dynamic, key="class head")

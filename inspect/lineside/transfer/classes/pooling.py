@@ -151,4 +151,5 @@ def export_pool(shape: PoolShape) -> "onnx.ModelProto":
     for number, (channels, grid) in enumerate(zip(shape.channels, shape.grids_hw, strict=True)):
         inputs[tap_name(number)] = torch.zeros(2, channels, *grid)
     inputs[CLASS_WEIGHT] = torch.ones(2, 1, *shape.grid_hw)
-    return export_module(ClassPool(shape), inputs, (CLASS_EMBEDDING,), {name: {0: "N"} for name in inputs})
+    dynamic = {name: {0: "N"} for name in inputs}
+    return export_module(ClassPool(shape), inputs, (CLASS_EMBEDDING,), dynamic, key=repr(shape))

@@ -237,7 +237,7 @@ def export_tail(values: TailValues) -> "onnx.ModelProto":
     inputs[CLASS_WEIGHT] = torch.ones(2, 1, *shape.grid_hw)
     dynamic = {name: {0: "N"} for name in inputs}
     inputs |= {name: torch.from_numpy(np.array(value, np.float32)) for name, value in values.feed().items()}
-    return export_module(ClassTail(shape), inputs, (CLASS_TUNED,), dynamic)
+    return export_module(ClassTail(shape), inputs, (CLASS_TUNED,), dynamic, key=repr(shape))
 
 
 def _ordered(values: TailValues) -> list[F32]:

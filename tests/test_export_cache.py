@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from lineside.graph import export_cache, onnx_export
 from lineside.graph.export_cache import CACHE_VARIABLE, cache_folder, cached, export_sha256, forget
 from lineside.graph.onnx_export import export_module
-from lineside.graph.torch_registry import one_registry
 
 DYNAMIC = {"x": {0: "N"}}
 
@@ -155,17 +154,3 @@ def test_the_users_own_folder_is_the_default(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache_folder() == tmp_path / "home" / ".cache" / "lineside" / "exports"
-
-
-def test_torch_builds_its_operators_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two exports share one table of operators, and what one adds to it the other does not see."""
-    registration = pytest.importorskip("torch.onnx._internal.exporter._registration")
-    built = registration.ONNXRegistry.from_torchlib
-    with one_registry():
-        first, second = (registration.ONNXRegistry.from_torchlib(opset_version=18) for _ in range(2))
-        assert registration.ONNXRegistry.from_torchlib is not built
-    assert registration.ONNXRegistry.from_torchlib == built
-    name = next(iter(first.functions))
-    assert first.functions[name][0] is second.functions[name][0]
-    first.functions[name].clear()
-    assert second.functions[name]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lineside.errors import ParityError
 from lineside.graph.export_cache import cached, export_sha256
-from lineside.graph.torch_registry import one_registry
+from lineside.graph.export_shortcuts import shortcuts
 
 if TYPE_CHECKING:
     import onnx
@@ -77,7 +77,7 @@ def _exported(
     dims = {name: torch.export.Dim(name) for axes in dynamic.values() for name in axes.values()}
     shapes = tuple({axis: dims[dim] for axis, dim in dynamic.get(name, {}).items()} or None for name in inputs)
     variadic = any(p.kind is p.VAR_POSITIONAL for p in signature(module.forward).parameters.values())
-    with quiet(), one_registry(), torch.no_grad():
+    with quiet(), shortcuts(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),

@@ -16,7 +16,8 @@ from lineside.train.adapting import JUDGED, LEAST, SHARE, adapted_features, divi
 from lineside.transfer.adaptation import AdaptedTrunk, Patches, averaged, learn_maps, ranking_loss
 from lineside.transfer.adaptation_gate import RIGHTED, Scored, Trial, contest
 from lineside.transfer.head import head_shape
-from lineside.transfer.head_fit import Rows, embed_patches, fit_head
+from lineside.transfer.head_fit import fit_head
+from lineside.transfer.rows import Rows, embed_patches
 
 FRAMES, EACH, CHANNELS = 8, 60, 8
 

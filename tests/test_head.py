@@ -18,7 +18,9 @@ from lineside.transfer.head import (
     patch_distances,
     tap_name,
 )
-from lineside.transfer.head_fit import Choice, Rows, embed_patches, fit_best, fit_head, scores
+from lineside.transfer.head_fit import Choice, fit_best, fit_head, scores
+from lineside.transfer.rows import Rows, embed_patches
+from lineside.transfer.sharp import Sharp
 
 CHANNELS, GRIDS = (6, 10, 14), ((12, 16), (6, 8), (3, 4))
 
@@ -76,15 +78,15 @@ def left_half(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("projection", "way"),
+    ("projection", "way", "sharp"),
     [
-        (12, "nearest"), (None, "nearest"), (500, "nearest"), (12, "place"), (None, "place"),
-        (12, "density"), (12, "subspace"), (12, "combined"),
+        (12, "nearest", "off"), (None, "nearest", "memory"), (500, "nearest", "place"), (12, "place", "off"),
+        (None, "place", "place"), (12, "density", "off"), (12, "subspace", "off"), (12, "combined", "off"),
     ],
 )  # fmt: skip
-def test_the_graph_equals_the_reference(projection: int | None, way: Way) -> None:
+def test_the_graph_equals_the_reference(projection: int | None, way: Way, sharp: Sharp) -> None:
     """However patches are compared, in and out of a region, ONNX Runtime's scores are the plain NumPy head's."""
-    head = replace(shape(projection), way=way)
+    head = replace(shape(projection), way=way, sharp=sharp)
     taps, regions = features(7, 1), np.random.default_rng(3).random((7, 1, 12, 16)).astype(np.float32)
     values = fit_head(head, rows(features(5, 0), regions[:5]), 0)
     out = run(Graph(export_head(head)), head, values, taps, regions)
@@ -94,10 +96,10 @@ def test_the_graph_equals_the_reference(projection: int | None, way: Way) -> Non
     assert out["score"].tolist() == pytest.approx(wanted, rel=1e-4)
 
 
-@pytest.mark.parametrize("way", ["nearest", "place", "subspace"])
-def test_what_lies_outside_the_region_changes_nothing(way: Way) -> None:
+@pytest.mark.parametrize(("way", "sharp"), [("nearest", "memory"), ("place", "place"), ("subspace", "off")])
+def test_what_lies_outside_the_region_changes_nothing(way: Way, sharp: Sharp) -> None:
     """A strange patch beyond the region raises neither score nor map; there the map is 0."""
-    head = replace(shape(), way=way)
+    head = replace(shape(), way=way, sharp=sharp)
     values = fit_head(head, rows(features(4, 0), left_half(4)), 0)
     graph, taps = Graph(export_head(head)), features(1, 5)
     before = run(graph, head, values, taps, left_half(1))
@@ -110,10 +112,10 @@ def test_what_lies_outside_the_region_changes_nothing(way: Way) -> None:
     assert not after["anomaly_map"][0, :, 16:].any()
 
 
-@pytest.mark.parametrize("way", ["nearest", "place", "subspace"])
-def test_an_empty_region_scores_nothing(way: Way) -> None:
+@pytest.mark.parametrize(("way", "sharp"), [("nearest", "memory"), ("place", "place"), ("subspace", "off")])
+def test_an_empty_region_scores_nothing(way: Way, sharp: Sharp) -> None:
     """A frame of which nothing lies inside the region has score 0 and finite outputs."""
-    head = replace(shape(), way=way)
+    head = replace(shape(), way=way, sharp=sharp)
     out = run(
         Graph(export_head(head)), head, fit_head(head, rows(features(4, 0)), 0), features(1, 1), 0.0 * left_half(1)
     )
@@ -156,7 +158,7 @@ def test_position_is_used_where_it_is_allowed_and_tells() -> None:
     assert [f.shape.placed for f in (aligned, texture, unposed)] == [True, False, False]
     assert "its own place on the part" in aligned.words[0]
     assert "the whole memory" in texture.words[0]
-    assert unposed.words == ()
+    assert all("place on the part" not in words for words in unposed.words)
     assert np.array_equal(texture.values.feed(shape())["memory"], fit_head(shape(), rows(features(12, 0)), 0).memory)
 
 

@@ -144,13 +144,11 @@ class Transfer(Block):
         "default, none, or a list of 'Name: {argument: value}', one Albumentations transform each",
         "Disturbed copies of the good images that are learnt from too. default: brightness, small angle and shift.",
     )
-    augment_copies: StrictInt = key(
-        1,
-        "a whole number from 1 to 32",
-        "Disturbed copies of each good image; of no effect with augment: none.",
+    augment_copies: Literal["auto"] | Annotated[StrictInt, Field(ge=1, le=32)] = key(
+        "auto",
+        "auto, or a whole number from 1 to 32",
+        "Disturbed copies of each good image; of no effect with augment: none. auto: 3 of up to 20 images, else 1.",
         "copies",
-        ge=1,
-        le=32,
     )
     distance: Literal["nearest", "density", "subspace", "combined"] = key(
         "nearest",

@@ -229,16 +229,36 @@ def reference_score(
     region : ndarray of float32 [1, 1, gh, gw] or None
         Patches below a half do not count; None: all count.
     """
+    averaged = _embedded(shape, values, features, averaged=True)
+    distances = _distances(shape.way, values, averaged)
+    if shape.sharp != "off":
+        distances = np.sqrt(distances * _sharp_distances(values, _embedded(shape, values, features, averaged=False)))
+    distances = distances * border_weights(shape.grid_hw, shape.way)
+    if region is not None:
+        distances = np.where(region.ravel() < 0.5, 0.0, distances)
+    return float(np.sort(distances)[-shape.top_count :].mean())
+
+
+def _embedded(shape: HeadShape, values: HeadValues, features: Features, *, averaged: bool) -> Doubles:
+    """Embeddings [P, d] of a frame's patches, averaged over their neighbours or as they are."""
     total: Doubles = np.zeros((shape.dimensions, *shape.grid_hw))
     for number, (projection, offset) in enumerate(zip(values.projections, values.offsets, strict=True)):
         tap = features[number][0].astype(np.float64)
         projected = np.einsum("dc,chw->dhw", projection[:, :, 0, 0], tap) + offset[:, None, None]
-        total += _enlarge(_mean_3x3(projected), shape.grid_hw)
-    patches = total.reshape(shape.dimensions, -1).T  # [P, d]
-    distances = _distances(shape.way, values, patches) * border_weights(shape.grid_hw, shape.way)
-    if region is not None:
-        distances = np.where(region.ravel() < 0.5, 0.0, distances)
-    return float(np.sort(distances)[-shape.top_count :].mean())
+        total += _enlarge(_mean_3x3(projected) if averaged else projected, shape.grid_hw)
+    return np.asarray(total.reshape(shape.dimensions, -1).T, np.float64)
+
+
+def _sharp_distances(values: HeadValues, patches: Doubles) -> Doubles:
+    """Distance [P] of patches as they are [P, d]."""
+    if values.sharp_place is None:
+        assert values.sharp_memory is not None
+        return _from_memory(patches, values.sharp_memory)[0]
+    place = values.sharp_place
+    away = patches @ place.basis.astype(np.float64) - place.mean  # [P, r]
+    factors = place.whitening.astype(np.float64)
+    metrics = factors @ factors.transpose(0, 2, 1)  # [P, r, r]
+    return np.asarray(np.sqrt(np.einsum("pi,pij,pj->p", away, metrics, away).clip(min=0.0)), np.float64)
 
 
 def _distances(way: Way, values: HeadValues, patches: Doubles) -> Doubles:

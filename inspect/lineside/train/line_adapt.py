@@ -148,7 +148,8 @@ def _changed(
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     numbers = {**mapped, **gate.numbers, **fit_familiarity(embeddings, state.seed)}
     taps = tuple(mean_statistics([frame[i] for frame in seen.statistics]) for i in range(len(parent.taps)))
-    kept = replace(state, taps=taps, embeddings=embeddings, quality=gate.quality, scores=scores)
+    of_head = replace(state.head, taps=taps)
+    kept = replace(state, head=of_head, embeddings=embeddings, quality=gate.quality, scores=scores)
     return Changed(
         how="adapted",
         numbers=numbers,
@@ -188,7 +189,7 @@ def _statistics(parent: Parent, taken: Taken) -> Sequence[TapStatistics]:
 def _numbers(parent: Parent, how: Map, frames: PerFrame) -> dict[str, Array]:
     """Return projections and offsets with the map folded in."""
     numbers: dict[str, Array] = {}
-    for i, old in enumerate(parent.state.taps):
+    for i, old in enumerate(parent.state.head.taps):
         affine = alignment(old, mean_statistics([frame[i] for frame in frames]), how)
         projection, offset = (parent.constants[name(i)].astype(np.float32) for name in (projection_name, offset_name))
         numbers[projection_name(i)], numbers[offset_name(i)] = folded(projection, offset, affine)

@@ -18,12 +18,14 @@ from lineside.errors import UsageError
 from lineside.train.line_gate import changed_gate
 from lineside.train.line_parent import Head, LineImage, Parent, Taken, head_numbers, head_values, observe
 from lineside.train.line_result import Changed
+from lineside.train.line_state import HeadKept
 from lineside.train.progress import Journal
 from lineside.transfer.align import TapStatistics, mean_statistics, resized_weights, tap_statistics
-from lineside.transfer.extend import PlaceCounts, extended_place, grown_memory
+from lineside.transfer.extend import extended_place, grown_memory
 from lineside.transfer.familiar import fit_familiarity
 from lineside.transfer.head import REGION, HeadValues
-from lineside.transfer.head_fit import embed_patches
+from lineside.transfer.rows import Rows, patches_of
+from lineside.transfer.sharp import extended_sharp_place
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -38,15 +40,21 @@ a good frame's score, so covered no better than the worst old patch they would s
 class _Patches:
     """What the deployed projections make of the new frames."""
 
-    embedded: Floats
+    averaged: Floats
     """[n, P, d]."""
+    plain: Floats
+    """The same patches as they are, [n, P, d]."""
     counts: npt.NDArray[np.bool_]
     """[n, P]."""
     taps: tuple[TapStatistics, ...]
     taken: Sequence[Taken]
 
-    def take(self, rows: Sequence[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        return self.embedded[list(rows)], self.counts[list(rows)]
+    def take(self, rows: Sequence[int]) -> "_Patches":
+        chosen = list(rows)
+        taken = [self.taken[row] for row in chosen]
+        return replace(
+            self, averaged=self.averaged[chosen], plain=self.plain[chosen], counts=self.counts[chosen], taken=taken
+        )
 
 
 def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Changed:
@@ -74,7 +82,7 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
     found = [_found(gate.findings, parent, row) for row in before.quality[passed]]
     scores = np.concatenate((state.scores, np.where(found, np.inf, honest))).astype(np.float32)
     groups = (*state.groups, *(f"extended {len(state.groups) + i}: {image.name}" for i, image in enumerate(seen)))
-    values, place = _grown(parent, *patches.take(range(len(seen))))
+    values, kept_head = _grown(parent, patches)
     words = _words(parent, values, len(seen))
     journal.note(words)
     threshold = _threshold(parent, scores, groups, len(seen))
@@ -82,8 +90,9 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
     embeddings = np.concatenate((state.embeddings, before.embeddings[passed]))
     kept = replace(
         state,
-        taps=tuple(mean_statistics(pair) for pair in zip(state.taps, patches.taps, strict=True)),
-        place=place,
+        head=replace(
+            kept_head, taps=tuple(mean_statistics(pair) for pair in zip(state.head.taps, patches.taps, strict=True))
+        ),
         embeddings=embeddings,
         quality=gate.quality,
         scores=scores,
@@ -114,30 +123,36 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
 
 def _embedded(parent: Parent, taken: Sequence[Taken]) -> _Patches:
     shape, values = parent.state.shape, head_values(parent.constants, parent.state.shape)
-    size = (shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
-    embedded, counts, taps = [], [], []
-    for frame in taken:
-        features, region = {i: frame[name] for i, name in enumerate(parent.taps)}, frame[REGION]
-        embedded.append(embed_patches(shape, features, values.projections, values.offsets).reshape(size))
-        counts.append(region.ravel() >= 0.5)
-        taps.append([tap_statistics(t, resized_weights(region, (t.shape[2], t.shape[3]))) for t in features.values()])
-    merged = tuple(mean_statistics([frame[i] for frame in taps]) for i in range(len(parent.taps)))
-    return _Patches(np.stack(embedded), np.stack(counts), merged, taken)
+    features = {i: np.concatenate([frame[name] for frame in taken]) for i, name in enumerate(parent.taps)}
+    rows = Rows(features, np.concatenate([frame[REGION] for frame in taken]), range(len(taken)))
+    averaged, counts = patches_of(shape, rows, values.projections, values.offsets)
+    plain, _ = patches_of(shape, rows, values.projections, values.offsets, averaged=False)
+    assert rows.regions is not None
+    taps = tuple(tap_statistics(t, resized_weights(rows.regions, (t.shape[2], t.shape[3]))) for t in features.values())
+    return _Patches(averaged, plain, counts, taps, taken)
 
 
-def _grown(parent: Parent, embedded: Floats, counts: npt.NDArray[np.bool_]) -> tuple[HeadValues, PlaceCounts | None]:
+def _grown(parent: Parent, new: _Patches) -> tuple[HeadValues, HeadKept]:
     """Return the head extended by some frames' patches."""
-    state = parent.state
+    state, kept = parent.state, parent.state.head
     values = head_values(parent.constants, state.shape)
-    if values.place is not None:
-        assert state.place is not None
-        place, known = extended_place(values.place, state.place, embedded, counts, range(len(embedded)))
-        return replace(values, place=place), known
-    assert values.memory is not None
-    share = min(1.0, len(embedded) / max(1, len(state.embeddings)))  # as many entries a frame as the old ones have
+    share = min(1.0, len(new.averaged) / max(1, len(state.embeddings)))  # as many entries a frame as the old ones have
     limit = max(1, round(share * state.shape.memory))
-    memory = grown_memory(values.memory, embedded[counts], CLOSER * state.radius, limit)
-    return replace(values, memory=memory), None
+    if values.place is not None:
+        assert kept.place is not None
+        place, known = extended_place(values.place, kept.place, new.averaged, new.counts, range(len(new.averaged)))
+        values, kept = replace(values, place=place), replace(kept, place=known)
+    if values.memory is not None:
+        memory = grown_memory(values.memory, new.averaged[new.counts], CLOSER * kept.radius, limit)
+        values = replace(values, memory=memory)
+    if values.sharp_memory is not None:
+        memory = grown_memory(values.sharp_memory, new.plain[new.counts], CLOSER * kept.sharp_radius, limit)
+        values = replace(values, sharp_memory=memory)
+    if values.sharp_place is not None:
+        assert kept.sharp is not None
+        sharp, learned = extended_sharp_place(values.sharp_place, kept.sharp, new.plain, new.counts)
+        values, kept = replace(values, sharp_place=sharp), replace(kept, sharp=learned)
+    return values, kept
 
 
 def _honest_scores(
@@ -148,7 +163,7 @@ def _honest_scores(
         return own
     scores, head = np.empty(len(names)), Head(parent)
     for fold in grouped_folds(names, FOLDS):
-        values, _ = _grown(parent, *patches.take(fold.fit))
+        values, _ = _grown(parent, patches.take(fold.fit))
         numbers = head_numbers(values, parent.state.shape)
         scores[list(fold.score)] = head([patches.taken[i] for i in fold.score], numbers)[0]
     return scores
@@ -174,7 +189,7 @@ def _threshold(parent: Parent, scores: Floats, groups: Sequence[str], count: int
     wish = parent.contract.threshold_ng.wish_overkill
     made = overkill_threshold(scores, groups, wish, crossfit=words, held_out=False)
     old = "Old scores are upper bounds, since a memory that grows makes no distance larger."
-    if parent.state.shape.placed:
+    if parent.state.shape.placed or parent.state.shape.sharp == "place":
         old = "Old scores were taken with the places as they were before."
     return replace(made, statement=f"{made.statement} {old}")
 

@@ -18,11 +18,36 @@ from lineside.train.front_fit import FittedFront
 from lineside.transfer.align import TapStatistics
 from lineside.transfer.extend import PlaceCounts
 from lineside.transfer.head import HeadShape
+from lineside.transfer.sharp import SharpCounts
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 _PLACE = tuple(field.name for field in dataclasses.fields(PlaceCounts))
+_SHARP = tuple(field.name for field in dataclasses.fields(SharpCounts))
+
+
+@dataclass(frozen=True)
+class HeadKept:
+    """What the head was fitted on, beyond its own numbers.
+
+    Attributes
+    ----------
+    taps : tuple of TapStatistics
+        Of the good frames, without augmented copies.
+    radius, sharp_radius : float
+        How closely the memories cover the good frames' patches, averaged and as they are; 0 where there is none.
+    place : PlaceCounts or None
+        What the places of averaged patches were fitted on.
+    sharp : SharpCounts or None
+        What the places of patches as they are were fitted on.
+    """
+
+    taps: tuple[TapStatistics, ...]
+    radius: float
+    place: PlaceCounts | None
+    sharp_radius: float
+    sharp: SharpCounts | None
 
 
 @dataclass(frozen=True)
@@ -32,12 +57,7 @@ class LineState:
     Attributes
     ----------
     shape : HeadShape
-    taps : tuple of TapStatistics
-        Of the good frames, without augmented copies.
-    radius : float
-        How closely the memory covers the good frames' patches; 0 where patches are compared with their place.
-    place : PlaceCounts or None
-        What the places were fitted on.
+    head : HeadKept
     embeddings : ndarray of float32 [n, d]
         Of the good frames that the gate let through.
     quality : ndarray of float32 [n, q]
@@ -54,9 +74,7 @@ class LineState:
     """
 
     shape: HeadShape
-    taps: tuple[TapStatistics, ...]
-    radius: float
-    place: PlaceCounts | None
+    head: HeadKept
     embeddings: Floats
     quality: Floats
     stated: tuple[str, ...]
@@ -75,25 +93,26 @@ class LineState:
             "seed": np.array(self.seed),
         }
         return {
-            **head_state(self.shape, self.taps, self.radius, self.place),
+            **head_state(self.shape, self.head),
             **tail,
             **calibration_state(self.scores, self.groups),
         }
 
 
-def head_state(
-    shape: HeadShape, taps: Sequence[TapStatistics], radius: float, place: PlaceCounts | None
-) -> dict[str, Array]:
+def head_state(shape: HeadShape, head: HeadKept) -> dict[str, Array]:
     """Return what is kept of the head."""
     kept: dict[str, Array] = {
         "shape": np.array(json.dumps(dataclasses.asdict(shape), sort_keys=True)),
-        "radius": np.array(radius),
+        "radius": np.array(head.radius),
+        "sharp_radius": np.array(head.sharp_radius),
     }
-    for number, tap in enumerate(taps):
+    for number, tap in enumerate(head.taps):
         kept[f"tap{number}_mean"], kept[f"tap{number}_count"] = tap.mean, np.array(tap.count)
         kept[f"tap{number}_covariance"] = tap.covariance.astype(np.float32)
-    if place is not None:
-        kept |= {f"place_{name}": np.asarray(getattr(place, name)) for name in _PLACE}
+    if head.place is not None:
+        kept |= {f"place_{name}": np.asarray(getattr(head.place, name)) for name in _PLACE}
+    if head.sharp is not None:
+        kept |= {f"sharp_{name}": np.asarray(getattr(head.sharp, name)) for name in _SHARP}
     return kept
 
 
@@ -125,9 +144,7 @@ def line_state(arrays: Mapping[str, Array], where: str) -> LineState:
         shape = TypeAdapter(HeadShape).validate_json(str(arrays["shape"]))
         return LineState(
             shape=shape,
-            taps=tuple(_tap(arrays, number) for number in range(len(shape.channels))),
-            radius=float(arrays["radius"]),
-            place=_place(arrays) if shape.placed else None,
+            head=_head(arrays, shape),
             embeddings=arrays["embeddings"].astype(np.float32),
             quality=arrays["quality"].astype(np.float32),
             stated=tuple(arrays["stated"].tolist()),
@@ -140,6 +157,16 @@ def line_state(arrays: Mapping[str, Array], where: str) -> LineState:
         raise BundleError(f"{where}: the bundle's state is incomplete ({error}). Train it again.") from None
 
 
+def _head(arrays: Mapping[str, Array], shape: HeadShape) -> HeadKept:
+    return HeadKept(
+        taps=tuple(_tap(arrays, number) for number in range(len(shape.channels))),
+        radius=float(arrays["radius"]),
+        place=_place(arrays) if shape.placed else None,
+        sharp_radius=float(arrays["sharp_radius"]),
+        sharp=_sharp(arrays) if shape.sharp == "place" else None,
+    )
+
+
 def _tap(arrays: Mapping[str, Array], number: int) -> TapStatistics:
     names = (f"tap{number}_mean", f"tap{number}_covariance")
     mean, covariance = (arrays[name].astype(np.float64) for name in names)
@@ -150,3 +177,8 @@ def _place(arrays: Mapping[str, Array]) -> PlaceCounts:
     rows, scatter, squares = (arrays[f"place_{name}"].astype(np.float64) for name in ("rows", "scatter", "squares"))
     frames, all_rows = int(arrays["place_frames"]), int(arrays["place_all_rows"])
     return PlaceCounts(rows, frames, all_rows, scatter, float(arrays["place_level"]), squares)
+
+
+def _sharp(arrays: Mapping[str, Array]) -> SharpCounts:
+    rows = arrays["sharp_rows"].astype(np.float64)
+    return SharpCounts(rows, float(arrays["sharp_ridge"]), float(arrays["sharp_scale"]))

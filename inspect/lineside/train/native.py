@@ -19,7 +19,7 @@ from lineside.train.adapting import ADAPTED, Score, adapted_backbone, try_adapta
 from lineside.train.changes import Mirror, Spoil
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
-from lineside.train.line_state import head_state
+from lineside.train.line_state import HeadKept, head_state
 from lineside.train.method import FittedHead, State
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
@@ -36,7 +36,8 @@ from lineside.transfer.head import (
     head_shape,
     tap_name,
 )
-from lineside.transfer.head_fit import CHOSEN_ON, Choice, HeadFit, Rows, embed_patches, fit_best
+from lineside.transfer.head_fit import CHOSEN_ON, Choice, HeadFit, fit_best
+from lineside.transfer.rows import Rows, patches_of
 
 if TYPE_CHECKING:
     import onnx
@@ -157,7 +158,7 @@ class NativeMethod:
         whiten = self._transfer.whiten
         if not self.may_choose and whiten == "auto":
             whiten = "off"
-        return Choice(posed and self.may_choose, whiten, self._transfer.distance)
+        return Choice(posed and self.may_choose, whiten, self._transfer.distance, fixed=self.may_choose)
 
     def _exported(self, shape: HeadShape) -> "tuple[onnx.ModelProto, Graph]":
         if shape not in self._heads:
@@ -188,13 +189,15 @@ def _state(fit: HeadFit, known: Rows) -> State:
         for _, tap in sorted(firsts.features.items())
     )
     shape, values = fit.shape, fit.values
-    grid = (-1, shape.grid_hw[0] * shape.grid_hw[1], shape.dimensions)
-    patches = embed_patches(shape, known.features, values.projections, values.offsets).reshape(grid)  # [n, P, d]
-    counts = known.regions.reshape(len(patches), -1) >= 0.5
-    if values.place is not None:
-        return head_state(shape, taps, 0.0, place_counts(values.place, patches, counts, known.frames))
-    radius = 0.0 if values.memory is None else covering_radius(patches[counts], values.memory)
-    return head_state(shape, taps, radius, None)
+    patches, counts = patches_of(shape, known, values.projections)
+    radius = sharp_radius = 0.0
+    if values.memory is not None:
+        radius = covering_radius(patches[counts], values.memory)
+    if values.sharp_memory is not None:
+        plain, _ = patches_of(shape, known, values.projections, averaged=False)
+        sharp_radius = covering_radius(plain[counts], values.sharp_memory)
+    place = place_counts(values.place, patches, counts, known.frames) if values.place is not None else None
+    return head_state(shape, HeadKept(taps, radius, place, sharp_radius, fit.sharp_counts))
 
 
 def _embedding_in_words(dimensions: int) -> str:

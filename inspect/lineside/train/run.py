@@ -36,7 +36,7 @@ from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
 from lineside.train.sorting_images import sorting_references
 from lineside.train.task import Task, class_names, task_of
 from lineside.transfer.adaptation_gate import Outcome
-from lineside.transfer.augment import Augmenter
+from lineside.transfer.augment import Augmenter, copies_of
 from lineside.transfer.bridge_catalog import check_method
 from lineside.transfer.text_folder import check_text
 
@@ -167,7 +167,7 @@ def _references(loaded: LoadedRecipe, dataset: Dataset, task: Task) -> Reference
         samples=goods,
         reader=FrameReader(frame_channels(loaded, dataset), recipe.capture.bit_depth),
         augmenter=Augmenter(setting, recipe.seed),
-        copies=recipe.transfer.augment_copies,
+        copies=copies_of(recipe.transfer.augment_copies, len(goods)),
     )
 
 

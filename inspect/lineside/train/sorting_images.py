@@ -9,7 +9,7 @@ from lineside.capture.folder import frame_channels
 from lineside.dataset import Dataset
 from lineside.recipe import LoadedRecipe
 from lineside.train.images import FrameReader, References
-from lineside.transfer.augment import Augmenter
+from lineside.transfer.augment import Augmenter, copies_of
 from lineside.transfer.classes.turns import turned_copies, turns
 
 Pixels = npt.NDArray[np.uint8]
@@ -48,4 +48,5 @@ def sorting_references(loaded: LoadedRecipe, dataset: Dataset) -> References:
         height, width = reader.read(samples[0]).shape[:2]
         turner = Turner(len(samples) <= MOST_COPIED)
         return References(samples, reader, turner, copies=len(turns(height, width)), sorts=True)
-    return References(samples, reader, Augmenter(setting, recipe.seed), recipe.transfer.augment_copies, sorts=True)
+    copies = copies_of(recipe.transfer.augment_copies, len(samples))
+    return References(samples, reader, Augmenter(setting, recipe.seed), copies, sorts=True)

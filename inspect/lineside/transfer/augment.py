@@ -20,6 +20,10 @@ DEFAULT: tuple[Mapping[str, Mapping[str, Any]], ...] = (
     {"RandomBrightnessContrast": {"brightness_limit": 0.1, "contrast_limit": 0.1, "p": 1.0}},
     {"Affine": {"rotate": [-5.0, 5.0], "translate_percent": [-0.02, 0.02], "border_mode": "reflect", "p": 1.0}},
 )
+FEW, FEW_COPIES = 20, 3
+"""Frames up to which so many copies are made of each by default, and one beyond. Measured on ball-screw drives, one
+copy and three: image AUROC 0.911 and 0.921 (± 0.012 of the difference), AUPRO 0.785 and 0.800 from 8 good frames (3
+draws); 0.936 and 0.935, 0.883 and 0.877 from 50 (one)."""
 _BORDER_MODES = {"constant": 0, "replicate": 1, "reflect": 2, "wrap": 3, "reflect_101": 4}  # OpenCV's BorderTypes
 
 
@@ -118,3 +122,10 @@ def _build(kind: Any, name: str, arguments: Mapping[str, Any]) -> Any:
             return kind(**arguments)
         except (Warning, TypeError, ValueError) as error:
             raise UsageError(f"transfer.augment: {name}: {str(error).splitlines()[0]}") from None
+
+
+def copies_of(asked: Literal["auto"] | int, frames: int) -> int:
+    """Return how many copies each of so many frames gets: what the recipe asks for."""
+    if asked == "auto":
+        return FEW_COPIES if frames <= FEW else 1
+    return asked

@@ -3,7 +3,8 @@
 Built for a CPU. Each tap is projected by one 1×1 convolution, averaged over 3×3, brought to the finest grid and summed;
 projecting first is the same linear map as projecting the concatenation, on fewer numbers. The projection is random
 orthonormal (Johnson and Lindenstrauss, 1984), so nothing about it is fitted but one scale a tap. A patch's distance is
-to its nearest memory entry; the frame's score is the mean of its largest patch distances.
+to its nearest memory entry, of the averaged patch and of the patch as it is (`lineside.transfer.sharp`); the frame's
+score is the mean of its largest patch distances.
 
 The 3×3 average counts zeros beyond the frame, so patches at the border weigh two thirds, in a corner four ninths. That
 is wanted: their features are half made of the network's own zero padding and vary from frame to frame more than a
@@ -35,6 +36,7 @@ from torch import Tensor, nn
 from lineside.graph.onnx_export import export_module
 from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, border_weights, distance, example_inputs
 from lineside.transfer.place import Place
+from lineside.transfer.sharp import SHARP_INPUTS, Sharp, SharpPlace, sharp_distance, sharp_example
 
 if TYPE_CHECKING:
     import onnx
@@ -76,7 +78,9 @@ class HeadShape:
     memory: int
     """Entries at most."""
     way: Way = "nearest"
-    """How patches are compared with good ones."""
+    """How averaged patches are compared with good ones."""
+    sharp: Sharp = "off"
+    """How patches as they are are compared."""
 
     @property
     def placed(self) -> bool:
@@ -113,6 +117,16 @@ class HeadValues:
     """The leading directions of good patches."""
     ranks: Ranks | None = None
     """Curves that make two distances comparable."""
+    sharp_memory: Floats | None = None
+    """Good patches as they are, [entries, dimensions]."""
+    sharp_place: SharpPlace | None = None
+    """What is known of each place, of patches as they are."""
+
+    def sharply_fitted(self, sharp: Sharp) -> tuple[Floats, ...]:
+        """Return what the comparison of patches as they are takes, in the order of its inputs."""
+        place = self.sharp_place.arrays if self.sharp_place else ()
+        memory = () if self.sharp_memory is None else (self.sharp_memory,)
+        return {"off": (), "memory": memory, "place": place}[sharp]
 
     def fitted(self, way: Way) -> tuple[Floats, ...]:
         """Return what a way of comparing takes, in the order of its inputs."""
@@ -133,7 +147,8 @@ class HeadValues:
         """Return the arrays under the names of the graph's inputs."""
         named = {projection_name(i): w for i, w in enumerate(self.projections)}
         named |= {offset_name(i): b for i, b in enumerate(self.offsets)}
-        return {**named, **dict(zip(WAY_INPUTS[shape.way], self.fitted(shape.way), strict=True))}
+        named |= dict(zip(WAY_INPUTS[shape.way], self.fitted(shape.way), strict=True))
+        return {**named, **dict(zip(SHARP_INPUTS[shape.sharp], self.sharply_fitted(shape.sharp), strict=True))}
 
 
 def tap_name(number: int) -> str:
@@ -168,8 +183,8 @@ class PatchHead(nn.Module):
         ----------
         *inputs : Tensor
             The taps [N, C, h, w], then the region [N, 1, gh, gw] (0 to 1; below a half a patch does not count), then
-            the projections [d, C, 1, 1], then their offsets [d], then what the way of comparing takes
-            (`lineside.transfer.distance.WAY_INPUTS`).
+            the projections [d, C, 1, 1], then their offsets [d], then what the ways of comparing take
+            (`lineside.transfer.distance.WAY_INPUTS`, `lineside.transfer.sharp.SHARP_INPUTS`).
 
         Returns
         -------
@@ -178,16 +193,25 @@ class PatchHead(nn.Module):
         """
         count = len(self.shape.channels)
         projections, offsets = inputs[count + 1 : 2 * count + 1], inputs[2 * count + 1 : 3 * count + 1]
-        patches = self.embed(inputs[:count], projections, offsets)  # [N, P, d]
+        projected = self.project(inputs[:count], projections, offsets)
+        patches = self.gather(projected, averaged=True)  # [N, P, d]
         counts = (inputs[count] >= 0.5).to(patches.dtype)  # [N, 1, gh, gw]
         flat = counts.flatten(1)  # [N, P]
-        fitted = inputs[3 * count + 1 :]
-        away = distance(self.shape.way, patches, fitted) * (flat * self.border)  # [N, P]
+        away = self._distance(projected, patches, inputs[3 * count + 1 :]) * (flat * self.border)  # [N, P]
         score = away.topk(self.shape.top_count, dim=1).values.mean(dim=1)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
         grid = away.reshape(-1, 1, *self.shape.grid_hw)
         return score, self._map(grid, counts), embedding, grid[:, 0]
+
+    def _distance(self, projected: Sequence[Tensor], patches: Tensor, fitted: tuple[Tensor, ...]) -> Tensor:
+        """Distance [N, P] of each patch, averaged and as it is."""
+        way, sharp = self.shape.way, self.shape.sharp
+        taken = len(WAY_INPUTS[way])
+        away = distance(way, patches, fitted[:taken])
+        if sharp == "off":
+            return away
+        return (away * sharp_distance(sharp, self.gather(projected, averaged=False), fitted[taken:])).sqrt()
 
     def _map(self, grid: Tensor, counts: Tensor) -> Tensor:
         """Enlarge distances [N, 1, gh, gw]; patches that do not count neither shine out nor dim their neighbours."""
@@ -197,12 +221,18 @@ class PatchHead(nn.Module):
         inside = F.interpolate(counts, size=size, mode="nearest")
         return (full * inside / share.clamp(min=LEAST_SHARE))[:, 0]  # [N, h, w]
 
-    def embed(self, taps: Sequence[Tensor], projections: Sequence[Tensor], offsets: Sequence[Tensor]) -> Tensor:
-        """Patch embeddings [N, P, d] of tap features."""
+    def project(
+        self, taps: Sequence[Tensor], projections: Sequence[Tensor], offsets: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Project tap features: [N, d, h, w] each."""
+        return tuple(F.conv2d(*one) for one in zip(taps, projections, offsets, strict=True))
+
+    def gather(self, projected: Sequence[Tensor], *, averaged: bool) -> Tensor:
+        """Patch embeddings [N, P, d] of projected taps, averaged over 3×3 or as they are."""
         total: Tensor | None = None
-        for tap, projection, offset in zip(taps, projections, offsets, strict=True):
-            x = F.conv2d(tap, projection, offset)  # [N, d, h, w]
-            x = F.avg_pool2d(x, kernel_size=3, stride=1, padding=1)  # zeros beyond the border count: see the header
+        for x in projected:
+            if averaged:
+                x = F.avg_pool2d(x, kernel_size=3, stride=1, padding=1)  # zeros beyond the border count: see the header
             if tuple(x.shape[2:]) != self.shape.grid_hw:
                 x = F.interpolate(x, size=self.shape.grid_hw, mode="bilinear", align_corners=False)
             total = x if total is None else total + x
@@ -211,7 +241,7 @@ class PatchHead(nn.Module):
 
 
 def patch_distances(shape: HeadShape, values: HeadValues, patches: Floats, *, border: bool = True) -> Floats:
-    """Measure patches [n, P, d] as the graph does, [n, P]; without `border` all count alike."""
+    """Measure averaged patches [n, P, d] as the graph does, [n, P]; without `border` all count alike."""
     fitted = tuple(torch.from_numpy(array) for array in values.fitted(shape.way))
     with torch.inference_mode():
         blocks = [distance(shape.way, torch.from_numpy(frame[None]), fitted).numpy() for frame in patches]
@@ -252,7 +282,9 @@ def export_head(shape: HeadShape) -> "onnx.ModelProto":
         inputs[projection_name(number)] = torch.zeros(shape.dimensions, channels, 1, 1)
     for number in range(len(shape.channels)):
         inputs[offset_name(number)] = torch.zeros(shape.dimensions)
-    examples = example_inputs(shape.way, math.prod(shape.grid_hw), shape.dimensions)
-    inputs |= examples
-    dynamic |= {name: {0: "M"} for name in ("memory", "memory_weight") if name in examples}
+    places = math.prod(shape.grid_hw)
+    inputs |= example_inputs(shape.way, places, shape.dimensions)
+    inputs |= sharp_example(shape.sharp, places, shape.dimensions)
+    entries = {"memory": "M", "memory_weight": "M", "sharp_memory": "S"}
+    dynamic |= {name: {0: size} for name, size in entries.items() if name in inputs}
     return export_module(PatchHead(shape), inputs, (*HEAD_OUTPUTS, PATCH_DISTANCE), dynamic, key=repr(shape))

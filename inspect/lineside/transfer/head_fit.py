@@ -1,16 +1,15 @@
 """Fitting the patch head on features of good frames, and choosing between ways by what each tells apart.
 
-Two choices. Where a pose was found: each patch with its own place, or with the memory (`lineside.transfer.place`).
+Three choices. Where a pose was found: each patch with its own place, or with the memory (`lineside.transfer.place`).
 Otherwise: whether the embedding is whitened, so that directions in which good patches differ much count little. That
 helps some parts much and harms others: image AUROC without and with (lite0, strides 8/16, 1,024 entries, means over 2
 or 3 draws of 8 and 50 good frames): caps at any angle 0.783, 0.960 and 0.901, 0.992; weave 0.986, 0.994 and 0.989,
 1.000; ball-screw drives 0.913, 0.929 and 0.887, 0.900; tiles of bare boards (200 frames) 0.733 and 0.715. So it is
 decided by part: held-out good frames against the same frames with synthetic defects. That share of pairs rose by 0.08
 and 0.07 (caps), -0.03 and 0.01 (weave), 0.03 and -0.01 (drives) and 0.03 (boards); from 0.05 on it is whitened.
+At last: what patches as they are, not averaged over their neighbours, are compared with (`lineside.transfer.sharp`).
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,79 +17,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lineside.errors import UsageError
-from lineside.transfer.distance import KNOTS, Ranks, Subspace, Way
-from lineside.transfer.head import Features, HeadShape, HeadValues, PatchHead, patch_distances
+from lineside.transfer.distance import Way
+from lineside.transfer.distance_fit import fit_density, fit_ranks, fit_subspace
+from lineside.transfer.head import HeadShape, HeadValues, PatchHead
 from lineside.transfer.memory import k_centre
 from lineside.transfer.place import LEAST_SEPARATION, fit_place, separation
+from lineside.transfer.projection import random_projections, whitened_projections
+from lineside.transfer.rows import Rows, no_offsets, patches_of
+from lineside.transfer.sharp import FIXED, SharpCounts, fit_sharp_place, fixedness
 
 Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 WHITEN_GAIN = 0.05
 """By how much the share of told pairs must rise for the embedding to be whitened; see the header."""
-WHITENED_DIMENSIONS = 256
-"""Directions kept at most, the leading ones: more make the search slow."""
-RIDGE = 0.01
-"""Share of the mean variance added to every direction. Measured on caps with 8 and 50 good frames, AUROC with 0.01 and
-0.1: 0.901, 0.992 and 0.876, 0.989."""
 FOLDS = 3
 CHOSEN_ON = 16
 """Frames at most that the choice looks at."""
 CHOSEN_WITH = 512
 """Entries of the memories that the choice is made with: it compares two of them, and need not be the deployed one."""
-EXPLAINED = 0.99
-"""Share of the variance that the subspace takes up."""
-NEIGHBOURS = 5
-"""Good patches around an entry whose mean distance is its density."""
-DENSITY_LIMITS = (0.5, 2.0)
-"""A lonely entry makes its neighbourhood at most this much less or more sensitive."""
-SAMPLED = 20_000
-"""Patches that densities are measured on."""
-QUANTILES = np.concatenate(([0.0, 0.25], 1.0 - np.logspace(math.log10(0.5), -3.5, KNOTS - 2)))
-"""Of held-out good distances, where the curve of rarity bends."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Features of some frames.
-
-    Attributes
-    ----------
-    features : mapping of tap number to ndarray of float32 [n, channels, h, w]
-        Out of ONNX Runtime.
-    regions : ndarray of float32 [n, 1, gh, gw] or None
-        0 to 1; patches below a half are left out. None: every patch counts.
-    frames : sequence of int [n]
-        Which frame (or physical part) each row shows: a frame and its copies bear the same number, the frame first.
-    """
-
-    features: Features
-    regions: Floats | None
-    frames: Sequence[int]
-
-    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> "Rows":
-        """Return some rows."""
-        regions = None if self.regions is None else self.regions[rows]
-        return Rows({i: tap[rows] for i, tap in self.features.items()}, regions, [self.frames[i] for i in rows])
-
-    def firsts(self) -> "Rows":
-        """Return the frames without their copies."""
-        return self.take(np.unique(np.asarray(self.frames), return_index=True)[1])
-
-    def of(self, frames: Sequence[int]) -> "Rows":
-        """Return the rows that show these frames."""
-        return self.take(np.flatnonzero(np.isin(np.asarray(self.frames), np.asarray(frames))))
-
-    def with_(self, other: "Rows | None") -> "Rows":
-        """Return these rows and others behind them."""
-        if other is None:
-            return self
-        both = {i: np.concatenate((tap, other.features[i])) for i, tap in self.features.items()}
-        regions = None
-        if self.regions is not None and other.regions is not None:
-            regions = np.concatenate((self.regions, other.regions))
-        return Rows(both, regions, [*self.frames, *other.frames])
+SHARPENED: tuple[Way, ...] = ("nearest", "place")
+"""Ways that patches as they are are compared beside: those whose distances have a unit."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +49,14 @@ class HeadFit:
     whitened: bool = False
     words: tuple[str, ...] = ()
     """What was decided and why; nothing where there was no choice."""
+    sharp_counts: SharpCounts | None = None
+    """What places of patches as they are were learned from."""
 
     @property
     def unit(self) -> str:
         """Scores of heads with the same word here can be compared."""
-        return self.shape.way + (", whitened" if self.whitened else "")
+        sharp = {"off": "", "memory": ", sharp", "place": ", each place sharp"}[self.shape.sharp]
+        return self.shape.way + (", whitened" if self.whitened else "") + sharp
 
 
 @dataclass(frozen=True)
@@ -121,11 +70,14 @@ class Choice:
     whiten : "auto", "on" or "off"
     way : Way
         How patches are compared where not with their place.
+    fixed : bool
+        Whether patches as they are may be compared with their place, where good frames show a fixed one.
     """
 
     position: bool = False
     whiten: Literal["auto", "on", "off"] = "off"
     way: Way = "nearest"
+    fixed: bool = True
 
 
 def fit_best(
@@ -163,28 +115,71 @@ def fit_best(
         share = f"in {told:.0%} of the pairs its own place tells a held-out good frame from the same frame spoiled"
         words = (f"Each patch is compared with {how}: {share} (from {LEAST_SEPARATION:.0%} on it is used).",)
         if placed:
-            return replace(placed, words=words)
+            return _sharpened(replace(placed, words=words), known, None, seed, choice.fixed)
     flat = replace(shape, way=choice.way)
     whiten = choice.whiten == "on"
     if choice.whiten == "auto" and spoiled is not None:
         whiten, more = _whitening_helps(flat, known.firsts(), spoiled, seed)
         words = (*words, *more)
-    return replace(_fit(flat, known.with_(mirrored), seed, whiten), words=words)
+    fit = replace(_fit(flat, known.with_(mirrored), seed, whiten), words=words)
+    return _sharpened(fit, known, mirrored, seed, choice.fixed)
 
 
 def fit_head(shape: HeadShape, known: Rows, seed: int) -> HeadValues:
     """Fit the head as `shape` says, nothing chosen; see `fit_best`."""
+    plain = replace(shape, sharp="off")
     if shape.way == "place":
-        projections = random_projections(shape, known.features, seed)
-        patches, counts = _patches(shape, known, projections)
-        return HeadValues(projections, no_offsets(shape), place=fit_place(patches, counts, known.frames))
-    return _fit(shape, known, seed, whiten=False).values
+        projections = random_projections(plain, known.features, seed)
+        patches, counts = patches_of(plain, known, projections)
+        place = fit_place(patches, counts, known.frames)
+        fit = HeadFit(plain, HeadValues(projections, no_offsets(plain), place=place))
+    else:
+        fit = _fit(plain, known, seed, whiten=False)
+    if shape.sharp == "memory":
+        return _with_memory(fit, known, seed).values
+    return (_with_places(fit, known, seed) if shape.sharp == "place" else fit).values
+
+
+def _sharpened(fit: HeadFit, known: Rows, mirrored: Rows | None, seed: int, fixed: bool) -> HeadFit:
+    """Let patches as they are be compared too: with their place where good frames show a fixed one."""
+    if fit.shape.way not in SHARPENED:
+        return fit
+    share = 0.0
+    if fixed:
+        firsts = known.firsts()
+        share = fixedness(*patches_of(fit.shape, firsts, fit.values.projections, averaged=False), seed)
+    if share >= FIXED:
+        made = _with_places(fit, known, seed)
+    elif fit.shape.placed:
+        return fit  # a place is known by what it is averaged over alone
+    else:
+        made = _with_memory(fit, known.with_(mirrored), seed)
+    how = "its own place" if share >= FIXED else "the memory"
+    words = (
+        f"Each patch by itself, its neighbours left out, is compared with {how}: places explain {share:.0%} of how "
+        f"good patches differ (from {FIXED:.0%} on it is its place)."
+    )
+    return replace(made, words=(*fit.words, words)) if fixed else made
+
+
+def _with_places(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
+    patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
+    place, learned = fit_sharp_place(patches, counts, known.frames, seed)
+    values = replace(fit.values, sharp_place=place)
+    return replace(fit, shape=replace(fit.shape, sharp="place"), values=values, sharp_counts=learned)
+
+
+def _with_memory(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
+    patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
+    points = patches[counts]
+    memory = np.ascontiguousarray(points[k_centre(points, fit.shape.memory, seed)])
+    return replace(fit, shape=replace(fit.shape, sharp="memory"), values=replace(fit.values, sharp_memory=memory))
 
 
 def _placed(shape: HeadShape, known: Rows, seed: int) -> tuple[HeadFit | None, float]:
     """Fit with places; None where they tell too little, and how much they tell."""
     projections = random_projections(shape, known.features, seed)
-    patches, counts = _patches(shape, known, projections)
+    patches, counts = patches_of(shape, known, projections)
     told = separation(patches, counts, known.frames, shape.grid_hw, shape.top_count, seed)
     if told < LEAST_SEPARATION:
         return None, told
@@ -195,20 +190,20 @@ def _placed(shape: HeadShape, known: Rows, seed: int) -> tuple[HeadFit | None, f
 def _fit(shape: HeadShape, known: Rows, seed: int, whiten: bool) -> HeadFit:
     """Fit projection and what patches are compared with, places left out."""
     if whiten:
-        shape, projections = _whitened(shape, known, seed)
+        shape, projections = whitened_projections(shape, known, seed)
     else:
         projections = random_projections(shape, known.features, seed)
-    patches, counts = _patches(shape, known, projections)
+    patches, counts = patches_of(shape, known, projections)
     points = patches[counts]
     values = HeadValues(projections, no_offsets(shape))
     if shape.way != "subspace":
         values = replace(values, memory=np.ascontiguousarray(points[k_centre(points, shape.memory, seed)]))
     if shape.way == "density" and values.memory is not None:
-        values = replace(values, density=_density(points, values.memory, seed))
+        values = replace(values, density=fit_density(points, values.memory, seed))
     if shape.way in ("subspace", "combined"):
         values = replace(values, subspace=fit_subspace(points))
     if shape.way == "combined":
-        values = replace(values, ranks=_fit_ranks(shape, patches, counts, known.frames, seed))
+        values = replace(values, ranks=fit_ranks(shape, patches, counts, known.frames, seed))
     return HeadFit(shape, values, whiten)
 
 
@@ -252,142 +247,12 @@ def _told(
 
 def scores(fit: HeadFit, rows: Rows) -> list[float]:
     """Score rows with a fitted head, by torch; the graph gives the same to rounding."""
-    patches, counts = _patches(fit.shape, rows, fit.values.projections, fit.values.offsets)
-    distances = patch_distances(fit.shape, fit.values, patches) * counts
-    return [float(np.sort(row)[-fit.shape.top_count :].mean()) for row in distances]
-
-
-def _patches(
-    shape: HeadShape, rows: Rows, projections: tuple[Floats, ...], offsets: tuple[Floats, ...] | None = None
-) -> tuple[Floats, Bools]:
-    """Embeddings [n, P, d], and which of them count [n, P]."""
-    embedded = embed_patches(shape, rows.features, projections, offsets or no_offsets(shape))
-    patches = embedded.reshape(-1, math.prod(shape.grid_hw), shape.dimensions)
-    if rows.regions is None:
-        return patches, np.ones(patches.shape[:2], np.bool_)
-    counts: Bools = rows.regions.reshape(len(patches), -1) >= 0.5
-    if not counts.any():
-        height, width = shape.grid_hw
-        raise UsageError(
-            f"No patch of the {width}×{height} of any good image lies inside the region that is inspected. Make "
-            "normalise.roi larger, or set normalise.foreground to off."
-        )
-    return patches, counts
-
-
-def embed_patches(
-    shape: HeadShape, features: Features, projections: Sequence[Floats], offsets: Sequence[Floats]
-) -> Floats:
-    """Return the patch embeddings of all frames, [n × P, d]."""
-    module = PatchHead(shape)
-    weights = [torch.from_numpy(w) for w in projections]
-    added = [torch.from_numpy(b) for b in offsets]
-    blocks = []
+    head, shape = PatchHead(fit.shape), fit.shape
+    fitted = [torch.from_numpy(np.asarray(array)) for array in fit.values.feed(shape).values()]
+    regions = np.ones((len(rows.frames), 1, *shape.grid_hw), np.float32) if rows.regions is None else rows.regions
+    found = []
     with torch.inference_mode():
-        for start in range(0, len(features[0]), 16):
-            taps = [torch.from_numpy(features[i][start : start + 16]) for i in range(len(shape.channels))]
-            blocks.append(module.embed(taps, weights, added).reshape(-1, shape.dimensions).numpy())
-    return np.concatenate(blocks)
-
-
-def random_projections(shape: HeadShape, features: Features, seed: int) -> tuple[Floats, ...]:
-    """Make one projection a tap: random orthonormal rows or a plain placing, over the tap's typical deviation.
-
-    The scale makes the taps count alike: without it the tap with the largest activations decides alone.
-    """
-    total = sum(shape.channels)
-    if shape.projected:
-        gaussian = np.random.default_rng(seed).standard_normal((total, shape.dimensions))
-        basis = np.linalg.qr(gaussian)[0] * math.sqrt(total / shape.dimensions)  # [total, d]
-    else:
-        basis = np.eye(total)
-    return _split(shape, features, basis)
-
-
-def _split(shape: HeadShape, features: Features, basis: npt.NDArray[np.float64]) -> tuple[Floats, ...]:
-    """Cut a basis [total, d] into a projection a tap, each over the tap's typical deviation."""
-    projections, start = [], 0
-    for number, channels in enumerate(shape.channels):
-        deviation = float(features[number].std(axis=(0, 2, 3), dtype=np.float64).mean())
-        scale = 1.0 / (max(deviation, 1e-6) * math.sqrt(channels))
-        block = basis[start : start + channels].T * scale  # [d, channels]
-        projections.append(np.ascontiguousarray(block, dtype=np.float32)[:, :, None, None])
-        start += channels
-    return tuple(projections)
-
-
-def _whitened(shape: HeadShape, known: Rows, seed: int) -> tuple[HeadShape, tuple[Floats, ...]]:
-    """Shape and projections under which good patches vary alike in all directions."""
-    total = sum(shape.channels)
-    plain = replace(shape, dimensions=total, projected=False)
-    patches, counts = _patches(plain, known, random_projections(plain, known.features, seed))
-    away = patches[counts] - patches[counts].mean(axis=0)
-    variances, directions = np.linalg.eigh(away.T.astype(np.float64) @ away / len(away))  # ascending
-    mean = max(float(variances.mean()), 1e-12)
-    weights = math.sqrt(mean) / np.sqrt(np.maximum(variances, 0.0) + RIDGE * mean)
-    kept = min(WHITENED_DIMENSIONS, total)
-    basis = (directions * weights)[:, -kept:]  # [total, kept]
-    return replace(shape, dimensions=kept, projected=True), _split(shape, known.features, basis)
-
-
-def no_offsets(shape: HeadShape) -> tuple[Floats, ...]:
-    """Nothing is added until a line that changed is matched to the old one."""
-    return tuple(np.zeros(shape.dimensions, np.float32) for _ in shape.channels)
-
-
-def _density(points: Floats, memory: Floats, seed: int) -> Floats:
-    """Factor on the distances to each entry [M]: less than 1 where good patches lie far apart."""
-    sample = points[np.random.default_rng(seed).permutation(len(points))[:SAMPLED]]
-    around = np.empty(len(memory), np.float64)
-    squares, count = np.einsum("nd,nd->n", sample, sample), min(NEIGHBOURS + 1, len(sample))
-    for start in range(0, len(memory), 256):
-        entries = memory[start : start + 256]
-        squared = squares - 2.0 * entries @ sample.T + np.einsum("md,md->m", entries, entries)[:, None]
-        nearest = np.sort(np.partition(squared, count - 1, axis=1)[:, :count], axis=1)[:, 1:]  # the entry itself first
-        around[start : start + 256] = np.sqrt(np.maximum(nearest, 0.0)).mean(axis=1) if count > 1 else 1.0
-    typical = max(float(np.median(around)), 1e-9)
-    return np.clip(typical / np.maximum(around, 1e-9), *DENSITY_LIMITS).astype(np.float32)
-
-
-def fit_subspace(points: Floats) -> Subspace:
-    """Learn the leading directions of good patches [n, d]."""
-    mean = points.mean(axis=0)
-    away = points - mean
-    variances, directions = np.linalg.eigh(away.T.astype(np.float64) @ away / len(away))
-    shares = np.cumsum(variances[::-1]) / max(float(variances.sum()), 1e-12)
-    leading = directions[:, ::-1][:, : int((shares < EXPLAINED).sum()) + 1]
-    residual = np.eye(len(mean)) - leading @ leading.T
-    return Subspace(mean.astype(np.float32), residual.astype(np.float32))
-
-
-def _fit_ranks(shape: HeadShape, patches: Floats, counts: Bools, frames: Sequence[int], seed: int) -> Ranks:
-    """Curves of rarity, from distances of frames that memory and subspace were fitted without."""
-    names, of_row = np.unique(np.asarray(frames)), np.asarray(frames)
-    found: list[list[Floats]] = [[], []]
-    folds = min(FOLDS, len(names))
-    shuffled = np.random.default_rng(seed).permutation(names)
-    for fold in range(folds):
-        held = np.isin(of_row, shuffled[fold::folds])
-        rest = ~held if folds > 1 else held
-        points = patches[rest][counts[rest]]
-        memory = points[k_centre(points, shape.memory, seed)]
-        ways: tuple[tuple[Way, HeadValues], ...] = (
-            ("nearest", HeadValues((), (), memory=memory)),
-            ("subspace", HeadValues((), (), subspace=fit_subspace(points))),
-        )
-        for number, (way, values) in enumerate(ways):
-            distances = patch_distances(replace(shape, way=way), values, patches[held], border=False)
-            found[number].append(distances[counts[held]])
-    curves = [_curve(np.concatenate(one)) for one in found]
-    return Ranks(*(np.stack([curve[i] for curve in curves]) for i in (0, 1)))
-
-
-def _curve(distances: Floats) -> tuple[Floats, Floats]:
-    """Knots and changes of slope [K] of -log10 of the share of distances beyond."""
-    knots = np.quantile(distances.astype(np.float64), QUANTILES)
-    least = 1e-4 * max(float(knots[-1] - knots[0]), 1e-6)
-    knots = knots[0] + np.maximum.accumulate(knots - knots[0] + least * np.arange(KNOTS))
-    heights = -np.log10(1.0 - QUANTILES)
-    slopes = np.diff(heights) / np.diff(knots)
-    changes = np.diff(np.concatenate(([0.0], slopes, slopes[-1:])))
-    return knots.astype(np.float32), changes.astype(np.float32)
+        for row in range(len(rows.frames)):
+            taps = [torch.from_numpy(rows.features[i][row : row + 1]) for i in range(len(shape.channels))]
+            found.append(float(head(*taps, torch.from_numpy(regions[row : row + 1]), *fitted)[0]))
+    return found

@@ -1,0 +1,112 @@
+"""Features of good frames, and the patch embeddings that a head's projections make of them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lineside.errors import UsageError
+from lineside.transfer.head import Features, HeadShape, PatchHead
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features of some frames.
+
+    Attributes
+    ----------
+    features : mapping of tap number to ndarray of float32 [n, channels, h, w]
+        Out of ONNX Runtime.
+    regions : ndarray of float32 [n, 1, gh, gw] or None
+        0 to 1; patches below a half are left out. None: every patch counts.
+    frames : sequence of int [n]
+        Which frame (or physical part) each row shows: a frame and its copies bear the same number, the frame first.
+    """
+
+    features: Features
+    regions: Floats | None
+    frames: Sequence[int]
+
+    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> "Rows":
+        """Return some rows."""
+        regions = None if self.regions is None else self.regions[rows]
+        return Rows({i: tap[rows] for i, tap in self.features.items()}, regions, [self.frames[i] for i in rows])
+
+    def firsts(self) -> "Rows":
+        """Return the frames without their copies."""
+        return self.take(np.unique(np.asarray(self.frames), return_index=True)[1])
+
+    def of(self, frames: Sequence[int]) -> "Rows":
+        """Return the rows that show these frames."""
+        return self.take(np.flatnonzero(np.isin(np.asarray(self.frames), np.asarray(frames))))
+
+    def with_(self, other: "Rows | None") -> "Rows":
+        """Return these rows and others behind them."""
+        if other is None:
+            return self
+        both = {i: np.concatenate((tap, other.features[i])) for i, tap in self.features.items()}
+        regions = None
+        if self.regions is not None and other.regions is not None:
+            regions = np.concatenate((self.regions, other.regions))
+        return Rows(both, regions, [*self.frames, *other.frames])
+
+
+def patches_of(
+    shape: HeadShape,
+    rows: Rows,
+    projections: Sequence[Floats],
+    offsets: Sequence[Floats] | None = None,
+    *,
+    averaged: bool = True,
+) -> tuple[Floats, Bools]:
+    """Embeddings [n, P, d], averaged over their neighbours or as they are, and which of them count [n, P].
+
+    Raises
+    ------
+    UsageError
+        When no patch lies inside the region.
+    """
+    embedded = embed_patches(shape, rows.features, projections, offsets or no_offsets(shape), averaged=averaged)
+    patches = embedded.reshape(-1, math.prod(shape.grid_hw), shape.dimensions)
+    if rows.regions is None:
+        return patches, np.ones(patches.shape[:2], np.bool_)
+    counts: Bools = rows.regions.reshape(len(patches), -1) >= 0.5
+    if not counts.any():
+        height, width = shape.grid_hw
+        raise UsageError(
+            f"No patch of the {width}×{height} of any good image lies inside the region that is inspected. Make "
+            "normalise.roi larger, or set normalise.foreground to off."
+        )
+    return patches, counts
+
+
+def embed_patches(
+    shape: HeadShape,
+    features: Features,
+    projections: Sequence[Floats],
+    offsets: Sequence[Floats],
+    *,
+    averaged: bool = True,
+) -> Floats:
+    """Return the patch embeddings of all frames, [n × P, d]."""
+    module = PatchHead(shape)
+    weights = [torch.from_numpy(w) for w in projections]
+    added = [torch.from_numpy(b) for b in offsets]
+    blocks = []
+    with torch.inference_mode():
+        for start in range(0, len(features[0]), 16):
+            taps = [torch.from_numpy(features[i][start : start + 16]) for i in range(len(shape.channels))]
+            projected = module.project(taps, weights, added)
+            blocks.append(module.gather(projected, averaged=averaged).reshape(-1, shape.dimensions).numpy())
+    return np.concatenate(blocks)
+
+
+def no_offsets(shape: HeadShape) -> tuple[Floats, ...]:
+    """Nothing is added until a line that changed is matched to the old one."""
+    return tuple(np.zeros(shape.dimensions, np.float32) for _ in shape.channels)

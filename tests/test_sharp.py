@@ -1,0 +1,109 @@
+"""Patches as they are: when places are trusted, in which unit, and what they learn later."""
+
+import numpy as np
+import pytest
+import torch
+
+from lineside.transfer.head import HeadShape
+from lineside.transfer.head_fit import Choice, fit_best
+from lineside.transfer.rows import Rows
+from lineside.transfer.sharp import (
+    FIXED,
+    SharpCounts,
+    SharpPlace,
+    extended_sharp_place,
+    fit_sharp_place,
+    fixedness,
+    sharp_distance,
+)
+
+PLACES, SIZE = 30, 12
+SAME = np.random.default_rng(99).standard_normal((PLACES, SIZE))
+MIXING = np.random.default_rng(98).standard_normal((SIZE, SIZE)) / 6.0
+
+
+def patches(frames: int, seed: int, place: float = 1.0) -> np.ndarray:
+    """Return patches [n, P, d] that differ by their place, as far as asked for, and otherwise by chance."""
+    rng = np.random.default_rng(seed)
+    return (place * SAME + rng.standard_normal((frames, PLACES, SIZE)) @ MIXING).astype(np.float32)
+
+
+def everywhere(made: np.ndarray) -> np.ndarray:
+    """Return that every patch counts."""
+    return np.ones(made.shape[:2], np.bool_)
+
+
+def distances(place: SharpPlace, made: np.ndarray) -> np.ndarray:
+    """Return distances [n, P] as the graph takes them."""
+    return sharp_distance("place", torch.from_numpy(made), [torch.from_numpy(a) for a in place.arrays]).numpy()
+
+
+def learned(frames: int, seed: int) -> tuple[SharpPlace, SharpCounts, np.ndarray]:
+    """Fit places on frames with a slightly different copy of each."""
+    own = patches(frames, seed)
+    made = np.concatenate((own, own + 0.1 * np.random.default_rng(seed + 50).standard_normal(own.shape)))
+    made = made.astype(np.float32)
+    return *fit_sharp_place(made, everywhere(made), [*range(frames)] * 2, 0), made
+
+
+def test_fixedness_tells_a_part_that_lies_still_from_a_texture() -> None:
+    """It is the share of the differences that places explain, whether of few frames or of many."""
+    by_place, by_chance = SAME.var(axis=0).sum(), np.square(MIXING).sum()
+    known = by_place / (by_place + by_chance)
+    for frames in (4, 40):
+        still, texture = patches(frames, 0), patches(frames, 0, place=0.0)
+        assert fixedness(still, everywhere(still), 0) == pytest.approx(known, abs=0.05)
+        assert fixedness(texture, everywhere(texture), 0) < 0.1
+    few = patches(2, 0)
+    assert fixedness(few, everywhere(few), 0) == 0.0
+
+
+def test_distances_of_fresh_good_frames_have_one_unit_however_many_were_learned_from() -> None:
+    """The mean square of new frames is about 1 with 5 frames as with 40: scores of folds and deployed head compare."""
+    fresh = patches(200, 7)
+    for frames in (5, 10, 40):
+        place, _, _ = learned(frames, 1)
+        assert float(np.square(distances(place, fresh)).mean()) == pytest.approx(1.0, abs=0.35)
+
+
+def test_the_unit_is_what_leaving_each_frame_out_gives() -> None:
+    """The closed form equals fitting anew without each frame and its copy."""
+    frames = 7
+    _, counts, made = learned(frames, 2)
+    basis = fit_sharp_place(made, everywhere(made), [*range(frames)] * 2, 0)[0].basis
+    reduced, squared = made @ basis, []
+    for frame in range(frames):
+        rest = np.arange(2 * frames) % frames != frame
+        away = reduced[rest] - reduced[rest].mean(axis=0)
+        scatter = np.einsum("npi,npj->pij", away, away) + counts.ridge * (2 * frames - 1) * np.eye(SIZE)
+        off = reduced[frame] - reduced[rest].mean(axis=0)
+        inverse = np.linalg.inv(scatter / (2 * frames - 3))
+        squared.append(np.einsum("pi,pij,pj->p", off, inverse, off).mean())
+    assert counts.scale**-2 == pytest.approx(np.mean(squared), rel=1e-3)
+
+
+def test_places_that_learn_later_are_those_that_learned_at_once() -> None:
+    """Extended by five frames, means and covariances are those of all frames, by the first ridge and unit."""
+    place, counts, made = learned(8, 3)
+    more = patches(5, 4)
+    extended, now = extended_sharp_place(place, counts, more, everywhere(more))
+    both = np.concatenate((made, more)) @ place.basis
+    away = both - both.mean(axis=0)
+    covariance = np.einsum("npi,npj->pij", away, away) / (len(both) - 1) + counts.ridge * np.eye(SIZE)
+    factors = extended.whitening.astype(np.float64) / counts.scale
+    assert np.allclose(extended.mean, both.mean(axis=0), atol=1e-5)
+    assert np.allclose(np.linalg.inv(factors @ factors.transpose(0, 2, 1)), covariance, atol=1e-4)
+    assert now == SharpCounts(pytest.approx(np.full(PLACES, 21.0)), counts.ridge, counts.scale)
+
+
+def test_places_are_used_where_the_part_lies_still_and_the_choice_is_free() -> None:
+    """A still part is compared with its places, a texture with the memory; where nothing may be chosen, so is all."""
+    shape = HeadShape((SIZE,), ((5, 6),), (24, 20), SIZE, False, 64)
+
+    def fitted(place: float, *, fixed: bool) -> str:
+        made = patches(8, 5, place).transpose(0, 2, 1).reshape(8, SIZE, 5, 6)
+        fit = fit_best(shape, Rows({0: np.ascontiguousarray(made)}, None, range(8)), 0, Choice(fixed=fixed))
+        assert any(f"from {FIXED:.0%} on" in words for words in fit.words) == fixed
+        return fit.shape.sharp
+
+    assert (fitted(2.0, fixed=True), fitted(0.0, fixed=True), fitted(2.0, fixed=False)) == ("place", "memory", "memory")

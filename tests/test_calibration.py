@@ -32,9 +32,10 @@ class Stub:
     """A method whose heads are what a test says; it keeps what it was asked."""
 
     unit: Callable[[Sequence[int]], str] = lambda _: "memory"
+    """What a head chooses of the second of two choices."""
     judge: Callable[[int], Judged] = judged
     prefers_holdout: bool = False
-    may_choose: bool = True
+    withheld: frozenset[int] = frozenset()
     classes: Any = None
     seen: frozenset[int] = frozenset()
     fits: list[tuple[int, ...]] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Stub:
         """Return a head that knows these positions."""
         fitted = tuple(positions)
         self.fits.append(fitted)
-        unit = self.unit(fitted) if self.may_choose else "memory"
+        unit = ("plain", "memory" if 1 in self.withheld else self.unit(fitted))
 
         def judge(wanted: Sequence[int]) -> list[Judged]:
             self.scored.append((fitted, tuple(wanted)))
@@ -106,9 +107,9 @@ def test_heads_whose_scores_do_not_compare_are_never_mixed(odd: str) -> None:
 
     method = Stub(unit)
     made, decisions = run(method, folds=3)
-    assert made.head.unit == "memory"
-    assert method.may_choose is False
-    assert any("disagree on how patches are compared" in words for words in decisions)
+    assert made.head.unit == ("plain", "memory")
+    assert method.withheld == {1}
+    assert any("disagree (memory or place)" in words for words in decisions)
     assert len(made.scores) == COUNT
     assert method.fits[-4:] == [*(fitted for fitted, _ in method.scored[-3:]), tuple(range(COUNT))]
 
@@ -117,8 +118,8 @@ def test_heads_that_agree_keep_their_places() -> None:
     """Where every fold and the deployed head use places, nothing is fitted twice."""
     method = Stub(lambda _: "place")
     made, decisions = run(method, folds=3)
-    assert (made.head.unit, method.may_choose, len(method.fits)) == ("place", True, 4)
-    assert not any("choose differently" in words for words in decisions)
+    assert (made.head.unit, method.withheld, len(method.fits)) == (("plain", "place"), frozenset(), 4)
+    assert not any("disagree" in words for words in decisions)
 
 
 def test_frames_that_get_no_call_have_no_say() -> None:

@@ -49,7 +49,7 @@ class BridgedMethod:
     """Front exported alone; the model is trained on the working tensors that it computes. See `Method`."""
 
     prefers_holdout = True
-    may_choose = False
+    withheld: frozenset[int] = frozenset()
     seen: frozenset[int] = frozenset()
     adaptation: Outcome | None = None
 

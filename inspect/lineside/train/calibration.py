@@ -8,7 +8,7 @@ import numpy as np
 from lineside.calibrate.crossfit import Fold, class_folds, class_holdout, grouped_folds, holdout
 from lineside.calibrate.threshold import no_threshold, overkill_threshold
 from lineside.contract import Threshold
-from lineside.errors import UsageError
+from lineside.errors import LinesideError, UsageError
 from lineside.recipe import LoadedRecipe
 from lineside.train.class_statement import Told
 from lineside.train.images import References
@@ -65,14 +65,7 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
     if method.seen:
         words += f"; the {len(method.seen)} good frames that the backbone was adapted on have no say"
-    head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
-    if head is None:
-        journal.note(
-            "Folds and deployed head disagree on how patches are compared: the choice is taken from all of them."
-        )
-        method.may_choose = False
-        head, judged, decided = _fitted(method, folds, len(groups), held_out, journal)
-    assert head is not None  # all heads have one unit now
+    head, judged, decided = _agreed(method, folds, len(groups), held_out, journal)
     _note_front(head, decided, journal)
     told = _told(judged, references, head)
     called = _called({i: judged[i] for i in references.good_positions if i in judged}, references, journal)
@@ -117,11 +110,27 @@ def _folds(count: int, seen: frozenset[int], split: Callable[[Sequence[int]], Se
     )
 
 
+def _agreed(
+    method: Method, folds: Sequence[Fold], count: int, held_out: bool, journal: Journal
+) -> tuple[FittedHead, dict[int, Judged], list[tuple[str, ...]]]:
+    """Return the deployed head, judgements and fold decisions; choices in which heads differ are taken from all."""
+    while True:
+        head, judged, decided, units = _fitted(method, folds, count, held_out, journal)
+        if head is not None:
+            return head, judged, decided
+        differing = {number for number, chosen in enumerate(zip(*units, strict=True)) if len(set(chosen)) > 1}
+        if differing <= method.withheld:
+            raise LinesideError(f"{type(method).__name__}: heads that may not choose differ in how they score.")
+        chosen = "; ".join(" or ".join(sorted({unit[number] for unit in units})) for number in sorted(differing))
+        journal.note(f"Folds and deployed head disagree ({chosen}): that choice is taken from all of them.")
+        method.withheld |= differing
+
+
 def _fitted(
     method: Method, folds: Sequence[Fold], count: int, held_out: bool, journal: Journal
-) -> tuple[FittedHead | None, dict[int, Judged], list[tuple[str, ...]]]:
-    """Return the deployed head (None where the scores of two heads cannot be compared), judgements, fold decisions."""
-    judged, decided, heads = dict[int, Judged](), list[tuple[str, ...]](), set[str]()
+) -> tuple[FittedHead | None, dict[int, Judged], list[tuple[str, ...]], set[tuple[str, ...]]]:
+    """Return deployed head (None where two heads have different units), judgements, fold decisions, and the units."""
+    judged, decided, heads = dict[int, Judged](), list[tuple[str, ...]](), set[tuple[str, ...]]()
     for number, fold in enumerate(folds, 1):
         journal.stage("hold-out" if held_out else f"cross-fitting, fold {number} of {len(folds)}")
         head = method.fit(fold.fit)
@@ -129,12 +138,12 @@ def _fitted(
         decided.append(head.front.decision.choices)
         heads.add(head.unit)
         if len(heads) > 1:
-            return None, judged, decided
+            return None, judged, decided, heads
     if not held_out:
         journal.stage("head on all good frames")
         head = method.fit(range(count))
         heads.add(head.unit)
-    return head if len(heads) == 1 else None, judged, decided
+    return head if len(heads) == 1 else None, judged, decided, heads
 
 
 def _note_front(head: FittedHead, decided: Sequence[tuple[str, ...]], journal: Journal) -> None:

@@ -101,13 +101,17 @@ class FrontFitter:
         self._build, self._wanted, self._journal = build, tuple(wanted), journal
         self._reductions: dict[tuple[int, int], tuple[Reduction, Reductions]] = {}
         self._trunks: dict[FrontSettings, Trunk] = {}
+        self._decisions: dict[tuple[int, ...], FrontDecision] = {}
 
     def fit(self, positions: Sequence[int]) -> FittedFront:
         """Decide and fit on these good frames, then run the exported front on all frames and copies."""
         rows = self._references.rows(positions, with_copies=False)
         reduction, reduced = self._reduced(self._request.search_middle_wh)
-        self._journal.stage(f"light and pose of {len(rows)} frames")
-        decision = decide_front(reduced.middle[rows], reduction(self._anchor)[0][0], self._request)
+        decision = self._decisions.get(tuple(positions))
+        if decision is None:
+            self._journal.stage(f"light and pose of {len(rows)} frames")
+            decision = decide_front(reduced.middle[rows], reduction(self._anchor)[0][0], self._request)
+            self._decisions[tuple(positions)] = decision
         trunk = self._trunk(decision)
         values = {**decision.values, GATE_LIMITS: open_limits(decision.settings.gate)}
         outputs = self._run(trunk, decision, values)

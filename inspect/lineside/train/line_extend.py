@@ -2,7 +2,8 @@
 
 New patches join the memory, whose entries stay; places are updated by their sufficient statistics; gate and familiarity
 are learned from the numbers of old and new frames together. The old calibration scores stay: a memory that grows makes
-no distance larger, so they are upper bounds. The new frames are scored by heads that were extended without them.
+no distance larger, so they are upper bounds; places move with what they learn, and the threshold's statement says that
+the old scores are from before. The new frames are scored by heads that were extended without them.
 """
 
 from collections.abc import Sequence

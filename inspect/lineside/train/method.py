@@ -89,7 +89,7 @@ class FittedHead:
     front: FittedFront
     words: tuple[str, ...]
     """What was decided about the head."""
-    unit: str
+    unit: tuple[str, ...]
     """Scores of heads with the same word here can be compared."""
     parts: "tuple[tuple[str, onnx.ModelProto], ...]"
     """What stands behind the trunk, up to patch_score, anomaly_map, embedding and novelty."""
@@ -124,9 +124,9 @@ class Method(Protocol):
     them."""
     adaptation: Outcome | None
     """Adapted against frozen trunk; None where no adaptation was tried."""
-    may_choose: bool
-    """Whether a head may choose how patches are compared (places, whitening); the training run takes that back where
-    folds and deployed head would choose differently, since their scores have different units."""
+    withheld: frozenset[int]
+    """Numbers of the choices, in the order of `FittedHead.unit`, that a head may not make: the training run takes those
+    back in which folds and deployed head would differ, since their scores would have different units."""
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit everything that is fitted on images, on these good frames alone."""

@@ -71,7 +71,7 @@ class NativeMethod:
         self.seen: frozenset[int] = frozenset()
         self.adaptation: Outcome | None = None
         self.neutral_outputs: Mapping[str, str] = {}
-        self.may_choose = True
+        self.withheld: frozenset[int] = frozenset()
         self._transfer = recipe.transfer
         self._seed = recipe.seed
         self._references = references
@@ -154,11 +154,10 @@ class NativeMethod:
         return Rows(features, outputs[REGION].astype(np.float32, copy=False), frames)
 
     def _choice(self, posed: bool) -> Choice:
-        """What the head may choose; nothing, once folds and deployed head have chosen differently."""
-        whiten = self._transfer.whiten
-        if not self.may_choose and whiten == "auto":
-            whiten = "off"
-        return Choice(posed and self.may_choose, whiten, self._transfer.distance, fixed=self.may_choose)
+        """What the head may choose of what `HeadFit.unit` names, in its order."""
+        position, whitening, fixed = (number not in self.withheld for number in range(3))
+        whiten = "off" if self._transfer.whiten == "auto" and not whitening else self._transfer.whiten
+        return Choice(posed and position, whiten, self._transfer.distance, fixed=fixed)
 
     def _exported(self, shape: HeadShape) -> "tuple[onnx.ModelProto, Graph]":
         if shape not in self._heads:

@@ -55,7 +55,7 @@ class SortingMethod:
     """Trunk with the pooling behind it, and a class head on what comes out; see `lineside.train.method.Method`."""
 
     prefers_holdout = False
-    may_choose = False
+    withheld: frozenset[int] = frozenset()
     seen: frozenset[int] = frozenset()
     adaptation: Outcome | None = None
 
@@ -109,7 +109,7 @@ class SortingMethod:
             run=partial(self._run, front, fit),
             reference=lambda outputs: self._score(classify_reference(fit.values, self._pooled(outputs, fit))),
             words=fit.words,
-            unit="classes",
+            unit=("classes",),
         )
         fitted = self._references.rows(positions, with_copies=False)
         head = finish(front, run, fitted, self._references, self.map_wh)

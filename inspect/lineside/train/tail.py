@@ -58,8 +58,8 @@ class HeadRun:
     """What was decided about it."""
     least_spread: float | None = None
     """Of the embedding, see `lineside.transfer.familiar.fit_familiarity`."""
-    unit: str = ""
-    """Scores of heads with the same word here can be compared."""
+    unit: tuple[str, ...] = ()
+    """What was chosen of each choice: scores of heads that chose alike can be compared."""
     state: Callable[[], State] | None = None
     """What of it the bundle keeps for later; None: nothing."""
 

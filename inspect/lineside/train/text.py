@@ -37,7 +37,7 @@ class TextMethod:
     """Image tower exported once, prompts read once; good frames decide front and threshold. See `Method`."""
 
     prefers_holdout = False
-    may_choose = False
+    withheld: frozenset[int] = frozenset()
     seen: frozenset[int] = frozenset()
     adaptation: Outcome | None = None
 
@@ -78,7 +78,7 @@ class TextMethod:
             wanted=WANTED,
             run=partial(self._run, front),
             reference=self._reference,
-            unit=UNIT,
+            unit=(UNIT,),
         )
         rows = self._references.rows(positions, with_copies=False)
         return finish(front, head, rows, self._references, self.map_wh)

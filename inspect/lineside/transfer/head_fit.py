@@ -53,10 +53,9 @@ class HeadFit:
     """What places of patches as they are were learned from."""
 
     @property
-    def unit(self) -> str:
-        """Scores of heads with the same word here can be compared."""
-        sharp = {"off": "", "memory": ", sharp", "place": ", each place sharp"}[self.shape.sharp]
-        return self.shape.way + (", whitened" if self.whitened else "") + sharp
+    def unit(self) -> tuple[str, str, str]:
+        """Return what was chosen of each choice: scores of heads that chose alike can be compared."""
+        return self.shape.way, "whitened" if self.whitened else "plain", self.shape.sharp
 
 
 @dataclass(frozen=True)
@@ -115,14 +114,14 @@ def fit_best(
         share = f"in {told:.0%} of the pairs its own place tells a held-out good frame from the same frame spoiled"
         words = (f"Each patch is compared with {how}: {share} (from {LEAST_SEPARATION:.0%} on it is used).",)
         if placed:
-            return _sharpened(replace(placed, words=words), known, None, seed, choice.fixed)
+            return _sharpened(replace(placed, words=words), shape, known, None, seed, choice.fixed)
     flat = replace(shape, way=choice.way)
     whiten = choice.whiten == "on"
     if choice.whiten == "auto" and spoiled is not None:
         whiten, more = _whitening_helps(flat, known.firsts(), spoiled, seed)
         words = (*words, *more)
     fit = replace(_fit(flat, known.with_(mirrored), seed, whiten), words=words)
-    return _sharpened(fit, known, mirrored, seed, choice.fixed)
+    return _sharpened(fit, shape, known, mirrored, seed, choice.fixed)
 
 
 def fit_head(shape: HeadShape, known: Rows, seed: int) -> HeadValues:
@@ -140,14 +139,15 @@ def fit_head(shape: HeadShape, known: Rows, seed: int) -> HeadValues:
     return (_with_places(fit, known, seed) if shape.sharp == "place" else fit).values
 
 
-def _sharpened(fit: HeadFit, known: Rows, mirrored: Rows | None, seed: int, fixed: bool) -> HeadFit:
+def _sharpened(fit: HeadFit, shape: HeadShape, known: Rows, mirrored: Rows | None, seed: int, fixed: bool) -> HeadFit:
     """Let patches as they are be compared too: with their place where good frames show a fixed one."""
     if fit.shape.way not in SHARPENED:
         return fit
     share = 0.0
     if fixed:
         firsts = known.firsts()
-        share = fixedness(*patches_of(fit.shape, firsts, fit.values.projections, averaged=False), seed)
+        plain = random_projections(shape, firsts.features, seed)  # whitening makes little of what places differ in
+        share = fixedness(*patches_of(shape, firsts, plain, averaged=False), seed)
     if share >= FIXED:
         made = _with_places(fit, known, seed)
     elif fit.shape.placed:

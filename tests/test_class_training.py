@@ -36,8 +36,8 @@ def write_defects(images: Path, count: int, *, masks: bool = True) -> None:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A cap with two kinds of defect to learn from; the recipe says nothing of classes."""
-    folder = write_part(tmp_path_factory.mktemp("told"), goods=12, test_goods=3, test_defects=4)
+    """The part of `small` with two kinds of defect to learn from; the recipe says nothing of classes."""
+    folder = write_part(tmp_path_factory.mktemp("told"))
     write_defects(folder / "images", 5)
     return train_part(folder)
 
@@ -100,13 +100,11 @@ def test_good_parts_have_no_class_and_defects_have_one(told: Trained) -> None:
         assert (result.defect_class is None) == (result.verdict in (Verdict.OK, Verdict.NO_CALL))
 
 
-def test_defects_to_learn_from_do_not_move_the_threshold(told: Trained, tmp_path: Path) -> None:
+def test_defects_to_learn_from_do_not_move_the_threshold(told: Trained, small: Trained) -> None:
     """Score and threshold are those of the same part without them."""
-    folder = write_part(tmp_path / "plain", goods=12, test_goods=3, test_defects=4)
-    plain = train_part(folder)
-    assert plain.record.contract.threshold_ng == told.record.contract.threshold_ng
-    assert plain.record.contract.class_names == ()
-    scores = {image.name: image.score for image in plain.record.tested}
+    assert small.record.contract.threshold_ng == told.record.contract.threshold_ng
+    assert small.record.contract.class_names == ()
+    scores = {image.name: image.score for image in small.record.tested}
     for image in told.record.tested:
         assert image.name.startswith("train/") or image.score == pytest.approx(scores[image.name], rel=1e-5)
 

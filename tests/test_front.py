@@ -210,12 +210,12 @@ def test_a_grey_camera_gives_the_tensor_of_an_equal_colour_camera() -> None:
     """One channel is spread to three inside the graph."""
     greys = [scene(seed, channels=1) for seed in (1, 1, 1, 1)]
     asked = {"size": [96, 64], "light": {**DARK, "exposure": "on"}, "pose": {"model": "none"}}
-    grey = build(greys, request((150, 120), channels=1, **asked))
-    colours = [np.repeat(frame, 3, axis=2) for frame in greys]
-    colour = decide(colours, request((150, 120), **asked))
+    in_grey, in_colour = request((150, 120), channels=1, **asked), request((150, 120), **asked)
     frame = (greys[0] * 0.8).astype(np.uint8)
-    one = grey(frame)["working"]
-    three = in_torch(colour, np.repeat(grey.reduction(frame)[0], 3, axis=3), frame.shape)["working"]
+    middle = reduced([frame], in_grey)
+    one = in_torch(decide(greys, in_grey), middle, frame.shape)["working"]
+    colour = decide([np.repeat(grey, 3, axis=2) for grey in greys], in_colour)
+    three = in_torch(colour, np.repeat(middle, 3, axis=3), frame.shape)["working"]
     assert one.shape == (1, 3, 64, 96)
     assert np.abs(one - three).max() < 1e-3
 

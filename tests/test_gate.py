@@ -103,16 +103,21 @@ def test_view_and_pose_are_measured_as_named() -> None:
     assert (quality["frame_width_px"], quality["frame_height_px"]) == (320, 240)
 
 
+@pytest.fixture(scope="module")
+def exported() -> Graph:
+    """The full gate in ONNX Runtime."""
+    examples = {**inputs(2), "limits": torch.from_numpy(open_limits(FULL))}
+    dynamic = {name: {0: "N"} for name in ("working", "valid", "light_numbers", "pose_numbers", "pose")}
+    return Graph(export_module(Gate(FULL), examples, ("gate", "quality"), dynamic))
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_the_exported_gate_is_torch_s_and_its_twin_s(count: int) -> None:
+def test_the_exported_gate_is_torch_s_and_its_twin_s(count: int, exported: Graph) -> None:
     """ONNX Runtime, torch and NumPy set the same bits for 1, 2 and 7 frames, under limits that many numbers break."""
     given_, many = inputs(count), inputs(40, seed=9)
     quality = run(many, open_limits(FULL))[1]
     limits = np.quantile(quality, (0.2, 0.8), axis=0).T.astype(np.float32)
-    examples = {**inputs(2), "limits": torch.from_numpy(limits)}
-    dynamic = {name: {0: "N"} for name in ("working", "valid", "light_numbers", "pose_numbers", "pose")}
-    graph = Graph(export_module(Gate(FULL), examples, ("gate", "quality"), dynamic))
-    found = graph({name: value.numpy() for name, value in given_.items()} | {"limits": limits})
+    found = exported({name: value.numpy() for name, value in given_.items()} | {"limits": limits})
     gate, wanted = run(given_, limits)
     assert np.allclose(found["quality"], wanted, rtol=1e-4)
     assert found["gate"].tolist() == gate.tolist() == gate_of(wanted, limits, FULL).tolist()

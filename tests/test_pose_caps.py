@@ -48,16 +48,24 @@ def disturbed(number: int) -> tuple[np.ndarray, Pose]:
     return reduced(part.image), pose
 
 
+@pytest.fixture(scope="module")
+def shown() -> tuple[np.ndarray, list[Pose]]:
+    """Caps as the search sees them, [n, 128, 128], and their poses."""
+    small, poses = zip(*(disturbed(number) for number in range(FRAMES)), strict=True)
+    return np.stack(small), list(poses)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [10, 50])
-def test_caps_are_found_over_the_full_circle(count: int) -> None:
+def test_caps_are_found_over_the_full_circle(count: int, shown: tuple[np.ndarray, list[Pose]]) -> None:
     """Median within 0.3 degrees and 0.5 px of the working size, and nearly all within 1.5 degrees and 2 px."""
     torch.set_num_threads(1)
-    small, poses = zip(*(disturbed(number) for number in range(FRAMES)), strict=True)
+    small, poses = shown
     good = goods("caps", count)
     fit = fit_pose(good, good[0], SIMILARITY, 0)
     values = (torch.from_numpy(value) for value in fit.values.values())
-    matrix, numbers = PoseSearch(SIMILARITY)(torch.from_numpy(np.stack(small))[:, None], *values)
+    with torch.inference_mode():
+        matrix, numbers = PoseSearch(SIMILARITY)(torch.from_numpy(small)[:, None], *values)
     true = torch.tensor([[p.angle_deg, p.dx_px, p.dy_px, p.scale] for p in poses], dtype=torch.float32)
     reduce = torch.from_numpy(resize_matrix((320, 320), (128, 128)))
     true_small = reduce @ pose_to_matrix(true, (320, 320)) @ torch.linalg.inv(reduce)

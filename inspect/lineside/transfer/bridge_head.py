@@ -54,4 +54,5 @@ def export_bridged_head(
         An example of what it takes.
     """
     example = {"working": torch.from_numpy(working)}
+    # No key: anomalib's models hold fitted numbers beside their weights, and each is exported once a fit.
     return export_module(BridgedHead(model, map_wh), example, HEAD_OUTPUTS, {"working": {0: "N"}})

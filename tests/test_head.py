@@ -226,11 +226,11 @@ def lively(n: int, seed: int, defect: float = 0.0) -> dict[int, np.ndarray]:
 def test_whitening_is_chosen_where_it_tells_defects_apart() -> None:
     """A faint defect beside a lively direction is seen once that counts little; where nothing is gained it stays."""
     choice = Choice(whiten="auto")
-    lost = fit_best(shape(None), rows(lively(12, 0)), 0, choice, spoiled=rows(lively(12, 1, 0.5)))
-    plain = fit_best(shape(None), rows(features(12, 0)), 0, choice, spoiled=rows(features(12, 1, shift=8.0)))
+    lost = fit_best(shape(None), rows(lively(12, 0)), 0, choice, spoiled=lambda: rows(lively(12, 1, 0.5)))
+    plain = fit_best(shape(None), rows(features(12, 0)), 0, choice, spoiled=lambda: rows(features(12, 1, shift=8.0)))
     assert (lost.whitened, plain.whitened) == (True, False)
     assert lost.unit != plain.unit
-    assert lost.words[0].startswith("The embedding is whitened")
+    assert any(words.startswith("The embedding is whitened") for words in lost.words)
 
 
 def test_whitening_evens_out_what_varies_much() -> None:

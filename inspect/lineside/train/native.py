@@ -127,12 +127,10 @@ class NativeMethod:
         self._journal.stage(f"head on {len(passed)} frames")
         posed = front.decision.settings.pose is not None
         choice = self._choice(posed)
-        mirrored = spoiled = None
+        mirrored = None
         if not posed and self._transfer.mirror:
             mirrored = self._rows(*self._fronts.changed(front, positions, Mirror(len(positions))))
-        if not posed and choice.whiten == "auto":
-            some = np.random.default_rng(self._seed).permutation(positions)[:CHOSEN_ON].tolist()
-            spoiled = self._rows(*self._fronts.changed(front, some, Spoil(self._references.samples, self._seed)))
+        spoiled = None if posed else partial(self._spoiled, front, positions)
         fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
         self.embedding = _embedding_in_words(fit.shape.dimensions)
         exported, graph = self._exported(fit.shape)
@@ -148,6 +146,11 @@ class NativeMethod:
         )
         fitted = self._references.rows(positions, with_copies=False)
         return finish(front, head, fitted, self._references, self.map_wh)
+
+    def _spoiled(self, front: FittedFront, positions: Sequence[int]) -> Rows:
+        """Some of the frames with synthetic defects."""
+        some = np.random.default_rng(self._seed).permutation(positions)[:CHOSEN_ON].tolist()
+        return self._rows(*self._fronts.changed(front, some, Spoil(self._references.samples, self._seed)))
 
     def _rows(self, outputs: Arrays, frames: Sequence[int]) -> Rows:
         features = {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}

@@ -1,15 +1,19 @@
 """Fitting the patch head on features of good frames, and choosing between ways by what each tells apart.
 
-Three choices. Where a pose was found: each patch with its own place, or with the memory (`lineside.transfer.place`).
-Otherwise: whether the embedding is whitened, so that directions in which good patches differ much count little. That
-helps some parts much and harms others: image AUROC without and with (lite0, strides 8/16, 1,024 entries, means over 2
-or 3 draws of 8 and 50 good frames): caps at any angle 0.783, 0.960 and 0.901, 0.992; weave 0.986, 0.994 and 0.989,
-1.000; ball-screw drives 0.913, 0.929 and 0.887, 0.900; tiles of bare boards (200 frames) 0.733 and 0.715. So it is
-decided by part: held-out good frames against the same frames with synthetic defects. That share of pairs rose by 0.08
-and 0.07 (caps), -0.03 and 0.01 (weave), 0.03 and -0.01 (drives) and 0.03 (boards); from 0.05 on it is whitened.
-At last: what patches as they are, not averaged over their neighbours, are compared with (`lineside.transfer.sharp`).
+Three choices. Where a pose was found: each averaged patch with its own place, or with the memory
+(`lineside.transfer.place`). Whether the part lies still, so that patches as they are, not averaged over their
+neighbours, are compared with their own place too, or else with a memory of their own (`lineside.transfer.sharp`).
+
+Where it does not lie still: whether the embedding is whitened, so that directions in which good patches differ much
+count little. That helps some parts much and harms others: image AUROC without and with (lite0, strides 8/16, 1,024
+entries, means over 2 or 3 draws of 8 and 50 good frames): caps at any angle 0.783, 0.960 and 0.901, 0.992; weave 0.986,
+0.994 and 0.989, 1.000; ball-screw drives, which lie still, 0.913, 0.929 and 0.887, 0.900; tiles of bare boards (200
+frames) 0.733 and 0.715. So it is decided by part: held-out good frames against the same frames with synthetic defects.
+That share of pairs rose by 0.08 and 0.07 (caps), -0.03 and 0.01 (weave), 0.03 and -0.01 (drives) and 0.03 (boards);
+from 0.05 on it is whitened. (All measured before patches were compared as they are.)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -85,7 +89,7 @@ def fit_best(
     seed: int,
     choice: Choice,
     mirrored: Rows | None = None,
-    spoiled: Rows | None = None,
+    spoiled: Callable[[], Rows] | None = None,
 ) -> HeadFit:
     """Fit the head in the way that tells good frames from spoiled ones best, among those allowed.
 
@@ -99,8 +103,8 @@ def fit_best(
     choice : Choice
     mirrored : Rows or None
         Mirror images of the frames; what the memory learns from too.
-    spoiled : Rows or None
-        The frames with synthetic defects, which the choice of whitening needs; None: nothing is whitened by `auto`.
+    spoiled : callable or None
+        Makes the frames with synthetic defects that the choice of whitening needs; None: nothing is whitened by `auto`.
 
     Raises
     ------
@@ -111,17 +115,22 @@ def fit_best(
     if choice.position:
         placed, told = _placed(replace(shape, way="place"), known, seed)
         how = "its own place on the part" if placed else "the whole memory"
-        share = f"in {told:.0%} of the pairs its own place tells a held-out good frame from the same frame spoiled"
-        words = (f"Each patch is compared with {how}: {share} (from {LEAST_SEPARATION:.0%} on it is used).",)
+        pairs = f"in {told:.0%} of the pairs its own place tells a held-out good frame from the same frame spoiled"
+        words = (f"Each patch is compared with {how}: {pairs} (from {LEAST_SEPARATION:.0%} on it is used).",)
         if placed:
-            return _sharpened(replace(placed, words=words), shape, known, None, seed, choice.fixed)
+            share, more = _stillness(placed.shape, known, seed, choice)
+            placed = replace(placed, words=(*words, *more))
+            return _with_places(placed, known, seed) if share >= FIXED else placed
     flat = replace(shape, way=choice.way)
-    whiten = choice.whiten == "on"
-    if choice.whiten == "auto" and spoiled is not None:
-        whiten, more = _whitening_helps(flat, known.firsts(), spoiled, seed)
+    share, more = _stillness(flat, known, seed, choice)
+    words, whiten = (*words, *more), choice.whiten == "on"
+    if choice.whiten == "auto" and spoiled is not None and share < FIXED:
+        whiten, more = _whitening_helps(flat, known.firsts(), spoiled(), seed)
         words = (*words, *more)
     fit = replace(_fit(flat, known.with_(mirrored), seed, whiten), words=words)
-    return _sharpened(fit, shape, known, mirrored, seed, choice.fixed)
+    if flat.way not in SHARPENED:
+        return fit
+    return _with_places(fit, known, seed) if share >= FIXED else _with_memory(fit, known.with_(mirrored), seed)
 
 
 def fit_head(shape: HeadShape, known: Rows, seed: int) -> HeadValues:
@@ -139,27 +148,19 @@ def fit_head(shape: HeadShape, known: Rows, seed: int) -> HeadValues:
     return (_with_places(fit, known, seed) if shape.sharp == "place" else fit).values
 
 
-def _sharpened(fit: HeadFit, shape: HeadShape, known: Rows, mirrored: Rows | None, seed: int, fixed: bool) -> HeadFit:
-    """Let patches as they are be compared too: with their place where good frames show a fixed one."""
-    if fit.shape.way not in SHARPENED:
-        return fit
-    share = 0.0
-    if fixed:
-        firsts = known.firsts()
-        plain = random_projections(shape, firsts.features, seed)  # whitening makes little of what places differ in
-        share = fixedness(*patches_of(shape, firsts, plain, averaged=False), seed)
-    if share >= FIXED:
-        made = _with_places(fit, known, seed)
-    elif fit.shape.placed:
-        return fit  # a place is known by what it is averaged over alone
-    else:
-        made = _with_memory(fit, known.with_(mirrored), seed)
-    how = "its own place" if share >= FIXED else "the memory"
+def _stillness(shape: HeadShape, known: Rows, seed: int, choice: Choice) -> tuple[float, tuple[str, ...]]:
+    """Share of how good patches differ that their places explain, 0 where that may not be asked; and the sentence."""
+    if not choice.fixed or shape.way not in SHARPENED:
+        return 0.0, ()
+    firsts = known.firsts()
+    plain = random_projections(shape, firsts.features, seed)
+    share = fixedness(*patches_of(shape, firsts, plain, averaged=False), seed)
+    how = "its own place" if share >= FIXED else "nothing" if shape.placed else "the memory"
     words = (
         f"Each patch by itself, its neighbours left out, is compared with {how}: places explain {share:.0%} of how "
         f"good patches differ (from {FIXED:.0%} on it is its place)."
     )
-    return replace(made, words=(*fit.words, words)) if fixed else made
+    return share, (words,)
 
 
 def _with_places(fit: HeadFit, known: Rows, seed: int) -> HeadFit:

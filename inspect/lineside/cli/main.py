@@ -46,6 +46,7 @@ def register(target: typer.Typer) -> None:
         extend,
         flatfield,
         inspect,
+        msa,
         new,
         preview,
         stress,
@@ -53,7 +54,7 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    later = (inspect, verify, adapt, extend, stress, compare, bench, backbones, demo)
+    later = (inspect, verify, adapt, extend, stress, msa, compare, bench, backbones, demo)
     for module in (new, capture, flatfield, check, preview, train, *later):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 

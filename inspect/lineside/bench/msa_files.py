@@ -1,0 +1,95 @@
+"""What a measurement system study leaves behind: every answer as CSV, the numbers as JSON."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from lineside.batch.files import storage_errors, write_atomic
+from lineside.batch.labels import Rate
+from lineside.bench.msa import Study
+from lineside.calibrate.agreement import Kappa
+
+CSV_FILE, JSON_FILE = "msa.csv", "msa.json"
+
+
+def write_msa(made: Study, out: Path) -> tuple[Path, ...]:
+    """Write msa.csv and msa.json; those of an earlier study are replaced.
+
+    Raises
+    ------
+    StorageError
+        When they cannot be written.
+    """
+    with storage_errors(out, begun=False):
+        out.mkdir(parents=True, exist_ok=True)
+    document = json.dumps(msa_document(made), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    for name, text in {CSV_FILE: msa_csv(made), JSON_FILE: document}.items():
+        write_atomic(out / name, text.encode("utf-8", "backslashreplace"), begun=False)
+    return out / CSV_FILE, out / JSON_FILE
+
+
+def msa_csv(made: Study) -> str:
+    """Return a line for each shot."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image", "part", "operator", "reference", "score", "verdict"))
+    for one in made.answers:
+        shot = one.shot
+        writer.writerow((shot.path.as_posix(), shot.part, shot.operator, shot.reference or "", one.score, one.verdict))
+    return text.getvalue()
+
+
+def msa_document(made: Study) -> dict[str, Any]:
+    """Return what fits into JSON."""
+    gauge = made.gauge
+    return {
+        "part": made.part,
+        "shots": len(made.answers),
+        "unreadable": list(made.unreadable),
+        "acceptable": made.acceptable,
+        "gauge_rr": None
+        if gauge is None
+        else {
+            "parts": gauge.parts,
+            "operators": gauge.operators,
+            "repeats": gauge.repeats,
+            "sd_repeatability": gauge.repeatability,
+            "sd_reproducibility": gauge.reproducibility,
+            "sd_interaction": gauge.interaction,
+            "sd_grr": gauge.grr,
+            "sd_part": gauge.part,
+            "sd_total": gauge.total,
+            "grr_share": gauge.share,
+            "ndc": gauge.categories,
+            "interaction_p": gauge.interaction_p,
+            "verdict": gauge.verdict,
+        },
+        "no_gauge": made.no_gauge,
+        "shots_left_out": made.left_out,
+        "score_bias": dict(made.bias),
+        "flipped_parts": _rate(made.flipped),
+        "kappa_all_shots": _kappa(made.within),
+        "kappa_between_operators": _kappa(made.between),
+        "kappa_pairs": {name: _kappa(kappa) for name, kappa in made.pairs.items()},
+        "against_reference": [
+            {
+                "operator": one.operator,
+                "missed": _rate(one.missed),
+                "false_alarms": _rate(one.false_alarms),
+                "kappa": _kappa(one.kappa),
+            }
+            for one in made.against
+        ],
+    }
+
+
+def _rate(one: Rate) -> dict[str, Any]:
+    return {"k": one.k, "n": one.n, "share": one.share, "interval": list(one.interval)}
+
+
+def _kappa(one: Kappa | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {"value": one.value, "interval": list(one.interval), "parts": one.parts, "verdict": one.verdict}

@@ -1,0 +1,110 @@
+"""Which picture shows which part, taken by whom: the runs of a measurement system study.
+
+From a CSV with the columns image and part, and where there are any operator and reference; or from a folder, whose
+paths say it: station/part/picture or part/picture, or whatever a pattern names.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineside.batch.files import storage_errors
+from lineside.dataset import GOOD_NAMES
+from lineside.errors import UsageError
+from lineside.image_files import walk_images
+
+ONE_OPERATOR = "one station"
+OK, NG = "OK", "NG"
+DEFAULT_PATTERN = r"(?:(?P<operator>[^/]+)/)?(?P<part>[^/]+)/[^/]+"
+_COLUMNS = ("image", "part", "operator", "reference")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture of one part."""
+
+    path: Path
+    part: str
+    operator: str
+    """Person or station that took it."""
+    reference: str | None = None
+    """``OK`` or ``NG``: what the part really is, where somebody said so."""
+
+
+def shots_of(runs: Path, pattern: str | None = None) -> tuple[Shot, ...]:
+    """List the shots of a study, in the order of their parts, operators and files.
+
+    Parameters
+    ----------
+    runs : Path
+        CSV file or folder.
+    pattern : str, optional
+        Of a folder: regular expression on the whole path below it, with a group ``part`` and, if there are several
+        stations, a group ``operator``.
+
+    Raises
+    ------
+    UsageError
+        When there is nothing, a column is missing or empty, a path does not fit the pattern, or a part has two
+        references.
+    """
+    found = tuple(_of_csv(runs) if runs.is_file() else _of_folder(runs, pattern or DEFAULT_PATTERN))
+    if not found:
+        raise UsageError(f"{runs}: no picture in it.")
+    known: dict[str, str] = {}
+    for shot in found:
+        if shot.reference is not None and known.setdefault(shot.part, shot.reference) != shot.reference:
+            raise UsageError(f"{runs}: part {shot.part!r} is both {OK} and {NG}. Correct the wrong reference.")
+    return tuple(sorted(found, key=lambda shot: (shot.part, shot.operator, shot.path.as_posix())))
+
+
+def _of_csv(file: Path) -> Iterator[Shot]:
+    with storage_errors(file), file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        columns = reader.fieldnames or []
+        missing = [name for name in _COLUMNS[:2] if name not in columns]
+        if missing:
+            raise UsageError(
+                f"{file}: expected the columns image and part, and where there are any operator and reference; "
+                f"missing: {', '.join(missing)}, found: {', '.join(columns) or 'none'}."
+            )
+        for line, row in enumerate(reader, 2):
+            image, part = (row.get("image") or "").strip(), (row.get("part") or "").strip()
+            if not image or not part:
+                raise UsageError(f"{file}, line {line}: image and part must both be given.")
+            operator = (row.get("operator") or "").strip() or ONE_OPERATOR
+            yield Shot(file.parent / image, part, operator, _reference(row.get("reference"), f"{file}, line {line}"))
+
+
+def _reference(word: str | None, where: str) -> str | None:
+    told = (word or "").strip()
+    if not told:
+        return None
+    if told.upper() in (OK, NG):
+        return told.upper()
+    if told.lower() in GOOD_NAMES:
+        return OK
+    raise UsageError(f"{where}: reference {told!r}; expected OK or NG, or nothing.")
+
+
+def _of_folder(folder: Path, pattern: str) -> Iterator[Shot]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder or CSV file.")
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--pattern {pattern!r}: no regular expression ({error}).") from None
+    if "part" not in expression.groupindex:
+        raise UsageError(f"--pattern {pattern!r}: expected a group (?P<part>...), and (?P<operator>...) for stations.")
+    for path in walk_images(folder):
+        below = path.relative_to(folder).as_posix()
+        match = expression.fullmatch(below)
+        if match is None:
+            raise UsageError(
+                f"{path}: does not fit the pattern {pattern!r}. Expected station/part/picture or part/picture; name "
+                "another with --pattern, or list the pictures in a CSV."
+            )
+        named = match.groupdict()
+        yield Shot(path, named["part"], named.get("operator") or ONE_OPERATOR)

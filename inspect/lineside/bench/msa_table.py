@@ -1,0 +1,95 @@
+"""A measurement system study for the console."""
+
+from typing import TYPE_CHECKING
+
+from lineside.batch.labels import Rate
+from lineside.batch.table import percent, plural
+from lineside.bench.msa import Study
+from lineside.calibrate.agreement import Kappa
+from lineside.calibrate.gauge import GaugeRR
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+def msa_table(made: Study) -> "RenderableType":
+    """Return a study as something that rich can print."""
+    from rich.console import Group
+    from rich.text import Text
+
+    blocks: list[RenderableType] = []
+    if made.gauge is None:
+        blocks.append(Text(f"No gauge R&R of the score: {made.no_gauge}", style="yellow"))
+    else:
+        blocks += [_gauge(made.gauge), Text(gauge_words(made.gauge))]
+    if made.left_out:
+        blocks.append(Text(f"{plural(made.left_out, 'shot')} had no place in the balanced study."))
+    blocks += [_agreement(made), Text(flipped_words(made))]
+    return Group(*blocks, *(Text(words, style="magenta") for words in made.unreadable))
+
+
+def gauge_words(gauge: GaugeRR) -> str:
+    """Return what the gauge study says, in a sentence."""
+    ndc = "no limit to the" if gauge.categories is None else f"{gauge.categories}"
+    return (
+        f"%GRR {percent(gauge.share)}: {gauge.verdict} (AIAG: up to 10 % acceptable, up to 30 % marginal); {ndc} "
+        f"distinct categories (at least 5 are wanted). {plural(gauge.parts, 'part')}, "
+        f"{plural(gauge.operators, 'station')}, {plural(gauge.repeats, 'repeat')}."
+    )
+
+
+def flipped_words(made: Study) -> str:
+    """Return how many parts changed their verdict, in a sentence."""
+    one = made.flipped
+    if not one.n:
+        return "No part was inspected twice, so nothing is known of verdicts that flip."
+    low, high = one.interval
+    return (
+        f"{one.k} of {plural(one.n, 'part')} did not get the same verdict every time ({percent(low)} to "
+        f"{percent(high)} at 95 %)."
+    )
+
+
+def _gauge(gauge: GaugeRR) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="gauge R&R of the score (ANOVA)", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("source", "standard deviation", "of the total"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    rows = (
+        ("repeatability", gauge.repeatability),
+        ("reproducibility", gauge.reproducibility),
+        ("measurement system", gauge.grr),
+        ("part to part", gauge.part),
+        ("total", gauge.total),
+    )
+    for name, value in rows:
+        table.add_row(name, f"{value:.4g}", percent(value / gauge.total) if gauge.total else "–")
+    return table
+
+
+def _agreement(made: Study) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="agreement of the verdicts", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("between", "kappa", "95 %", "", "missed", "false alarms"):
+        table.add_column(name, justify="left" if name in ("between", "") else "right")
+    rows: list[tuple[str, Kappa | None, tuple[Rate, Rate] | None]] = [
+        ("all shots of a part", made.within, None),
+        ("stations", made.between, None),
+        *((name, kappa, None) for name, kappa in made.pairs.items()),
+        *((f"{one.operator} and the reference", one.kappa, (one.missed, one.false_alarms)) for one in made.against),
+    ]
+    for name, kappa, rates in rows:
+        if kappa is None and rates is None:
+            continue
+        cells = ("–", "", "") if kappa is None else (f"{kappa.value:.3f}", _interval(kappa), kappa.verdict)
+        table.add_row(name, *cells, *(f"{one.k} of {one.n}" for one in rates or ()))
+    return table
+
+
+def _interval(kappa: Kappa) -> str:
+    return f"{kappa.interval[0]:.3f} to {kappa.interval[1]:.3f}"

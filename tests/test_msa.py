@@ -1,0 +1,130 @@
+"""The measurement system study: which shots, what is summed up, what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lineside.bench.msa import Answer, Study, summed_up
+from lineside.bench.msa_files import msa_csv, msa_document
+from lineside.bench.msa_runs import ONE_OPERATOR, Shot, shots_of
+from lineside.bench.msa_table import flipped_words, gauge_words
+from lineside.errors import UsageError
+
+
+def study(noise: float, stations: tuple[str, ...] = ("A", "B"), repeats: int = 3, *, reference: bool = True) -> Study:
+    """Return a study of ten parts with scores 0 to 9, NG above 4.5, read with some noise."""
+    rng, answers = np.random.default_rng(0), []
+    for part in range(10):
+        truth = ("NG" if part > 4 else "OK") if reference else None
+        for station in stations:
+            for repeat in range(repeats):
+                score = part + noise * float(rng.standard_normal())
+                shot = Shot(Path(f"{station}/{part}/{repeat}.png"), f"part{part}", station, truth)
+                answers.append(Answer(shot, score, "NG" if score > 4.5 else "OK"))
+    return summed_up("caps", answers)
+
+
+def test_a_steady_model_is_acceptable_and_one_that_wavers_is_not() -> None:
+    """Little noise: small %GRR, full agreement, no flip; much noise: both limits broken, and it is said."""
+    steady, wavering = study(0.05), study(4.0)
+    assert steady.gauge is not None
+    assert wavering.gauge is not None
+    assert steady.gauge.verdict == "acceptable"
+    assert (steady.flipped.k, steady.flipped.n, steady.acceptable) == (0, 10, True)
+    assert all(one.kappa is not None and one.kappa.value == 1.0 for one in steady.against)
+    assert wavering.gauge.verdict == "not acceptable"
+    assert wavering.flipped.k > 3
+    assert not wavering.acceptable
+    assert "not acceptable" in gauge_words(wavering.gauge)
+    assert f"{wavering.flipped.k} of 10 parts" in flipped_words(wavering)
+
+
+def test_what_is_missed_is_counted_for_each_station() -> None:
+    """Against the reference: NG parts called OK, OK parts called NG, of the shots that got a verdict."""
+    answers = [
+        Answer(Shot(Path("1"), "a", "A", "NG"), 1.0, "OK"),
+        Answer(Shot(Path("2"), "a", "A", "NG"), 9.0, "NG"),
+        Answer(Shot(Path("3"), "b", "A", "OK"), 9.0, "NG"),
+        Answer(Shot(Path("4"), "b", "A", "OK"), 9.0, "NO_CALL"),
+        Answer(Shot(Path("5"), "c", "A", None), 9.0, "NG"),
+    ]
+    (one,) = summed_up("caps", answers).against
+    assert ((one.missed.k, one.missed.n), (one.false_alarms.k, one.false_alarms.n)) == ((1, 2), (1, 1))
+
+
+def test_the_balanced_study_leaves_out_what_has_no_place() -> None:
+    """A part that one station did not see, and a third repeat where others have two, are counted and left out."""
+    made = study(0.1, repeats=2)
+    more = [Answer(Shot(Path("x"), "part0", "A"), 0.0, "OK"), Answer(Shot(Path("y"), "only", "A"), 0.0, "OK")]
+    unbalanced = summed_up("caps", [*made.answers, *more])
+    assert unbalanced.left_out == 2
+    assert unbalanced.gauge == made.gauge
+
+
+def test_without_repeats_there_is_no_gauge_study_and_it_is_said() -> None:
+    """One shot a part: no numbers are made up."""
+    made = study(0.1, stations=("A",), repeats=1, reference=False)
+    assert made.gauge is None
+    assert "at least 2 parts and 2 repeats" in made.no_gauge
+    assert (made.within, made.flipped.n, made.against) == (None, 0, ())
+    assert "nothing is known" in flipped_words(made)
+
+
+def test_everything_is_written_down() -> None:
+    """The CSV has a line for each shot, the JSON is standard and holds the limits' answers."""
+    made = study(0.05)
+    assert len(msa_csv(made).splitlines()) == 1 + 60
+    document = json.loads(json.dumps(msa_document(made), allow_nan=False))
+    assert document["gauge_rr"]["verdict"] == "acceptable"
+    assert document["kappa_pairs"]["A × B"]["value"] == 1.0
+
+
+def test_folders_say_part_and_station(tmp_path: Path) -> None:
+    """station/part/picture and part/picture are understood; a pattern reads other layouts."""
+    for name in ("west/p1/a.png", "west/p2/a.png", "p3/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = {(shot.part, shot.operator) for shot in shots_of(tmp_path)}
+    assert found == {("p1", "west"), ("p2", "west"), ("p3", ONE_OPERATOR)}
+    named = shots_of(tmp_path / "west", r"(?P<part>p\d)/.*")
+    assert [shot.part for shot in named] == ["p1", "p2"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [("(", "no regular expression"), (".*", "expected a group"), (r"(?P<part>x)", "does not fit the pattern")],
+)
+def test_patterns_that_cannot_be_used_are_refused(tmp_path: Path, pattern: str, message: str) -> None:
+    """Each with the reason."""
+    (tmp_path / "a.png").touch()
+    with pytest.raises(UsageError, match=message):
+        shots_of(tmp_path, pattern)
+
+
+def test_a_csv_says_more(tmp_path: Path) -> None:
+    """Pictures lie beside the CSV; station and reference may be left out line by line."""
+    file = tmp_path / "runs.csv"
+    file.write_text("image,part,operator,reference\na.png,p1,west,ng\nb.png,p2,,\n", encoding="utf-8")
+    assert shots_of(file) == (
+        Shot(tmp_path / "a.png", "p1", "west", "NG"),
+        Shot(tmp_path / "b.png", "p2", ONE_OPERATOR, None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,name\n", "missing: part"),
+        ("image,part\na.png,\n", "line 2: image and part"),
+        ("image,part,reference\na.png,p,maybe\n", "'maybe'; expected OK or NG"),
+        ("image,part,reference\na.png,p,OK\nb.png,p,NG\n", "both OK and NG"),
+        ("image,part\n", "no picture"),
+    ],
+)
+def test_a_csv_that_is_wrong_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """The message names the line or what is missing."""
+    (tmp_path / "runs.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        shots_of(tmp_path / "runs.csv")

@@ -1,6 +1,7 @@
 """The measurement system study: which shots, what is summed up, what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +33,11 @@ def test_a_steady_model_is_acceptable_and_one_that_wavers_is_not() -> None:
     assert steady.gauge is not None
     assert wavering.gauge is not None
     assert steady.gauge.verdict == "acceptable"
-    assert (steady.flipped.k, steady.flipped.n, steady.acceptable) == (0, 10, True)
+    assert (steady.flipped.k, steady.flipped.n, steady.broken) == (0, 10, ())
     assert all(one.kappa is not None and one.kappa.value == 1.0 for one in steady.against)
     assert wavering.gauge.verdict == "not acceptable"
     assert wavering.flipped.k > 3
-    assert not wavering.acceptable
+    assert {"%GRR", "distinct categories", "kappa of all shots"} <= set(wavering.broken)
     assert "not acceptable" in gauge_words(wavering.gauge)
     assert f"{wavering.flipped.k} of 10 parts" in flipped_words(wavering)
 
@@ -51,7 +52,7 @@ def test_what_is_missed_is_counted_for_each_station() -> None:
         Answer(Shot(Path("5"), "c", "A", None), 9.0, "NG"),
     ]
     (one,) = summed_up("caps", answers).against
-    assert ((one.missed.k, one.missed.n), (one.false_alarms.k, one.false_alarms.n)) == ((1, 2), (1, 1))
+    assert (one.missed, one.false_alarms, one.uncalled) == ((1, 2), (1, 1), 1)
 
 
 def test_the_balanced_study_leaves_out_what_has_no_place() -> None:
@@ -70,6 +71,23 @@ def test_without_repeats_there_is_no_gauge_study_and_it_is_said() -> None:
     assert "at least 2 parts and 2 repeats" in made.no_gauge
     assert (made.within, made.flipped.n, made.against) == (None, 0, ())
     assert "nothing is known" in flipped_words(made)
+    assert any(words.startswith("no gauge R&R") for words in made.broken)
+
+
+def test_what_was_not_measured_does_not_pass() -> None:
+    """Shots without a verdict, and stations that saw other parts, leave nothing to accept."""
+    refused = summed_up("caps", [replace(answer, verdict="NO_CALL") for answer in study(0.1).answers])
+    assert "no shot got a verdict" in refused.broken
+    apart = [replace(a, shot=replace(a.shot, part=a.shot.part + a.shot.operator)) for a in study(0.1).answers]
+    assert any("no part got a score from all 2 stations" in words for words in summed_up("caps", apart).broken)
+
+
+def test_a_single_slip_among_good_parts_decides_no_kappa() -> None:
+    """Where all parts are good, chance explains agreement: kappa stays open, the flipped part is counted."""
+    answers = [a for a in study(0.01).answers if a.shot.reference == "OK"]
+    slipped = summed_up("caps", [replace(answers[0], verdict="NG"), *answers[1:]])
+    assert (slipped.within, slipped.between, slipped.pairs, slipped.flipped.k) == (None, None, {}, 1)
+    assert slipped.broken == ()
 
 
 def test_everything_is_written_down() -> None:

@@ -70,6 +70,13 @@ def test_too_small_a_study_is_refused(shape: tuple[int, int, int]) -> None:
         gauge_rr(np.zeros(shape))
 
 
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "finite"), (0.1, "are equal")])
+def test_scores_that_tell_nothing_are_refused(value: float, message: str) -> None:
+    """Scores that are no numbers, or all one, make no share of a spread."""
+    with pytest.raises(UsageError, match=message):
+        gauge_rr(np.full((4, 2, 2), value))
+
+
 @pytest.mark.parametrize(
     ("table", "published"), [(((44, 6), (3, 97)), 0.86), (((42, 5), (9, 94)), 0.79), (((43, 7), (8, 92)), 0.78)]
 )

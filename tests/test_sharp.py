@@ -7,15 +7,8 @@ import torch
 from lineside.transfer.head import HeadShape
 from lineside.transfer.head_fit import Choice, fit_best
 from lineside.transfer.rows import Rows
-from lineside.transfer.sharp import (
-    FIXED,
-    SharpCounts,
-    SharpPlace,
-    extended_sharp_place,
-    fit_sharp_place,
-    fixedness,
-    sharp_distance,
-)
+from lineside.transfer.sharp import SharpPlace, sharp_distance
+from lineside.transfer.sharp_fit import FIXED, SharpCounts, extended_sharp_place, fit_sharp_place, fixedness
 
 PLACES, SIZE = 30, 12
 SAME = np.random.default_rng(99).standard_normal((PLACES, SIZE))
@@ -43,7 +36,7 @@ def learned(frames: int, seed: int) -> tuple[SharpPlace, SharpCounts, np.ndarray
     own = patches(frames, seed)
     made = np.concatenate((own, own + 0.1 * np.random.default_rng(seed + 50).standard_normal(own.shape)))
     made = made.astype(np.float32)
-    return *fit_sharp_place(made, everywhere(made), [*range(frames)] * 2, 0), made
+    return *fit_sharp_place(made, everywhere(made), *2 * ([*range(frames)] * 2,), 0), made
 
 
 def test_fixedness_tells_a_part_that_lies_still_from_a_texture() -> None:
@@ -52,10 +45,10 @@ def test_fixedness_tells_a_part_that_lies_still_from_a_texture() -> None:
     known = by_place / (by_place + by_chance)
     for frames in (4, 40):
         still, texture = patches(frames, 0), patches(frames, 0, place=0.0)
-        assert fixedness(still, everywhere(still), 0) == pytest.approx(known, abs=0.05)
-        assert fixedness(texture, everywhere(texture), 0) < 0.1
+        assert fixedness(still, everywhere(still), range(frames), 0) == pytest.approx(known, abs=0.05)
+        assert fixedness(texture, everywhere(texture), range(frames), 0) < 0.1
     few = patches(2, 0)
-    assert fixedness(few, everywhere(few), 0) == 0.0
+    assert fixedness(few, everywhere(few), range(2), 0) == 0.0
 
 
 def test_distances_of_fresh_good_frames_have_one_unit_however_many_were_learned_from() -> None:
@@ -70,30 +63,66 @@ def test_the_unit_is_what_leaving_each_frame_out_gives() -> None:
     """The closed form equals fitting anew without each frame and its copy."""
     frames = 7
     _, counts, made = learned(frames, 2)
-    basis = fit_sharp_place(made, everywhere(made), [*range(frames)] * 2, 0)[0].basis
+    basis = learned(frames, 2)[0].basis
     reduced, squared = made @ basis, []
     for frame in range(frames):
         rest = np.arange(2 * frames) % frames != frame
         away = reduced[rest] - reduced[rest].mean(axis=0)
-        scatter = np.einsum("npi,npj->pij", away, away) + counts.ridge * (2 * frames - 1) * np.eye(SIZE)
+        scatter = np.einsum("npi,npj->pij", away, away) + counts.ridge * (2 * frames - 3) * np.eye(SIZE)
         off = reduced[frame] - reduced[rest].mean(axis=0)
         inverse = np.linalg.inv(scatter / (2 * frames - 3))
         squared.append(np.einsum("pi,pij,pj->p", off, inverse, off).mean())
-    assert counts.scale**-2 == pytest.approx(np.mean(squared), rel=1e-3)
+    assert counts.scale**-2 == pytest.approx(np.mean(squared), rel=1e-5)
 
 
 def test_places_that_learn_later_are_those_that_learned_at_once() -> None:
-    """Extended by five frames, means and covariances are those of all frames, by the first ridge and unit."""
+    """Extended by five frames, means and covariances are those of all frames, by the first ridge."""
     place, counts, made = learned(8, 3)
     more = patches(5, 4)
     extended, now = extended_sharp_place(place, counts, more, everywhere(more))
     both = np.concatenate((made, more)) @ place.basis
     away = both - both.mean(axis=0)
     covariance = np.einsum("npi,npj->pij", away, away) / (len(both) - 1) + counts.ridge * np.eye(SIZE)
-    factors = extended.whitening.astype(np.float64) / counts.scale
+    factors = extended.whitening.astype(np.float64) / now.scale
     assert np.allclose(extended.mean, both.mean(axis=0), atol=1e-5)
     assert np.allclose(np.linalg.inv(factors @ factors.transpose(0, 2, 1)), covariance, atol=1e-4)
-    assert now == SharpCounts(pytest.approx(np.full(PLACES, 21.0)), counts.ridge, counts.scale)
+    assert (now.rows == 21.0).all()
+
+
+def test_the_unit_stays_when_places_learn_more() -> None:
+    """Ten times the frames make a better covariance, and a fresh good frame's mean square is still about 1."""
+    place, counts, _ = learned(5, 6)
+    more = patches(50, 7)
+    extended, _ = extended_sharp_place(place, counts, more, everywhere(more))
+    fresh = patches(200, 8)
+    assert float(np.square(distances(extended, fresh)).mean()) == pytest.approx(1.0, abs=0.2)
+
+
+def test_pictures_of_one_part_are_left_out_together() -> None:
+    """Five pictures a part: the unit is that of other parts, not of the next picture of a part that was learned."""
+    own = patches(6, 9)
+    made = np.repeat(own, 5, axis=0) + 0.02 * np.random.default_rng(1).standard_normal((30, PLACES, SIZE))
+    made, parts = made.astype(np.float32), np.repeat(np.arange(6), 5).tolist()
+    place, _ = fit_sharp_place(made, everywhere(made), range(30), parts, 0)
+    assert float(np.square(distances(place, patches(200, 10))).mean()) == pytest.approx(1.0, abs=0.5)
+
+
+def test_rare_places_borrow_and_unseen_ones_say_nothing() -> None:
+    """A place that few frames show is as wide as the others; one that none shows has distance 0."""
+    made = patches(20, 11)
+    counts = everywhere(made)
+    counts[2:, 0], counts[:, 1] = False, False
+    place, _ = fit_sharp_place(made, counts, range(20), range(20), 0)
+    away = np.sqrt(np.square(distances(place, patches(200, 12))).mean(axis=0))
+    assert away[0] == pytest.approx(float(np.median(away)), rel=0.5)
+    assert away[1] == 0.0
+
+
+def test_frames_that_are_all_alike_leave_finite_numbers() -> None:
+    """One picture again and again: their own distance is next to nothing, not rounding."""
+    made = np.repeat(patches(1, 13), 6, axis=0)
+    place, _ = fit_sharp_place(made, everywhere(made), range(6), range(6), 0)
+    assert float(distances(place, made).max()) < 1.0
 
 
 def test_places_are_used_where_the_part_lies_still_and_the_choice_is_free() -> None:

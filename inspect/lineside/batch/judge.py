@@ -54,7 +54,7 @@ class Judge:
             start = time.perf_counter()
             frame = read_frame(path, self.inspector.contract.frame)
             read_ms = 1000.0 * (time.perf_counter() - start)
-            result = _inspected(self.inspector, frame)
+            result = inspected(self.inspector, frame)
         except LinesideError as error:
             message = error.message.removeprefix(f"{path}: ")
             return failed_row(path.as_posix(), message, recipe_id=self.inspector.recipe_id, label=label, opc=identity)
@@ -130,7 +130,14 @@ def read_frame(path: Path, spec: FrameSpec) -> npt.NDArray[np.uint8]:
     return read_image(path, channels=spec.channels, bit_depth=spec.bit_depth)
 
 
-def _inspected(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:
+def inspected(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:
+    """Judge a frame that `read_frame` gave.
+
+    Raises
+    ------
+    LinesideError
+        When the frame does not fit, the model fails on it, or its score is no number.
+    """
     try:
         result = inspector.inspect(frame, reduced=True)
     except LinesideError:

@@ -8,18 +8,22 @@ counted.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
-from lineside.batch.judge import read_frame
+from lineside.batch.judge import inspected, read_frame
 from lineside.batch.labels import Rate, rate
 from lineside.bench.msa_runs import NG, OK, Shot
 from lineside.calibrate.agreement import Kappa, cohen_kappa, fleiss_kappa
-from lineside.calibrate.gauge import GaugeRR, gauge_rr
+from lineside.calibrate.gauge import LEAST_NDC, GaugeRR, gauge_rr
 from lineside.contract import Verdict
-from lineside.errors import ImageError, UsageError
+from lineside.errors import LinesideError, StorageError, UsageError
 from lineside.graph.run import parallel
 from lineside.runtime import Inspector
+
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,22 @@ class Answer:
     verdict: str
 
 
+Cells = Mapping[str, Mapping[str, Sequence[Answer]]]
+
+
 @dataclass(frozen=True)
 class Against:
-    """A station against the reference, NO_CALL and REVIEW left out of the rates."""
+    """A station against the reference; shots without OK or NG are counted apart. By shot, so no interval is given."""
 
     operator: str
-    missed: Rate
-    """NG parts that were called OK, by shot."""
-    false_alarms: Rate
-    """OK parts that were called NG."""
+    missed: tuple[int, int]
+    """Shots of NG parts that were called OK, and all of NG parts that got OK or NG."""
+    false_alarms: tuple[int, int]
+    """Shots of OK parts that were called NG, and all of OK parts that got OK or NG."""
+    uncalled: int
+    """Shots of parts with a reference that got neither."""
     kappa: Kappa | None
-    """None where no shot of a part with a reference got OK or NG."""
+    """None where not both kinds of parts were called."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Study:
         Parts that did not get the same verdict every time.
     within, between : Kappa or None
         Fleiss' kappa over all shots of each part; over the operators' commonest verdicts. None where there are not
-        two of them.
+        two of them, or not several parts of two verdicts each: a single slip would decide it.
     pairs : mapping of str to Kappa
         Cohen's kappa of each two operators, repeat by repeat.
     against : tuple of Against
@@ -86,11 +95,25 @@ class Study:
     against: tuple[Against, ...]
 
     @property
-    def acceptable(self) -> bool:
-        """Whether nothing is beyond AIAG's limits: %GRR up to 30 %, kappa from 0.75 on."""
-        kappas = (self.within, self.between, *self.pairs.values(), *(one.kappa for one in self.against))
-        good = all(kappa is None or kappa.verdict == "good" for kappa in kappas)
-        return good and (self.gauge is None or self.gauge.verdict != "not acceptable")
+    def called(self) -> int:
+        """Shots that got OK or NG."""
+        return sum(answer.verdict in (OK, NG) for answer in self.answers)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """What is beyond AIAG's limits (%GRR up to 30 %, 5 categories or more, kappa from 0.75 on), or not measured."""
+        kappas = {"all shots": self.within, "stations": self.between, **self.pairs}
+        kappas |= {f"{one.operator} against the reference": one.kappa for one in self.against}
+        said = [f"kappa of {name}" for name, kappa in kappas.items() if kappa is not None and kappa.verdict == "poor"]
+        said += [f"kappa of {name}" for name, kappa in kappas.items() if kappa and kappa.verdict == "marginal"]
+        if not self.called:
+            said.append("no shot got a verdict")
+        if self.gauge is None:
+            said.append(f"no gauge R&R: {self.no_gauge}")
+        else:
+            said += ["%GRR"] if self.gauge.verdict == "not acceptable" else []
+            said += ["distinct categories"] if (self.gauge.categories or LEAST_NDC) < LEAST_NDC else []
+        return tuple(said)
 
 
 def study(inspector: Inspector, shots: Sequence[Shot], done: Callable[[], None] = lambda: None) -> Study:
@@ -105,9 +128,11 @@ def study(inspector: Inspector, shots: Sequence[Shot], done: Callable[[], None] 
 
     def one(shot: Shot) -> Answer | str:
         try:
-            result = inspector.inspect(read_frame(shot.path, spec))
-        except ImageError as error:
-            return error.message
+            result = inspected(inspector, read_frame(shot.path, spec))
+        except StorageError:
+            raise
+        except LinesideError as error:
+            return error.message if str(shot.path) in error.message else f"{shot.path}: {error.message}"
         finally:
             done()
         return Answer(shot, float(result.score), result.verdict.name)
@@ -121,19 +146,18 @@ def study(inspector: Inspector, shots: Sequence[Shot], done: Callable[[], None] 
 
 
 def summed_up(part: str, answers: Sequence[Answer], unreadable: Sequence[str] = ()) -> Study:
-    """Sum up a study from its answers."""
-    cells: dict[str, dict[str, list[Answer]]] = defaultdict(lambda: defaultdict(list))
-    for answer in answers:
-        cells[answer.shot.part][answer.shot.operator].append(answer)
+    """Sum up a study from its answers; the score of a shot that got no call is no measurement."""
     operators = sorted({answer.shot.operator for answer in answers})
-    crossed = [name for name, by_operator in cells.items() if len(by_operator) == len(operators)]
-    repeats = min((len(cells[name][op]) for name in crossed for op in operators), default=0)
-    scores = np.array([[[a.score for a in cells[n][op][:repeats]] for op in operators] for n in crossed], np.float64)
+    verdicts, measured = _cells(answers), _cells([one for one in answers if one.verdict != Verdict.NO_CALL.name])
+    names, repeats = _crossed(measured, operators)
+    scores = np.array([[[a.score for a in measured[n][op][:repeats]] for op in operators] for n in names], np.float64)
     gauge, why = _gauge(scores, operators)
-    several = {name: [a.verdict for by in found.values() for a in by] for name, found in cells.items()}
-    several = {name: verdicts for name, verdicts in several.items() if len(verdicts) > 1}
-    balanced = [[a.verdict for op in operators for a in cells[n][op][:repeats]] for n in crossed]
-    commonest = [[_commonest(cells[n][op]) for op in operators] for n in crossed]
+    several = [[a.verdict for by in found.values() for a in by] for found in verdicts.values()]
+    several = [said for said in several if len(said) > 1]
+    names, repeats = _crossed(verdicts, operators)
+    balanced = [[a.verdict for op in operators for a in verdicts[n][op][:repeats]] for n in names]
+    commonest = [[_commonest(verdicts[n][op]) for op in operators] for n in names]
+    told = _both_kinds(commonest)
     return Study(
         part=part,
         answers=tuple(answers),
@@ -142,23 +166,43 @@ def summed_up(part: str, answers: Sequence[Answer], unreadable: Sequence[str] = 
         no_gauge=why,
         left_out=len(answers) - scores.size,
         bias=dict(zip(operators, (scores.mean(axis=(0, 2)) - scores.mean()).tolist(), strict=True)) if gauge else {},
-        flipped=rate(sum(len(set(verdicts)) > 1 for verdicts in several.values()), len(several)),
-        within=fleiss_kappa(balanced) if crossed and repeats * len(operators) > 1 else None,
-        between=fleiss_kappa(commonest) if crossed and len(operators) > 1 else None,
-        pairs=_pairs(cells, operators, crossed, repeats),
+        flipped=rate(sum(len(set(said)) > 1 for said in several), len(several)),
+        within=fleiss_kappa(balanced) if told and repeats * len(operators) > 1 else None,
+        between=fleiss_kappa(commonest) if told and len(operators) > 1 else None,
+        pairs=_pairs(verdicts, operators, names, repeats) if told else {},
         against=tuple(_against(op, [a for a in answers if a.shot.operator == op]) for op in operators)
         if any(a.shot.reference for a in answers)
         else (),
     )
 
 
-def _gauge(scores: np.ndarray, operators: Sequence[str]) -> tuple[GaugeRR | None, str]:
+def _cells(answers: Sequence[Answer]) -> Cells:
+    """Return answers by part and operator."""
+    cells: dict[str, dict[str, list[Answer]]] = defaultdict(lambda: defaultdict(list))
+    for answer in answers:
+        cells[answer.shot.part][answer.shot.operator].append(answer)
+    return cells
+
+
+def _crossed(cells: Cells, operators: Sequence[str]) -> tuple[list[str], int]:
+    """Return the parts that every operator has, and how often each of them has each at least."""
+    names = [name for name, by_operator in cells.items() if len(by_operator) == len(operators)]
+    return names, min((len(cells[name][op]) for name in names for op in operators), default=0)
+
+
+def _gauge(scores: Doubles, operators: Sequence[str]) -> tuple[GaugeRR | None, str]:
     if not scores.size:
-        return None, f"no part was seen by all {len(operators)} stations"
+        return None, f"no part got a score from all {len(operators)} stations"
     try:
         return gauge_rr(scores), ""
     except UsageError as error:
         return None, error.message
+
+
+def _both_kinds(said: Sequence[Sequence[str]]) -> bool:
+    """Whether two verdicts are each the commonest of several parts: else a single slip decides kappa."""
+    usual = Counter(max(sorted(set(words)), key=list(words).count) for words in said)
+    return sum(number > 1 for number in usual.values()) > 1
 
 
 def _commonest(answers: Sequence[Answer]) -> str:
@@ -167,18 +211,12 @@ def _commonest(answers: Sequence[Answer]) -> str:
     return max(counts, key=lambda name: (counts[name], Verdict[name].value))
 
 
-def _pairs(
-    cells: Mapping[str, Mapping[str, Sequence[Answer]]], operators: Sequence[str], crossed: Sequence[str], repeats: int
-) -> dict[str, Kappa]:
+def _pairs(cells: Cells, operators: Sequence[str], names: Sequence[str], repeats: int) -> dict[str, Kappa]:
     found = {}
-    for i, first in enumerate(operators):
-        for second in operators[i + 1 :]:
-            both = [
-                (cells[n][first][k].verdict, cells[n][second][k].verdict, n) for n in crossed for k in range(repeats)
-            ]
-            if both:
-                one, other, names = zip(*both, strict=True)
-                found[f"{first} × {second}"] = cohen_kappa(one, other, names)
+    for first, second in combinations(operators, 2):
+        both = [(cells[n][first][k].verdict, cells[n][second][k].verdict, n) for n in names for k in range(repeats)]
+        one, other, parts = zip(*both, strict=True)
+        found[f"{first} × {second}"] = cohen_kappa(one, other, parts)
     return found
 
 
@@ -187,6 +225,8 @@ def _against(operator: str, answers: Sequence[Answer]) -> Against:
     bad = [a for a in called if a.shot.reference == NG]
     good = [a for a in called if a.shot.reference == OK]
     truth = [a.shot.reference or "" for a in called]
-    kappa = cohen_kappa([a.verdict for a in called], truth, [a.shot.part for a in called]) if called else None
+    both = bool(bad and good)
+    kappa = cohen_kappa([a.verdict for a in called], truth, [a.shot.part for a in called]) if both else None
     missed, alarms = sum(a.verdict == OK for a in bad), sum(a.verdict == NG for a in good)
-    return Against(operator, rate(missed, len(bad)), rate(alarms, len(good)), kappa)
+    uncalled = sum(a.shot.reference is not None for a in answers) - len(called)
+    return Against(operator, (missed, len(bad)), (alarms, len(good)), uncalled, kappa)

@@ -48,7 +48,8 @@ def msa_document(made: Study) -> dict[str, Any]:
         "part": made.part,
         "shots": len(made.answers),
         "unreadable": list(made.unreadable),
-        "acceptable": made.acceptable,
+        "shots_with_verdict": made.called,
+        "broken": list(made.broken),
         "gauge_rr": None
         if gauge is None
         else {
@@ -76,8 +77,9 @@ def msa_document(made: Study) -> dict[str, Any]:
         "against_reference": [
             {
                 "operator": one.operator,
-                "missed": _rate(one.missed),
-                "false_alarms": _rate(one.false_alarms),
+                "missed_shots": dict(zip(("k", "n"), one.missed, strict=True)),
+                "false_alarm_shots": dict(zip(("k", "n"), one.false_alarms, strict=True)),
+                "shots_without_verdict": one.uncalled,
                 "kappa": _kappa(one.kappa),
             }
             for one in made.against

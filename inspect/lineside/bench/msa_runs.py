@@ -7,10 +7,9 @@ paths say it: station/part/picture or part/picture, or whatever a pattern names.
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lineside.batch.files import storage_errors
 from lineside.dataset import GOOD_NAMES
 from lineside.errors import UsageError
 from lineside.image_files import walk_images
@@ -53,29 +52,36 @@ def shots_of(runs: Path, pattern: str | None = None) -> tuple[Shot, ...]:
     found = tuple(_of_csv(runs) if runs.is_file() else _of_folder(runs, pattern or DEFAULT_PATTERN))
     if not found:
         raise UsageError(f"{runs}: no picture in it.")
+    once = {shot.path.resolve() for shot in found}
+    if len(once) < len(found):
+        raise UsageError(f"{runs}: a picture is listed twice; a repeat is another picture of the part.")
     known: dict[str, str] = {}
     for shot in found:
         if shot.reference is not None and known.setdefault(shot.part, shot.reference) != shot.reference:
             raise UsageError(f"{runs}: part {shot.part!r} is both {OK} and {NG}. Correct the wrong reference.")
+    found = tuple(replace(shot, reference=known.get(shot.part)) for shot in found)  # it is the part's, not the shot's
     return tuple(sorted(found, key=lambda shot: (shot.part, shot.operator, shot.path.as_posix())))
 
 
 def _of_csv(file: Path) -> Iterator[Shot]:
-    with storage_errors(file), file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        columns = reader.fieldnames or []
-        missing = [name for name in _COLUMNS[:2] if name not in columns]
-        if missing:
-            raise UsageError(
-                f"{file}: expected the columns image and part, and where there are any operator and reference; "
-                f"missing: {', '.join(missing)}, found: {', '.join(columns) or 'none'}."
-            )
-        for line, row in enumerate(reader, 2):
-            image, part = (row.get("image") or "").strip(), (row.get("part") or "").strip()
-            if not image or not part:
-                raise UsageError(f"{file}, line {line}: image and part must both be given.")
-            operator = (row.get("operator") or "").strip() or ONE_OPERATOR
-            yield Shot(file.parent / image, part, operator, _reference(row.get("reference"), f"{file}, line {line}"))
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read as a CSV in UTF-8 ({error}). Save it again as one.") from None
+    reader = csv.DictReader(lines)
+    columns = reader.fieldnames or []
+    missing = [name for name in _COLUMNS[:2] if name not in columns]
+    if missing:
+        raise UsageError(
+            f"{file}: expected the columns image and part, and where there are any operator and reference; "
+            f"missing: {', '.join(missing)}, found: {', '.join(columns) or 'none'}."
+        )
+    for line, row in enumerate(reader, 2):
+        image, part = (row.get("image") or "").strip(), (row.get("part") or "").strip()
+        if not image or not part:
+            raise UsageError(f"{file}, line {line}: image and part must both be given.")
+        operator = (row.get("operator") or "").strip() or ONE_OPERATOR
+        yield Shot(file.parent / image, part, operator, _reference(row.get("reference"), f"{file}, line {line}"))
 
 
 def _reference(word: str | None, where: str) -> str | None:

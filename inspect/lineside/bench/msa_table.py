@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from lineside.batch.labels import Rate
 from lineside.batch.table import percent, plural
-from lineside.bench.msa import Study
+from lineside.bench.msa import Against, Study
 from lineside.calibrate.agreement import Kappa
 from lineside.calibrate.gauge import GaugeRR
 
@@ -26,6 +25,12 @@ def msa_table(made: Study) -> "RenderableType":
     if made.left_out:
         blocks.append(Text(f"{plural(made.left_out, 'shot')} had no place in the balanced study."))
     blocks += [_agreement(made), Text(flipped_words(made))]
+    if made.called < len(made.answers):
+        blocks.append(
+            Text(f"{len(made.answers) - made.called} of {plural(len(made.answers), 'shot')} got neither OK nor NG.")
+        )
+    if made.broken:
+        blocks.append(Text(f"Not good enough: {', '.join(made.broken)}.", style="red"))
     return Group(*blocks, *(Text(words, style="magenta") for words in made.unreadable))
 
 
@@ -72,23 +77,27 @@ def _gauge(gauge: GaugeRR) -> "Table":
 
 def _agreement(made: Study) -> "Table":
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="agreement of the verdicts", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("between", "kappa", "95 %", "", "missed", "false alarms"):
+    for name in ("between", "kappa", "95 %", "", "missed", "false alarms", "no verdict"):
         table.add_column(name, justify="left" if name in ("between", "") else "right")
-    rows: list[tuple[str, Kappa | None, tuple[Rate, Rate] | None]] = [
-        ("all shots of a part", made.within, None),
-        ("stations", made.between, None),
-        *((name, kappa, None) for name, kappa in made.pairs.items()),
-        *((f"{one.operator} and the reference", one.kappa, (one.missed, one.false_alarms)) for one in made.against),
+    rows: list[tuple[str, Kappa | None, tuple[str, ...]]] = [
+        ("all shots of a part", made.within, ()),
+        ("stations", made.between, ()),
+        *((name, kappa, ()) for name, kappa in made.pairs.items()),
+        *((f"{one.operator} and the reference", one.kappa, _counted(one)) for one in made.against),
     ]
-    for name, kappa, rates in rows:
-        if kappa is None and rates is None:
-            continue
-        cells = ("–", "", "") if kappa is None else (f"{kappa.value:.3f}", _interval(kappa), kappa.verdict)
-        table.add_row(name, *cells, *(f"{one.k} of {one.n}" for one in rates or ()))
+    for name, kappa, counted in rows:
+        if kappa is not None or counted:
+            cells = ("–", "", "") if kappa is None else (f"{kappa.value:.3f}", _interval(kappa), kappa.verdict)
+            table.add_row(escape(name), *cells, *counted)
     return table
+
+
+def _counted(one: Against) -> tuple[str, ...]:
+    return (*(f"{k} of {n} shots" for k, n in (one.missed, one.false_alarms)), str(one.uncalled))
 
 
 def _interval(kappa: Kappa) -> str:

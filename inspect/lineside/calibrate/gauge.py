@@ -16,7 +16,7 @@ from lineside.errors import UsageError
 Doubles = npt.NDArray[np.float64]
 
 POOLED_FROM = 0.25
-"""Significance of the interaction above which it is pooled (AIAG's example; 0.25 is the manual's own level)."""
+"""Significance of the interaction above which it is pooled: a usual level, which keeps what might be one."""
 GOOD_GRR, MOST_GRR = 0.10, 0.30
 """Share of the total variation: up to the first a measurement system is acceptable, beyond the second it is not."""
 LEAST_NDC = 5
@@ -85,6 +85,10 @@ def gauge_rr(scores: Doubles) -> GaugeRR:
     parts, operators, repeats = scores.shape
     if parts < 2 or repeats < 2:
         raise UsageError(f"A gauge study needs at least 2 parts and 2 repeats, found {parts} and {repeats}.")
+    if not np.isfinite(scores).all():
+        raise UsageError("A gauge study needs finite scores, and one is not.")
+    if float(np.ptp(scores)) <= 1e-9 * float(np.abs(scores).max()):
+        raise UsageError("All scores of the study are equal: nothing can be told from them.")
     of_cell, of_part, of_operator = scores.mean(axis=2), scores.mean(axis=(1, 2)), scores.mean(axis=(0, 2))
     mean = float(scores.mean())
     within = float(np.square(scores - of_cell[:, :, None]).sum())

@@ -1,6 +1,7 @@
 """`lineside msa`: does a model give the same part the same answer again?"""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Bundle folder or ONNX file.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="Bundle folder.", show_default=False)],
     runs: Annotated[
         Path,
         typer.Argument(
@@ -29,8 +30,8 @@ def command(
 ) -> None:
     """Measurement system analysis: repeated pictures of the same parts, gauge R&R of the score, kappa of the verdicts.
 
-    Writes msa.csv and msa.json. The exit code is 1 when a limit of AIAG's is broken (%GRR over 30 %, a kappa below
-    0.75), 3 when a picture could not be read.
+    Writes msa.csv and msa.json. The exit code is 1 when a limit of AIAG's is broken (%GRR over 30 %, fewer than 5
+    distinct categories, a kappa below 0.75) or the pictures allow no gauge R&R, 3 when one could not be read.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -39,8 +40,11 @@ def command(
     from lineside.bench.msa_files import msa_document, write_msa
     from lineside.bench.msa_runs import shots_of
     from lineside.bench.msa_table import msa_table
+    from lineside.errors import MissingExtraError
     from lineside.runtime import Inspector
 
+    if find_spec("scipy") is None:
+        raise MissingExtraError("scipy", "evaluate")
     shots = shots_of(runs, pattern)
     inspector = Inspector(model)
     with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -55,5 +59,5 @@ def command(
         console.print(f"written: {', '.join(map(str, written))}", markup=False, soft_wrap=True)
     if made.unreadable:
         raise typer.Exit(3)
-    if not made.acceptable:
+    if made.broken:
         raise typer.Exit(1)

@@ -37,6 +37,8 @@ ROOMS_BEHIND = ("train", "runtime", "batch", "report", "bench", "line", "cli")
 EXPORTERS = ("torch", "torchvision", "onnx", "onnxscript", "onnx-ir", "numpy", "timm", "open_clip_torch")
 _DIGEST_SIZE = 32
 
+_SOURCES = program_sha256(ROOMS_BEHIND)
+"""As they were when this module was loaded: edited later, they are not what runs."""
 _remembered: dict[str, bytes] = {}
 
 
@@ -113,7 +115,7 @@ def _users_folder() -> Path:
 @functools.cache
 def _program() -> tuple[str, ...]:
     """Everything about this installation that has a say in an export."""
-    found = [__version__, program_sha256(ROOMS_BEHIND), platform.python_version(), platform.machine()]
+    found = [__version__, _SOURCES, platform.python_version(), platform.machine()]
     for package in EXPORTERS:
         try:
             found.append(f"{package} {version(package)}")

@@ -26,7 +26,7 @@ from lineside.transfer.extend import extended_place, grown_memory
 from lineside.transfer.familiar import fit_familiarity
 from lineside.transfer.head import REGION, HeadValues
 from lineside.transfer.rows import Rows, patches_of
-from lineside.transfer.sharp import extended_sharp_place
+from lineside.transfer.sharp_fit import extended_sharp_place
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -179,10 +179,16 @@ def _words(parent: Parent, values: HeadValues, count: int) -> str:
     if values.memory is None:
         return f"Extended by {count} good frames: mean, scatter and spread of every place were updated by them."
     before = len(parent.constants["memory"])
-    return (
+    words = (
         f"Extended by {count} good frames: {len(values.memory) - before} of their patches joined the memory of "
         f"{before}, whose entries stay."
     )
+    if values.sharp_memory is not None:
+        own = len(parent.constants["sharp_memory"])
+        return f"{words} As they are, {len(values.sharp_memory) - own} joined the {own} of the other memory."
+    if values.sharp_place is not None:
+        return f"{words} As they are, mean and spread of every place were updated by them."
+    return words
 
 
 def _threshold(parent: Parent, scores: Floats, groups: Sequence[str], count: int) -> Threshold:

@@ -18,7 +18,7 @@ from lineside.train.front_fit import FittedFront
 from lineside.transfer.align import TapStatistics
 from lineside.transfer.extend import PlaceCounts
 from lineside.transfer.head import HeadShape
-from lineside.transfer.sharp import SharpCounts
+from lineside.transfer.sharp_fit import SharpCounts
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -180,5 +180,6 @@ def _place(arrays: Mapping[str, Array]) -> PlaceCounts:
 
 
 def _sharp(arrays: Mapping[str, Array]) -> SharpCounts:
-    rows = arrays["sharp_rows"].astype(np.float64)
-    return SharpCounts(rows, float(arrays["sharp_ridge"]), float(arrays["sharp_scale"]))
+    rows, common = (arrays[f"sharp_{name}"].astype(np.float64) for name in ("rows", "common"))
+    typical, ridge, scale = (float(arrays[f"sharp_{name}"]) for name in ("typical", "ridge", "scale"))
+    return SharpCounts(rows, typical, common, ridge, scale)

@@ -75,6 +75,8 @@ class NativeMethod:
         self._transfer = recipe.transfer
         self._seed = recipe.seed
         self._references = references
+        groups = [sample.group for sample in references.samples]
+        self._parts = [groups.index(group) for group in groups]
         self._journal = journal
         self._taps = tuple(tap_name(number) for number in range(len(self._backbone.channels)))
         journal.stage("export of the backbone")
@@ -154,7 +156,8 @@ class NativeMethod:
 
     def _rows(self, outputs: Arrays, frames: Sequence[int]) -> Rows:
         features = {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
-        return Rows(features, outputs[REGION].astype(np.float32, copy=False), frames)
+        parts = [self._parts[frame] for frame in frames]
+        return Rows(features, outputs[REGION].astype(np.float32, copy=False), frames, parts)
 
     def _choice(self, posed: bool) -> Choice:
         """What the head may choose of what `HeadFit.unit` names, in its order."""

@@ -28,7 +28,7 @@ from lineside.transfer.memory import k_centre
 from lineside.transfer.place import LEAST_SEPARATION, fit_place, separation
 from lineside.transfer.projection import random_projections, whitened_projections
 from lineside.transfer.rows import Rows, no_offsets, patches_of
-from lineside.transfer.sharp import FIXED, SharpCounts, fit_sharp_place, fixedness
+from lineside.transfer.sharp_fit import FIXED, SharpCounts, fit_sharp_place, fixedness
 
 Floats = npt.NDArray[np.float32]
 
@@ -154,7 +154,7 @@ def _stillness(shape: HeadShape, known: Rows, seed: int, choice: Choice) -> tupl
         return 0.0, ()
     firsts = known.firsts()
     plain = random_projections(shape, firsts.features, seed)
-    share = fixedness(*patches_of(shape, firsts, plain, averaged=False), seed)
+    share = fixedness(*patches_of(shape, firsts, plain, averaged=False), firsts.of_part, seed)
     how = "its own place" if share >= FIXED else "nothing" if shape.placed else "the memory"
     words = (
         f"Each patch by itself, its neighbours left out, is compared with {how}: places explain {share:.0%} of how "
@@ -165,7 +165,7 @@ def _stillness(shape: HeadShape, known: Rows, seed: int, choice: Choice) -> tupl
 
 def _with_places(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
     patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
-    place, learned = fit_sharp_place(patches, counts, known.frames, seed)
+    place, learned = fit_sharp_place(patches, counts, known.frames, known.of_part, seed)
     values = replace(fit.values, sharp_place=place)
     return replace(fit, shape=replace(fit.shape, sharp="place"), values=values, sharp_counts=learned)
 

@@ -26,17 +26,26 @@ class Rows:
     regions : ndarray of float32 [n, 1, gh, gw] or None
         0 to 1; patches below a half are left out. None: every patch counts.
     frames : sequence of int [n]
-        Which frame (or physical part) each row shows: a frame and its copies bear the same number, the frame first.
+        Which frame each row shows: a frame and its copies bear the same number, the frame first.
+    parts : sequence of int [n] or None
+        Which physical part each row shows; None: each frame another.
     """
 
     features: Features
     regions: Floats | None
     frames: Sequence[int]
+    parts: Sequence[int] | None = None
+
+    @property
+    def of_part(self) -> Sequence[int]:
+        """Which part each row shows [n]."""
+        return self.frames if self.parts is None else self.parts
 
     def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> "Rows":
         """Return some rows."""
         regions = None if self.regions is None else self.regions[rows]
-        return Rows({i: tap[rows] for i, tap in self.features.items()}, regions, [self.frames[i] for i in rows])
+        frames, parts = ([of[i] for i in rows] for of in (self.frames, self.of_part))
+        return Rows({i: tap[rows] for i, tap in self.features.items()}, regions, frames, parts)
 
     def firsts(self) -> "Rows":
         """Return the frames without their copies."""
@@ -54,7 +63,7 @@ class Rows:
         regions = None
         if self.regions is not None and other.regions is not None:
             regions = np.concatenate((self.regions, other.regions))
-        return Rows(both, regions, [*self.frames, *other.frames])
+        return Rows(both, regions, [*self.frames, *other.frames], [*self.of_part, *other.of_part])
 
 
 def patches_of(

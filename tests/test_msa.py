@@ -139,6 +139,7 @@ def test_a_csv_says_more(tmp_path: Path) -> None:
         ("image,part,reference\na.png,p,maybe\n", "'maybe'; expected OK or NG"),
         ("image,part,reference\na.png,p,OK\nb.png,p,NG\n", "both OK and NG"),
         ("image,part\n", "no picture"),
+        ("image,part\na.png,p\na.png,p\n", "listed twice"),
     ],
 )
 def test_a_csv_that_is_wrong_is_refused(tmp_path: Path, text: str, message: str) -> None:

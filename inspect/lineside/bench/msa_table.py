@@ -81,8 +81,9 @@ def _agreement(made: Study) -> "Table":
     from rich.table import Table
 
     table = Table(title="agreement of the verdicts", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("between", "kappa", "95 %", "", "missed", "false alarms", "no verdict"):
-        table.add_column(name, justify="left" if name in ("between", "") else "right")
+    counted_too = ("missed", "false\nalarms", "no\nverdict") if made.against else ()
+    for name in ("between", "kappa", "95 %", "", *counted_too):
+        table.add_column(name, justify="left" if name in ("between", "") else "right", no_wrap=name != "between")
     rows: list[tuple[str, Kappa | None, tuple[str, ...]]] = [
         ("all shots of a part", made.within, ()),
         ("stations", made.between, ()),
@@ -97,7 +98,7 @@ def _agreement(made: Study) -> "Table":
 
 
 def _counted(one: Against) -> tuple[str, ...]:
-    return (*(f"{k} of {n} shots" for k, n in (one.missed, one.false_alarms)), str(one.uncalled))
+    return (*(f"{k} of {n}" for k, n in (one.missed, one.false_alarms)), str(one.uncalled))
 
 
 def _interval(kappa: Kappa) -> str:

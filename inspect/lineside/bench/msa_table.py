@@ -83,12 +83,14 @@ def _agreement(made: Study) -> "Table":
     table = Table(title="agreement of the verdicts", title_justify="left", box=box.SIMPLE_HEAD)
     counted_too = ("missed", "false\nalarms", "no\nverdict") if made.against else ()
     for name in ("between", "kappa", "95 %", "", *counted_too):
-        table.add_column(name, justify="left" if name in ("between", "") else "right", no_wrap=name != "between")
+        table.add_column(
+            name, justify="left" if name in ("between", "") else "right", no_wrap=name != "between", overflow="fold"
+        )
     rows: list[tuple[str, Kappa | None, tuple[str, ...]]] = [
-        ("all shots of a part", made.within, ()),
+        ("all shots", made.within, ()),
         ("stations", made.between, ()),
         *((name, kappa, ()) for name, kappa in made.pairs.items()),
-        *((f"{one.operator} and the reference", one.kappa, _counted(one)) for one in made.against),
+        *((f"{one.operator} × reference", one.kappa, _counted(one)) for one in made.against),
     ]
     for name, kappa, counted in rows:
         if kappa is not None or counted:

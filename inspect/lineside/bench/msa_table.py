@@ -80,12 +80,13 @@ def _agreement(made: Study) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title="agreement of the verdicts", title_justify="left", box=box.SIMPLE_HEAD)
-    counted_too = ("missed", "false\nalarms", "no\nverdict") if made.against else ()
-    for name in ("between", "kappa", "95 %", "", *counted_too):
-        table.add_column(
-            name, justify="left" if name in ("between", "") else "right", no_wrap=name != "between", overflow="fold"
-        )
+    table = Table(title="agreement of the verdicts", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("between", overflow="fold", min_width=18)
+    for name in ("kappa", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for name in ("missed", "false\nalarms", "no\nverdict") if made.against else ():
+        table.add_column(name, justify="right", no_wrap=True)
     rows: list[tuple[str, Kappa | None, tuple[str, ...]]] = [
         ("all shots", made.within, ()),
         ("stations", made.between, ()),

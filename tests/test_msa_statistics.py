@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from lineside.calibrate.agreement import cohen_kappa, fleiss_kappa
 from lineside.calibrate.gauge import gauge_rr
@@ -86,6 +87,7 @@ def test_cohens_kappa_is_that_of_the_manual(table: tuple[tuple[int, int], ...], 
     first, second = zip(*pairs, strict=True)
     kappa = cohen_kappa(first, second, [str(i // 3) for i in range(150)])
     assert round(kappa.value, 2) == published
+    assert kappa.value == pytest.approx(cohen_kappa_score(first, second))
     assert kappa.interval[0] < kappa.value < kappa.interval[1]
     assert (kappa.verdict, kappa.parts) == ("good", 50)
 

@@ -104,8 +104,7 @@ class Study:
         """What is beyond AIAG's limits (%GRR up to 30 %, 5 categories or more, kappa from 0.75 on), or not measured."""
         kappas = {"all shots": self.within, "stations": self.between, **self.pairs}
         kappas |= {f"{one.operator} against the reference": one.kappa for one in self.against}
-        said = [f"kappa of {name}" for name, kappa in kappas.items() if kappa is not None and kappa.verdict == "poor"]
-        said += [f"kappa of {name}" for name, kappa in kappas.items() if kappa and kappa.verdict == "marginal"]
+        said = [f"kappa of {name}" for name, kappa in kappas.items() if kappa is not None and kappa.verdict != "good"]
         if not self.called:
             said.append("no shot got a verdict")
         if self.gauge is None:

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lineside.contract import Verdict
 from lineside.dataset import GOOD_NAMES
 from lineside.errors import UsageError
 from lineside.image_files import walk_images
 
 ONE_OPERATOR = "one station"
-OK, NG = "OK", "NG"
+OK, NG = Verdict.OK.name, Verdict.NG.name
 DEFAULT_PATTERN = r"(?:(?P<operator>[^/]+)/)?(?P<part>[^/]+)/[^/]+"
 _COLUMNS = ("image", "part", "operator", "reference")
 

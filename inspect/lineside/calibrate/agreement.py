@@ -2,7 +2,9 @@
 
 Kappa is 1 for full agreement and 0 for what chance alone gives. Intervals are bootstrap percentiles over parts (Efron
 and Tibshirani, 1993, chapter 13): repeats of one part are not independent, and the large-sample formulas take them for
-it. Cohen, Educational and Psychological Measurement 20 (1960); Fleiss, Psychological Bulletin 76 (1971).
+it. Cohen, Educational and Psychological Measurement 20 (1960); Fleiss, Psychological Bulletin 76 (1971). Written out:
+scikit-learn has no Fleiss' kappa, and its Cohen's kappa took 6.6 s for the resamples of 150 shots instead of 0.3 s; a
+test compares the two.
 """
 
 from collections.abc import Callable, Sequence

@@ -32,7 +32,7 @@ MOST_BYTES = 256_000_000
 """Of all files; beyond, those go first that were used longest ago. A larger graph is not kept at all."""
 MOST_IN_MEMORY, LARGEST_IN_MEMORY = 64, 1_000_000
 """Graphs that a process remembers, and bytes of each: heads that every fold needs, also where nothing is written."""
-ROOMS_BEHIND = ("train", "runtime", "batch", "report", "bench", "line", "cli")
+ROOMS_BEHIND = ("train", "runtime", "batch", "report", "bench", "cli")
 """Rooms that no exported module imports."""
 EXPORTERS = ("torch", "torchvision", "onnx", "onnxscript", "onnx-ir", "numpy", "timm", "open_clip_torch")
 _DIGEST_SIZE = 32
@@ -178,6 +178,7 @@ def _write(identity: str, body: bytes) -> None:
 
 
 def _move_in(path: Path, content: bytes) -> None:
+    """Write beside `path`, then move; under a name of its own, since two processes may keep one graph at once."""
     handle, partial = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

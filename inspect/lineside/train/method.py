@@ -90,7 +90,7 @@ class FittedHead:
     words: tuple[str, ...]
     """What was decided about the head."""
     unit: tuple[str, ...]
-    """Scores of heads with the same word here can be compared."""
+    """What was chosen of each choice: scores of heads that chose alike can be compared."""
     parts: "tuple[tuple[str, onnx.ModelProto], ...]"
     """What stands behind the trunk, up to patch_score, anomaly_map, embedding and novelty."""
     constants: Mapping[str, npt.NDArray[np.generic]]

@@ -20,8 +20,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lineside.transfer.sharp import to_memory
-
 Floats = npt.NDArray[np.float32]
 Way = Literal["place", "nearest", "density", "subspace", "combined"]
 WAY_INPUTS: dict[Way, tuple[str, ...]] = {
@@ -110,6 +108,15 @@ def example_inputs(way: Way, places: int, size: int) -> dict[str, Tensor]:
         "rank_knots": (2, KNOTS), "rank_slopes": (2, KNOTS),
     }  # fmt: skip
     return {name: torch.ones(shapes[name]) for name in WAY_INPUTS[way]}
+
+
+def to_memory(patches: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance [N, P] of patches [N, P, d] to the nearest entry of the memory [M, d], and which that is."""
+    half = 0.5 * (memory * memory).sum(dim=1)  # [M]
+    closeness = torch.matmul(patches, memory.t()) - half  # [N, P, M], largest where the distance is smallest
+    index = closeness.topk(1, dim=2).indices[:, :, 0]  # [N, P]
+    nearest = memory.index_select(0, index.flatten()).reshape(patches.shape)  # [N, P, d]
+    return (patches - nearest).square().sum(dim=2).sqrt(), index  # from |p|² - 2pm + |m|² it would be rounding
 
 
 def _to_place(patches: Tensor, mean: Tensor, whitening: Tensor, weight: Tensor) -> Tensor:

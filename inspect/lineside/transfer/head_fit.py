@@ -172,9 +172,12 @@ def _with_places(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
 
 def _with_memory(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
     patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
-    points = patches[counts]
-    memory = np.ascontiguousarray(points[k_centre(points, fit.shape.memory, seed)])
-    return replace(fit, shape=replace(fit.shape, sharp="memory"), values=replace(fit.values, sharp_memory=memory))
+    values = replace(fit.values, sharp_memory=_memory_of(patches[counts], fit.shape, seed))
+    return replace(fit, shape=replace(fit.shape, sharp="memory"), values=values)
+
+
+def _memory_of(points: Floats, shape: HeadShape, seed: int) -> Floats:
+    return np.ascontiguousarray(points[k_centre(points, shape.memory, seed)])
 
 
 def _placed(shape: HeadShape, known: Rows, seed: int) -> tuple[HeadFit | None, float]:
@@ -198,7 +201,7 @@ def _fit(shape: HeadShape, known: Rows, seed: int, whiten: bool) -> HeadFit:
     points = patches[counts]
     values = HeadValues(projections, no_offsets(shape))
     if shape.way != "subspace":
-        values = replace(values, memory=np.ascontiguousarray(points[k_centre(points, shape.memory, seed)]))
+        values = replace(values, memory=_memory_of(points, shape, seed))
     if shape.way == "density" and values.memory is not None:
         values = replace(values, density=fit_density(points, values.memory, seed))
     if shape.way in ("subspace", "combined"):

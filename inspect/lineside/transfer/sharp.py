@@ -6,9 +6,8 @@ measured twice, as it is averaged and as it is, and its distance is the geometri
 `memory`: the patch as it is against a memory of such patches, as the averaged one is. `place`: against what its own
 place shows on good frames, mean and covariance of a few random directions, after PaDiM (Defard et al., ICPR 2020). It
 is used where good frames show a fixed place, aligned by a pose or held there by the line
-(`lineside.transfer.sharp_fit`).
-Places are better with augmented copies: without them the covariance of few frames is blind to how they may yet differ
-(drives without copies: 0.911, 0.787 and 0.916, 0.825).
+(`lineside.transfer.sharp_fit`). Places are better with augmented copies: without them the covariance of few frames is
+blind to how they may yet differ (drives without copies: 0.911, 0.787 and 0.916, 0.825).
 
 Measured (lite0, strides 8/16; image AUROC and AUPRO (0.3) of the averaged patch alone, with the memory, with the
 place; means over 2 draws of 8 and 50 good frames, caps at most 40). Ball-screw drives: 0.910, 0.724 and 0.924, 0.704;
@@ -26,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from lineside.transfer.distance import to_memory
 
 Floats = npt.NDArray[np.float32]
 
@@ -79,15 +80,6 @@ def sharp_distance(sharp: Sharp, patches: Tensor, fitted: Sequence[Tensor]) -> T
     away = torch.matmul(patches, basis) - mean  # [N, P, r]
     white = torch.matmul(away.transpose(0, 1), whitening)  # [P, N, r]
     return white.square().sum(dim=2).sqrt().t()
-
-
-def to_memory(patches: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance [N, P] of patches [N, P, d] to the nearest entry of the memory [M, d], and which that is."""
-    half = 0.5 * (memory * memory).sum(dim=1)  # [M]
-    closeness = torch.matmul(patches, memory.t()) - half  # [N, P, M], largest where the distance is smallest
-    index = closeness.topk(1, dim=2).indices[:, :, 0]  # [N, P]
-    nearest = memory.index_select(0, index.flatten()).reshape(patches.shape)  # [N, P, d]
-    return (patches - nearest).square().sum(dim=2).sqrt(), index  # from |p|² - 2pm + |m|² it would be rounding
 
 
 def sharp_example(sharp: Sharp, places: int, size: int) -> dict[str, Tensor]:

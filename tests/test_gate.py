@@ -150,6 +150,14 @@ def test_learned_limits_hold_every_good_frame(n: int, seed: int, margin: float) 
     assert not gate_of(quality, fit_limits(quality, PLAIN, margin), PLAIN).any()
 
 
+def test_blank_good_frames_are_let_pass() -> None:
+    """A number of 0 has no logarithm; where good frames show it, as blank tiles do, it is no reason to refuse."""
+    quality = qualities(20, PLAIN)
+    column = PLAIN.quality_names.index("spread_share")
+    quality[:5, column] = 0.0
+    assert not gate_of(quality, fit_limits(quality, PLAIN, 6.0), PLAIN).any()
+
+
 @pytest.mark.parametrize("n", [8, 10, 50])
 def test_the_next_good_frame_passes(n: int) -> None:
     """Of 4000 next good frames after n, with tails heavier than normal and no floor to help, below 1 % are refused."""

@@ -9,7 +9,7 @@ import pytest
 from lineside.errors import UsageError
 from lineside.export.parity import reference_score
 from lineside.graph.run import Graph
-from lineside.transfer.distance import Way, border_weights
+from lineside.transfer.distance import Way
 from lineside.transfer.head import (
     HeadShape,
     HeadValues,
@@ -255,22 +255,13 @@ def test_mirror_images_are_remembered() -> None:
     assert told[1] < 1e-3
 
 
-def test_patches_at_the_border_count_less_but_for_places() -> None:
-    """The outer ring weighs 0.8, the next 0.9; small grids and places weigh all alike."""
-    weights = border_weights((8, 10), "nearest").reshape(8, 10)
-    assert weights[0].tolist() == pytest.approx([0.8] * 10)
-    assert weights[1].tolist() == pytest.approx([0.8, *[0.9] * 8, 0.8])
-    assert weights[2:-2, 2:-2].min() == 1.0
-    assert border_weights((8, 10), "place").min() == border_weights((6, 10), "nearest").min() == 1.0
-
-
 def test_rarity_counts_decades_of_good_distances() -> None:
     """Combined, a typical held-out good patch is at about 0.3 decades, and one beyond all of them at 3.5."""
     goods = features(40, 0)
     head = replace(shape(), way="combined")
     fit = fit_best(head, rows(goods), 0, Choice(way="combined"))
     fresh = embed_patches(head, features(8, 1), fit.values.projections, fit.values.offsets).reshape(8, -1, 12)
-    distances = patch_distances(head, fit.values, fresh, border=False)
+    distances = patch_distances(head, fit.values, fresh)
     assert 0.2 < np.median(distances) < 0.5
-    strange = patch_distances(head, fit.values, 3.0 * fresh, border=False)
+    strange = patch_distances(head, fit.values, 3.0 * fresh)
     assert strange.max() > 3.5

@@ -128,13 +128,12 @@ class Transfer(Block):
         "Dimensions that features are projected to.",
         "dimensions",
     )
-    memory: StrictInt = key(
-        1024,
-        "a whole number from 16 to 16384",
-        "Good patches that are remembered.",
+    memory: Literal["auto"] | Annotated[StrictInt, Field(ge=16, le=16384)] = key(
+        "auto",
+        "auto, or a whole number from 16 to 16384",
+        "Good patches that are remembered. auto: 20 for each good image, 1024 at least and 4096 at most; the search "
+        "takes as much longer.",
         "entries",
-        ge=16,
-        le=16384,
     )
     augment: Annotated[
         Literal["default", "none"] | tuple[dict[StrictStr, dict[StrictStr, Option]], ...],

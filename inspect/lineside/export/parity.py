@@ -16,9 +16,10 @@ import numpy.typing as npt
 from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Threshold, Verdict
 from lineside.errors import ParityError
 from lineside.graph.run import Graph, parallel
-from lineside.transfer.distance import Way, border_weights
+from lineside.transfer.distance import Way
 from lineside.transfer.head import Features, HeadShape, HeadValues
 from lineside.transfer.place import Place
+from lineside.transfer.pooling import plain_pooling, pool_sizes
 
 Pixels = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
@@ -233,10 +234,13 @@ def reference_score(
     distances = _distances(shape.way, values, averaged)
     if shape.sharp != "off":
         distances = np.sqrt(distances * _sharp_distances(values, _embedded(shape, values, features, averaged=False)))
-    distances = distances * border_weights(shape.grid_hw, shape.way)
+    pooling = values.pooling or plain_pooling(len(distances))
+    distances = distances * pooling.weight
     if region is not None:
         distances = np.where(region.ravel() < 0.5, 0.0, distances)
-    return float(np.sort(distances)[-shape.top_count :].mean())
+    largest = np.sort(distances)[::-1]
+    means = np.array([largest[:size].mean() for size in pool_sizes(len(distances))])
+    return float(np.max(means**pooling.power * pooling.factor))
 
 
 def _embedded(shape: HeadShape, values: HeadValues, features: Features, *, averaged: bool) -> Doubles:

@@ -29,6 +29,8 @@ _QN_SMALL = (0.399, 0.994, 0.512, 0.844, 0.611, 0.857, 0.669, 0.872)
 """Factors that make Qn unbiased for n = 2 to 9 (Croux and Rousseeuw, COMPSTAT 1992)."""
 MOST_PAIRED = 1000
 """Values that are compared in pairs; more of them say nothing new of a spread."""
+LEAST = 1e-3
+"""Smaller numbers than this are this where logarithms are taken."""
 HAIR = 1e-3
 """Relative width that a limit is moved outwards, so that rounding never refuses the frame that set it."""
 
@@ -133,13 +135,15 @@ def qn_spread(values: F64) -> float:
 
 
 def _learned(values: F64, rule: Rule, margin: float, trusted: bool) -> tuple[float, float]:
-    scaled = np.log(np.maximum(values, 1e-3)) if rule.log else values
+    scaled = np.log(np.maximum(values, LEAST)) if rule.log else values
     middle, factor = float(np.median(scaled)), max(margin, tolerance_factor(len(values)))
     half = min(max(factor * qn_spread(scaled), rule.floor), rule.widest)
     ends = np.array([middle - half, middle + half])
     if trusted:
         ends = np.array([min(ends[0], scaled.min()), max(ends[1], scaled.max())])
     low, high = np.exp(ends) if rule.log else ends
+    if trusted:
+        low = min(low, float(values.min()))  # a blank frame's nothing has no logarithm
     below = low - HAIR * abs(low) if rule.side != "high" else -NO_LIMIT
     above = high + HAIR * abs(high) if rule.side != "low" else NO_LIMIT
     return float(below), float(above)

@@ -24,6 +24,7 @@ from lineside.train.line_state import LineState, line_state
 from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace
 from lineside.transfer.head import REGION, HeadShape, HeadValues, offset_name, projection_name, tap_name
 from lineside.transfer.place import Place
+from lineside.transfer.pooling import POOL_INPUTS, Pooling
 from lineside.transfer.sharp import SHARP_INPUTS, SharpPlace
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
         ranks=Ranks(taken["rank_knots"], taken["rank_slopes"]) if "rank_knots" in taken else None,
         sharp_memory=taken.get("sharp_memory"),
         sharp_place=SharpPlace(*(taken[name] for name in SHARP_INPUTS["place"])) if shape.sharp == "place" else None,
+        pooling=Pooling(*(taken[name] for name in POOL_INPUTS)),
     )
 
 

@@ -37,6 +37,7 @@ from lineside.transfer.head import (
     tap_name,
 )
 from lineside.transfer.head_fit import CHOSEN_ON, Choice, HeadFit, fit_best
+from lineside.transfer.memory import entries_for
 from lineside.transfer.rows import Rows, patches_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class NativeMethod:
             tap_grids(self._backbone.module, working_wh),
             working_wh,
             recipe.transfer.projection,
-            recipe.transfer.memory,
+            entries_for(len(references.samples)) if recipe.transfer.memory == "auto" else recipe.transfer.memory,
         )
         self.map_wh = self._shape.map_wh
         self.embedding = _embedding_in_words(self._shape.dimensions)

@@ -32,13 +32,6 @@ WAY_INPUTS: dict[Way, tuple[str, ...]] = {
 """Names of the graph's inputs that hold what was fitted."""
 KNOTS = 16
 """Of the curve from a distance to its rarity."""
-BORDER = (0.8, 0.9)
-"""Weight of the patches at the frame's border, and of those behind them, where patches are compared with a memory: the
-network has seen padding there instead of the part. Measured (lite0, strides 8/16; 2 draws from 8, 50 and 100 good
-frames) image AUROC without and with: ball-screw drives 0.913, 0.927, 0.924 and 0.917, 0.930, 0.927; weave 0.986, 0.994
-and 0.989, 0.996; caps, which end before the border, alike."""
-LEAST_GRID = 8
-"""Patches down and across below which the border is too large a part of the frame to count less."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +52,6 @@ class Ranks:
     """[2, K]: distances at which a curve bends, ascending."""
     slopes: Floats
     """[2, K]: by how much it becomes steeper there, in decades (-log10 of the share of good patches beyond)."""
-
-
-def border_weights(grid_hw: tuple[int, int], way: Way) -> Floats:
-    """Return the weight of each patch's distance [P]; all 1 with places, which know how each of them varies."""
-    weights = np.ones(grid_hw, np.float32)
-    if way != "place" and min(grid_hw) >= LEAST_GRID:
-        for ring, weight in reversed(list(enumerate(BORDER))):
-            height, width = grid_hw
-            weights[[ring, height - 1 - ring], ring : width - ring] = weight
-            weights[ring : height - ring, [ring, width - 1 - ring]] = weight
-    return weights.ravel()
 
 
 def distance(way: Way, patches: Tensor, fitted: tuple[Tensor, ...]) -> Tensor:

@@ -68,7 +68,7 @@ def fit_ranks(shape: HeadShape, patches: Floats, counts: Bools, frames: Sequence
             ("subspace", HeadValues((), (), subspace=fit_subspace(points))),
         )
         for number, (way, values) in enumerate(ways):
-            distances = patch_distances(replace(shape, way=way), values, patches[held], border=False)
+            distances = patch_distances(replace(shape, way=way), values, patches[held])
             found[number].append(distances[counts[held]])
     curves = [_curve(np.concatenate(one)) for one in found]
     return Ranks(*(np.stack([curve[i] for curve in curves]) for i in (0, 1)))

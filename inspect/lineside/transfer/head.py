@@ -4,7 +4,7 @@ Built for a CPU. Each tap is projected by one 1×1 convolution, averaged over 3�
 projecting first is the same linear map as projecting the concatenation, on fewer numbers. The projection is random
 orthonormal (Johnson and Lindenstrauss, 1984), so nothing about it is fitted but one scale a tap. A patch's distance is
 to its nearest memory entry, of the averaged patch and of the patch as it is (`lineside.transfer.sharp`); the frame's
-score is the mean of its largest patch distances.
+score is pooled from its largest patch distances (`lineside.transfer.pooling`).
 
 The 3×3 average counts zeros beyond the frame, so patches at the border weigh two thirds, in a corner four ninths. That
 is wanted: their features are half made of the network's own zero padding and vary from frame to frame more than a
@@ -34,8 +34,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineside.graph.onnx_export import export_module
-from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, border_weights, distance, example_inputs
+from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, distance, example_inputs
 from lineside.transfer.place import Place
+from lineside.transfer.pooling import POOL_INPUTS, Pooling, plain_pooling, pooled
 from lineside.transfer.sharp import SHARP_INPUTS, Sharp, SharpPlace, sharp_distance, sharp_example
 
 if TYPE_CHECKING:
@@ -50,14 +51,6 @@ LEAST_SHARE = 0.25
 HEAD_OUTPUTS = ("score", "anomaly_map", "embedding")
 PATCH_DISTANCE = "patch_distance"
 """Name of the patch head's further output, which says where a class head looks."""
-TOP_SHARE = 0.01
-"""Share of a frame's patches whose mean distance is its score. Measured in the same trial, with the largest alone, 5,
-10 and 20 of 1,024: ball-screw drives 0.910, 0.918, 0.922, 0.925 (± 0.003 to 0.005); caps 0.965, 0.962, 0.960, 0.955
-(± 0.010); weave 0.998, 0.999, 0.999, 0.996. One hundredth stands between."""
-TOP_SHARE_PLACED = 0.005
-"""The same where patches are compared with their place. Measured on caps aligned by their true pose ± 0.3° and ± 0.5 px
-(strides 8/16, 128 dimensions), image AUROC with 5 and 10 of 1,024: from 10 good frames 0.988 ± 0.005 and 0.986 ± 0.005
-over 5 drawings of them, from 50 0.996 and 0.995 over 2 projections."""
 REGION = "region"
 """Name of the graph's input that says which patches count."""
 
@@ -92,12 +85,6 @@ class HeadShape:
         """Patches of the finest tap, the head's own grid."""
         return max(self.grids_hw, key=math.prod)
 
-    @property
-    def top_count(self) -> int:
-        """Number of patches whose distances are averaged into the score."""
-        share = TOP_SHARE_PLACED if self.placed else TOP_SHARE
-        return max(1, round(share * self.grid_hw[0] * self.grid_hw[1]))
-
 
 @dataclass(frozen=True)
 class HeadValues:
@@ -121,6 +108,8 @@ class HeadValues:
     """Good patches as they are, [entries, dimensions]."""
     sharp_place: SharpPlace | None = None
     """What is known of each place, of patches as they are."""
+    pooling: Pooling | None = None
+    """How distances become a score; None: nothing was learned of it (`lineside.transfer.pooling.plain_pooling`)."""
 
     def sharply_fitted(self, sharp: Sharp) -> tuple[Floats, ...]:
         """Return what the comparison of patches as they are takes, in the order of its inputs."""
@@ -147,6 +136,8 @@ class HeadValues:
         """Return the arrays under the names of the graph's inputs."""
         named = {projection_name(i): w for i, w in enumerate(self.projections)}
         named |= {offset_name(i): b for i, b in enumerate(self.offsets)}
+        pooling = self.pooling or plain_pooling(math.prod(shape.grid_hw))
+        named |= dict(zip(POOL_INPUTS, pooling.arrays, strict=True))
         named |= dict(zip(WAY_INPUTS[shape.way], self.fitted(shape.way), strict=True))
         return {**named, **dict(zip(SHARP_INPUTS[shape.sharp], self.sharply_fitted(shape.sharp), strict=True))}
 
@@ -172,9 +163,6 @@ class PatchHead(nn.Module):
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
         self.shape = shape
-        self.register_buffer("border", torch.from_numpy(border_weights(shape.grid_hw, shape.way)), persistent=False)
-
-    border: Tensor
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Score frames.
@@ -183,7 +171,8 @@ class PatchHead(nn.Module):
         ----------
         *inputs : Tensor
             The taps [N, C, h, w], then the region [N, 1, gh, gw] (0 to 1; below a half a patch does not count), then
-            the projections [d, C, 1, 1], then their offsets [d], then what the ways of comparing take
+            the projections [d, C, 1, 1], then their offsets [d], then what pooling takes
+            (`lineside.transfer.pooling.POOL_INPUTS`), then what the ways of comparing take
             (`lineside.transfer.distance.WAY_INPUTS`, `lineside.transfer.sharp.SHARP_INPUTS`).
 
         Returns
@@ -197,15 +186,16 @@ class PatchHead(nn.Module):
         patches = self.gather(projected, averaged=True)  # [N, P, d]
         counts = (inputs[count] >= 0.5).to(patches.dtype)  # [N, 1, gh, gw]
         flat = counts.flatten(1)  # [N, P]
-        away = self._distance(projected, patches, inputs[3 * count + 1 :]) * (flat * self.border)  # [N, P]
-        score = away.topk(self.shape.top_count, dim=1).values.mean(dim=1)
+        weight, factor, power = inputs[3 * count + 1 : 3 * count + 4]
+        away = self.distance(projected, patches, inputs[3 * count + 4 :]) * (flat * weight)  # [N, P]
+        score = pooled(away, factor, power)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
         grid = away.reshape(-1, 1, *self.shape.grid_hw)
         return score, self._map(grid, counts), embedding, grid[:, 0]
 
-    def _distance(self, projected: Sequence[Tensor], patches: Tensor, fitted: tuple[Tensor, ...]) -> Tensor:
-        """Distance [N, P] of each patch, averaged and as it is."""
+    def distance(self, projected: Sequence[Tensor], patches: Tensor, fitted: tuple[Tensor, ...]) -> Tensor:
+        """Distance [N, P] of each patch, averaged [N, P, d] and as it is; `fitted`: what the comparing takes."""
         way, sharp = self.shape.way, self.shape.sharp
         taken = len(WAY_INPUTS[way])
         away = distance(way, patches, fitted[:taken])
@@ -240,13 +230,12 @@ class PatchHead(nn.Module):
         return total.flatten(2).transpose(1, 2)  # [N, P, d]
 
 
-def patch_distances(shape: HeadShape, values: HeadValues, patches: Floats, *, border: bool = True) -> Floats:
-    """Measure averaged patches [n, P, d] as the graph does, [n, P]; without `border` all count alike."""
+def patch_distances(shape: HeadShape, values: HeadValues, patches: Floats) -> Floats:
+    """Measure averaged patches [n, P, d] as the graph does, [n, P]; patches as they are have no say."""
     fitted = tuple(torch.from_numpy(array) for array in values.fitted(shape.way))
     with torch.inference_mode():
         blocks = [distance(shape.way, torch.from_numpy(frame[None]), fitted).numpy() for frame in patches]
-    weights = border_weights(shape.grid_hw, shape.way) if border else np.float32(1.0)
-    return np.asarray(np.concatenate(blocks) * weights, np.float32)
+    return np.asarray(np.concatenate(blocks), np.float32)
 
 
 def head_shape(
@@ -283,6 +272,7 @@ def export_head(shape: HeadShape) -> "onnx.ModelProto":
     for number in range(len(shape.channels)):
         inputs[offset_name(number)] = torch.zeros(shape.dimensions)
     places = math.prod(shape.grid_hw)
+    inputs |= zip(POOL_INPUTS, map(torch.from_numpy, plain_pooling(places).arrays), strict=True)
     inputs |= example_inputs(shape.way, places, shape.dimensions)
     inputs |= sharp_example(shape.sharp, places, shape.dimensions)
     entries = {"memory": "M", "memory_weight": "M", "sharp_memory": "S"}

@@ -13,6 +13,20 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 POOL = 512
+MOST_POINTS = 1 << 17
+"""Points that are chosen from at most; of more, so many at random."""
+
+AUTO_ENTRIES = (1024, 4096)
+"""Least and most that are remembered where the recipe says auto."""
+ENTRIES_PER_FRAME = 20
+"""Between them, so many for each good frame. Measured (lite0, strides 8/16, image AUROC with 1,024 and 4,096): tiles of
+bare boards from 200 templates of other places 0.876 and 0.926, of the same places 0.972 and 0.989; from 50 good frames
+ball-screw drives 0.918 and 0.916, weave 0.999 and 1.000, caps at any angle 0.996 and 0.998."""
+
+
+def entries_for(frames: int) -> int:
+    """Return how many patches of so many good frames are remembered, where the recipe says auto."""
+    return min(max(AUTO_ENTRIES[0], ENTRIES_PER_FRAME * frames), AUTO_ENTRIES[1])
 
 
 def k_centre(points: Floats, count: int, seed: int) -> npt.NDArray[np.int64]:
@@ -33,6 +47,10 @@ def k_centre(points: Floats, count: int, seed: int) -> npt.NDArray[np.int64]:
     """
     if len(points) <= count:
         return np.arange(len(points), dtype=np.int64)
+    if len(points) > MOST_POINTS:
+        some = np.sort(np.random.default_rng(seed).permutation(len(points))[:MOST_POINTS])
+        chosen_of_some: npt.NDArray[np.int64] = some[k_centre(points[some], count, seed)]
+        return chosen_of_some
     squares = np.einsum("nd,nd->n", points, points)
     chosen = [int(np.random.default_rng(seed).integers(len(points)))]
     distances = _squared_distances(points, squares, chosen)

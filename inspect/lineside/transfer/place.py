@@ -14,6 +14,7 @@ weights from 0.5 to 4 on caps aligned exactly no better than without, AUROC 0.96
 patches (152 dimensions: 0.975, 0.949 and 0.994, 0.948).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ MIXED = 0.3
 """Share of a strange patch that is mixed into a held-out good frame."""
 BLOB = 2
 """Side of what is mixed in, in patches."""
+TOP_SHARE = 0.005
+"""Share of a frame's patches whose mean distance is a score here."""
 DRAWS = 10
 """Places at which each held-out frame is spoiled, one at a time."""
 LEAST_SEPARATION = 0.6
@@ -131,9 +134,7 @@ def whitening_of(scatter: Doubles, number: float, level: float) -> Doubles:
     return np.asarray(directions / np.sqrt(size * (np.maximum(variances, 0.0) + least)), np.float64)
 
 
-def separation(
-    patches: Floats, counts: Bools, frames: Sequence[int], grid_hw: tuple[int, int], top_count: int, seed: int
-) -> float:
+def separation(patches: Floats, counts: Bools, frames: Sequence[int], grid_hw: tuple[int, int], seed: int) -> float:
     """Measure how well places tell good frames from the same frames with a strange patch, held out in 3 folds.
 
     The score's spread alone cannot be compared between the two ways of measuring distance; here it is set against what
@@ -145,8 +146,6 @@ def separation(
         As for `fit_place`.
     grid_hw : tuple of int
         Patches of a frame, down and across.
-    top_count : int
-        Patches whose distances are averaged into a score.
     seed : int
         Of folds, places and strangers.
 
@@ -159,7 +158,7 @@ def separation(
     names = np.array(sorted(set(frames)))
     if len(names) < FOLDS or min(grid_hw) <= BLOB:
         return 0.0
-    rng = np.random.default_rng(seed)
+    rng, top_count = np.random.default_rng(seed), max(1, round(TOP_SHARE * math.prod(grid_hw)))
     shuffled, of_row = rng.permutation(names), np.asarray(frames)
     good: list[float] = []
     spoiled: list[float] = []

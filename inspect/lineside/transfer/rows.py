@@ -55,6 +55,17 @@ class Rows:
         """Return the rows that show these frames."""
         return self.take(np.flatnonzero(np.isin(np.asarray(self.frames), np.asarray(frames))))
 
+    def of_parts(self, parts: Sequence[int] | npt.NDArray[np.int64]) -> "Rows":
+        """Return the rows that show these parts."""
+        return self.take(np.flatnonzero(np.isin(np.asarray(self.of_part), np.asarray(parts))))
+
+    def inside(self, grid_hw: tuple[int, int]) -> Bools:
+        """Which patches count [n, P]."""
+        if self.regions is None:
+            return np.ones((len(self.frames), math.prod(grid_hw)), np.bool_)
+        counts: Bools = self.regions.reshape(len(self.regions), -1) >= 0.5
+        return counts
+
     def with_(self, other: "Rows | None") -> "Rows":
         """Return these rows and others behind them."""
         if other is None:
@@ -83,9 +94,7 @@ def patches_of(
     """
     embedded = embed_patches(shape, rows.features, projections, offsets or no_offsets(shape), averaged=averaged)
     patches = embedded.reshape(-1, math.prod(shape.grid_hw), shape.dimensions)
-    if rows.regions is None:
-        return patches, np.ones(patches.shape[:2], np.bool_)
-    counts: Bools = rows.regions.reshape(len(patches), -1) >= 0.5
+    counts = rows.inside(shape.grid_hw)
     if not counts.any():
         height, width = shape.grid_hw
         raise UsageError(

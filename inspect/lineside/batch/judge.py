@@ -5,6 +5,7 @@ is raised, for the next image would meet it too.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,8 @@ class Judge:
     """Where the overlays' colour sets in."""
     boxes: bool = False
     """Whether defects get boxes and masks."""
+    seen: Callable[[Path, Result], None] | None = None
+    """Told every result while its anomaly map is there; from several threads."""
 
     def __call__(self, path: Path, result_id: str) -> Row:
         """Judge one image.
@@ -58,6 +61,8 @@ class Judge:
         except LinesideError as error:
             message = error.message.removeprefix(f"{path}: ")
             return failed_row(path.as_posix(), message, recipe_id=self.inspector.recipe_id, label=label, opc=identity)
+        if self.seen:
+            self.seen(path, result)
         regions = regions_of(result, self.inspector.contract.map_threshold) if self.boxes else None
         if regions:
             self._write_mask(path, regions, result)

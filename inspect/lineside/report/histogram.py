@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.report.markup import Markup, element
+from lineside.report.ticks import nice, round_steps
 
 Scores = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
@@ -179,7 +180,7 @@ class _Plot:
     def x_axis(self, unit: str) -> list[Markup]:
         edges = self._bins.edges
         bottom = _HEIGHT - _BOTTOM
-        ticks = _decades(edges) if self._bins.log_x else _round_steps(float(edges[0]), float(edges[-1]))
+        ticks = _decades(edges) if self._bins.log_x else round_steps(float(edges[0]), float(edges[-1]))
         labels = [
             element("text", f"{tick:.6g}", x=f"{self.x(tick):.1f}", y=bottom + 16, text_anchor="middle")
             for tick in ticks
@@ -211,7 +212,7 @@ class _Plot:
 
 
 def _linear_ticks(top: int) -> list[int]:
-    step = max(1, int(_nice(top / 4)))
+    step = max(1, int(nice(top / 4)))
     return list(range(0, top + 1, step))
 
 
@@ -219,20 +220,8 @@ def _log_ticks(top: int) -> list[int]:
     return [0, *(10**power for power in range(0, int(math.log10(top)) + 1))]
 
 
-def _round_steps(low: float, high: float) -> list[float]:
-    step = _nice((high - low) / 8)
-    first = math.ceil(low / step)
-    return [i * step for i in range(first, math.floor(high / step) + 1)]
-
-
 def _decades(edges: npt.NDArray[np.float64]) -> list[float]:
     low, high = float(edges[0]), float(edges[-1])
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(powers) < 5 else (1,)
     return [m * 10.0**p for p in powers for m in steps if low <= m * 10.0**p <= high]
-
-
-def _nice(value: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is not below `value`."""
-    power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
-    return next(m * power for m in (1, 2, 5, 10) if m * power >= value * (1 - 1e-9))

@@ -36,7 +36,15 @@ def threshold_section(limits: Limits) -> Markup:
             note,
             definitions([*facts, ("The model's own", number(limits.contract.value))]),
         )
-    return section("Threshold", element("p", limits.contract.statement), definitions(facts + own))
+    return section("Threshold", guarantee_box(limits.contract), definitions(facts + own))
+
+
+def guarantee_box(threshold: Threshold, *more: Markup) -> Markup:
+    """Return what a threshold promises in a box: whether it is a guarantee at all, and the statement to the letter."""
+    sure = threshold.kind == "guaranteed"
+    title = "Guaranteed" if sure else "Empirical: no guarantee"
+    kind = "guarantee" if sure else "guarantee empirical"
+    return element("div", element("b", title), element("p", threshold.statement), more, class_=kind)
 
 
 def _contract_facts(threshold: Threshold) -> list[tuple[str, object]]:

@@ -6,21 +6,27 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lineside.batch.causes import Cause
 from lineside.batch.classes import ToldClasses, confusion_rows
+from lineside.batch.course import Course
 from lineside.batch.gallery import Picture
 from lineside.batch.labels import LabelSummary
 from lineside.batch.no_call import reason_words
+from lineside.batch.quality import QualityFound
 from lineside.batch.row import Row
 from lineside.batch.summary import COUNTED, NO_CALL_SHOWN, WORST_SHOWN, WRONG_SHOWN, Shown, Summary
 from lineside.batch.table import area, class_words, interval_words, percent, plural, rate_words
 from lineside.contract import Contract
+from lineside.report.capture_quality import quality_section
 from lineside.report.confusion import NOTE as CONFUSION_NOTE
 from lineside.report.confusion import confusion_table
+from lineside.report.course import course_section
 from lineside.report.document import document, tile
 from lineside.report.gallery import HOW_TO_READ, colour_scale, gallery, row_card
 from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import definitions, model_section, threshold_section
+from lineside.report.pareto import causes_section
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ class ReportInput:
     """Of the good parts that got a call; empty without labels."""
     other_scores: npt.NDArray[np.float32]
     """Of the defective ones; of all without labels."""
+    course: Course
+    quality: tuple[QualityFound, ...]
+    causes: tuple[Cause, ...]
 
 
 def render_page(given: ReportInput) -> str:
@@ -67,7 +76,13 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
         parts["No call"] = _no_call(given)
     if shown.unreadable:
         parts["Unreadable"] = _unreadable(given)
-    return parts | {"Time": _timing(summary), "Model": model_section(summary, given.contract)}
+    return parts | {
+        "Why parts did not pass": causes_section(given.causes),
+        "Over time": course_section(given.course),
+        "Picture quality": quality_section(given.quality),
+        "Time": _timing(summary),
+        "Model": model_section(summary, given.contract),
+    }
 
 
 def _in_words(summary: Summary) -> str:

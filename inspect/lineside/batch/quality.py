@@ -58,4 +58,6 @@ def _found(name: str, limits: QualityBounds, values: "array[float]") -> QualityF
     if high is not None:
         beyond |= numbers > np.float32(high)
     median = float(np.median(numbers))
-    return QualityFound(name, limits, float(numbers.min()), median, float(numbers.max()), int(beyond.sum()), len(numbers))
+    return QualityFound(
+        name, limits, float(numbers.min()), median, float(numbers.max()), int(beyond.sum()), len(numbers)
+    )

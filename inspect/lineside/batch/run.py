@@ -22,9 +22,9 @@ from lineside.batch.files import write_atomic, write_atomic_with
 from lineside.batch.judge import Judge, OverlayMode
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
+from lineside.batch.quality import quality_limits
 from lineside.batch.row import Row
 from lineside.batch.store import REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
-from lineside.batch.quality import quality_limits
 from lineside.batch.summary import Collector, Limits, Summary
 from lineside.contract import Contract
 from lineside.errors import UsageError

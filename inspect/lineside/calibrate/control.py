@@ -8,6 +8,7 @@ Montgomery, Introduction to Statistical Quality Control, section 7.2, limits of 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,7 @@ def subgroup_bounds(n: int) -> list[tuple[int, int]]:
     if groups < LEAST_SUBGROUPS:
         return []
     edges = [n * i // groups for i in range(groups + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def p_chart(rejected: Sequence[bool]) -> Chart | None:

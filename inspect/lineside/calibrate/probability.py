@@ -29,7 +29,7 @@ class Calibration:
     n: int
     """Images of a known class. With few of them the error is too large: each step has its own chance deviation."""
     brier: float
-    """Mean over the images of the sum over classes of (probability - truth)²: 0 is perfect, 2 the worst (Brier, 1950)."""
+    """Mean over the images of the sum over classes of (probability - truth)²: 0 to 2, 0 is perfect (Brier, 1950)."""
     ece: float
     """Mean over the images of |confidence - share right| of their step, 0 to 1."""
     bins: tuple[Bin, ...]

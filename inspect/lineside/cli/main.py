@@ -43,6 +43,7 @@ def register(target: typer.Typer) -> None:
         check,
         compare,
         demo,
+        evaluate,
         extend,
         flatfield,
         inspect,
@@ -54,7 +55,7 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    later = (inspect, verify, adapt, extend, stress, msa, compare, bench, backbones, demo)
+    later = (inspect, evaluate, verify, adapt, extend, stress, msa, compare, bench, backbones, demo)
     for module in (new, capture, flatfield, check, preview, train, *later):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 

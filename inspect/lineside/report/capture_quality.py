@@ -8,8 +8,8 @@ from lineside.report.light_pose import QualityRow, quality_table, speaks_for
 from lineside.report.markup import Markup, element, section
 
 NOTE = (
-    "Numbers that lie near a limit on most images say that camera or lamp drifted since the training, before there is a "
-    "NO_CALL. Values beyond a limit are marked."
+    "Numbers that lie near a limit on most images say that camera or lamp drifted since the training, before there is "
+    "a NO_CALL. Values beyond a limit are marked."
 )
 
 
@@ -22,9 +22,10 @@ def quality_section(found: Sequence[QualityFound]) -> Markup:
     parts: list[Markup] = []
     if limited:
         beyond = sum(one.beyond > 0 for one in limited)
-        said = f"{beyond} of {plural(len(limited), 'number')} went beyond a limit on at least one image." if beyond else (
-            f"All {plural(len(limited), 'number')} that the gate speaks by stayed within their limits on every image."
-        )
+        numbers = plural(len(limited), "number")
+        said = f"All {numbers} that the gate speaks by stayed within their limits on every image."
+        if beyond:
+            said = f"{beyond} of {numbers} went beyond a limit on at least one image."
         parts = [element("p", said), _table(limited), element("p", NOTE, class_="note")]
     else:
         parts = [element("p", "The gate of this model has no limits: a bad picture gets a verdict.", class_="warning")]

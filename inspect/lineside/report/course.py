@@ -12,8 +12,8 @@ from lineside.report.ticks import round_steps
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 960.0, 210.0, 64.0, 14.0, 14.0, 28.0
 _MOST_LABELS = 6
 _NO_TIME = (
-    "No control chart: neither file names nor sidecars of lineside capture tell when the pictures were taken. A time in "
-    "the name (20260301T071530) is read; the file's own date is not, for a copy has another one."
+    "No control chart: neither file names nor sidecars of lineside capture tell when the pictures were taken. A time "
+    "in the name (20260301T071530) is read; the file's own date is not, for a copy has another one."
 )
 
 

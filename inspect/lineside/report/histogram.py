@@ -5,6 +5,7 @@ and the others hang down: two colours over one another hide just the bars that m
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ def histogram(
     names: tuple[str, str],
     unit: str,
     pale: tuple[str, Scores] | None = None,
+    more: Sequence[tuple[str, float]] = (),
 ) -> Markup:
     """Draw the scores.
 
@@ -56,13 +58,15 @@ def histogram(
         What the horizontal axis shows.
     pale : (str, ndarray of float32 [n]), optional
         More of the kind of `up`, drawn pale on top of it: its name and scores.
+    more : sequence of (str, float)
+        Further thresholds that lie among the scores, with their names.
 
     Returns
     -------
     Markup
         An SVG element with a text alternative; or a sentence where there is no score.
     """
-    more, more_scores = pale or ("", up[:0])
+    pale_name, more_scores = pale or ("", up[:0])
     scores = np.concatenate([up, more_scores, down])
     if not len(scores):
         return element("p", "No image got a call, so there is no score to show.", class_="note")
@@ -75,10 +79,11 @@ def histogram(
         element("title", title),
         plot.y_axis(),
         plot.bars(bins.up, "up", names[0]),
-        plot.bars(bins.pale, "up pale", more, bins.up),
+        plot.bars(bins.pale, "up pale", pale_name, bins.up),
         plot.bars(-bins.down, "down", names[1]) if len(down) else None,
         plot.x_axis(unit),
         plot.limit(),
+        (plot.further(name, value) for name, value in more),
         viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
         role="img",
         class_="histogram",
@@ -207,6 +212,19 @@ class _Plot:
                 y=16,
                 text_anchor="end" if at_end else "start",
                 class_="limit",
+            ),
+        ]
+
+    def further(self, name: str, value: float) -> list[Markup]:
+        """A threshold of another kind, one line of text below that of NG."""
+        edges = self._bins.edges
+        if not edges[0] <= value <= edges[-1]:
+            return []
+        x = f"{self.x(value):.1f}"
+        return [
+            element("line", x1=x, x2=x, y1=22, y2=_HEIGHT - _BOTTOM, class_="limit"),
+            element(
+                "text", f"{name} {value:.4g}", x=f"{self.x(value) - 6:.1f}", y=30, text_anchor="end", class_="limit"
             ),
         ]
 

@@ -23,8 +23,8 @@ def code(text: str) -> Markup:
     return element("code", text)
 
 
-def threshold_section(limits: Limits) -> Markup:
-    """Say what the threshold is, how it was found, and what it promises."""
+def threshold_section(limits: Limits, *more: Markup) -> Markup:
+    """Say what the threshold is, how it was found, and what it promises; `more` stands in the box beside that."""
     facts: list[tuple[str, object]] = [("NG above", number(limits.ng))]
     if limits.review != limits.ng:
         facts.append(("REVIEW above", number(limits.review)))
@@ -36,7 +36,7 @@ def threshold_section(limits: Limits) -> Markup:
             note,
             definitions([*facts, ("The model's own", number(limits.contract.value))]),
         )
-    return section("Threshold", guarantee_box(limits.contract), definitions(facts + own))
+    return section("Threshold", guarantee_box(limits.contract, *more), definitions(facts + own))
 
 
 def guarantee_box(threshold: Threshold, *more: Markup) -> Markup:

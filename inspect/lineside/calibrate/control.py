@@ -1,8 +1,9 @@
 """Control charts: whether a line stays as it was. A p-chart of shares, and an EWMA of means, in subgroups by time.
 
 The limits come from the very images that are charted (phase I): a line that was never steady makes them wide. p-chart:
-Montgomery, Introduction to Statistical Quality Control, section 7.2, limits of each subgroup's own size. EWMA: Roberts
-(Technometrics 1, 1959); Montgomery, section 9.2, with the exact limits, which are narrower for the first subgroups.
+Montgomery, Introduction to Statistical Quality Control, section 7.2, but with limits from the binomial distribution
+itself: with a small share the usual 3 sigma would call two bad parts in four an alarm. EWMA: Roberts (Technometrics 1,
+1959); Montgomery, section 9.2, with the exact limits, which are narrower for the first subgroups.
 """
 
 import math
@@ -15,6 +16,8 @@ import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
 SIGMAS = 3.0
+TAIL = 0.00135
+"""Probability beyond one side of 3 sigma of a normal distribution."""
 WEIGHT = 0.2
 """Of the newest subgroup in the EWMA: 0.05 to 0.25 are usual (Montgomery, section 9.2)."""
 SUBGROUPS, LEAST_SUBGROUPS, LEAST_IN_SUBGROUP = 25, 5, 4
@@ -78,10 +81,28 @@ def p_chart(rejected: Sequence[bool]) -> Chart | None:
     centre = float(values.mean())
     points = []
     for first, end in bounds:
-        half = SIGMAS * math.sqrt(centre * (1.0 - centre) / (end - first))
-        share = float(values[first:end].mean())
-        points.append(ChartPoint(first, end - first, share, max(0.0, centre - half), min(1.0, centre + half)))
+        lower, upper = binomial_limits(centre, end - first)
+        points.append(ChartPoint(first, end - first, float(values[first:end].mean()), lower, upper))
     return Chart(centre, tuple(points))
+
+
+def binomial_limits(share: float, n: int) -> tuple[float, float]:
+    """Return the least and the greatest share of n parts that are not improbable: beyond each lies at most `TAIL`.
+
+    Parameters
+    ----------
+    share : float
+        Of the whole, 0 to 1.
+    n : int
+        1 or more.
+    """
+    if share <= 0.0 or share >= 1.0:
+        return share, share
+    k = np.arange(n + 1)
+    log_choose = math.lgamma(n + 1) - np.array([math.lgamma(i + 1) + math.lgamma(n - i + 1) for i in range(n + 1)])
+    density = np.exp(log_choose + k * math.log(share) + (n - k) * math.log1p(-share))
+    up_to, from_on = np.cumsum(density), np.cumsum(density[::-1])[::-1]
+    return float(k[up_to > TAIL][0]) / n, float(k[from_on > TAIL][-1]) / n
 
 
 def ewma_chart(scores: Sequence[float]) -> Chart | None:

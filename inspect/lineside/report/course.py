@@ -59,8 +59,9 @@ def _note(course: Course, kind: str) -> str:
     left_out = f"; {course.images - course.timed} without a time are left out" if course.timed < course.images else ""
     return (
         f"{course.timed} {kind} in the order in which they were taken, {_day(course.first)} to {_day(course.last)}, in "
-        f"{len(course.rejects.points)} subgroups of {size}{left_out}. The pale band is what chance explains (3 sigma), "
-        f"computed from these same images; a diamond lies outside. The EWMA weighs the newest subgroup by {WEIGHT:g}. "
+        f"{len(course.rejects.points)} subgroups of {size}{left_out}. The pale band is what chance explains (3 sigma, "
+        "for shares the same probability), computed from these same images; a diamond lies outside. The EWMA weighs "
+        f"the newest subgroup by {WEIGHT:g}. "
         "Times come from file names or sidecars."
     )
 

@@ -55,12 +55,15 @@ def _limits_table(answers: "Sequence[Answer]") -> Markup:
             one.name,
             one.words[0],
             one.words[1],
-            element("span", one.state, class_=f"verdict {one.state.replace(' ', '-')}"),
-            element("span", one.reason),
+            (element("span", one.state, class_=f"verdict {one.state.replace(' ', '-')}"), _because(one.reason)),
         )
         for one in answers
     )
-    return _table(("Limit", "Allowed", "Found", "", ""), rows)
+    return _table(("Limit", "Allowed", "Found", "Verdict"), rows)
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 def red_rabbits(rabbits: "Rabbits") -> Markup:

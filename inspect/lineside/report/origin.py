@@ -70,7 +70,7 @@ def model_section(summary: Summary, contract: Contract) -> Markup:
         ("Model SHA-256", code(summary.model_sha256)),
         ("Recipe SHA-256", code(summary.recipe_sha256)),
         ("Training data SHA-256", code(contract.data_sha256)),
-        ("Trained on", ", ".join(f"{n} {name}" for name, n in contract.image_counts.items()) or "not stated"),
+        ("Images of its recipe", ", ".join(f"{n} {name}" for name, n in contract.image_counts.items()) or "not stated"),
         ("Frame", f"{colour}, {frame.bit_depth} bit; worked on at {width} × {height} px"),
         ("Contract version", contract.contract_version),
         ("Made with", ", ".join(f"{name} {version}" for name, version in contract.software.items())),

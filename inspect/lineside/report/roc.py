@@ -17,7 +17,7 @@ from lineside.report.markup import Markup, element
 from lineside.report.ticks import round_steps
 
 Doubles = npt.NDArray[np.float64]
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480.0, 320.0, 50.0, 14.0, 14.0, 40.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480.0, 320.0, 50.0, 24.0, 14.0, 40.0
 _MOST_POINTS = 600
 _GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -101,7 +101,7 @@ def _roc(points: Operating, at: int, auroc: float) -> Markup:
         plot.grid(),
         plot.x_axis(_GRID, percent_tick, "overkill: good parts called NG"),
         plot.diagonal(),
-        plot.path(steps, "ng"),
+        plot.path(steps, "accent"),
         element("circle", element("title", "the model's threshold"), cx=f"{x:.1f}", cy=f"{y:.1f}", r=5, class_="own"),
         element("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=7, class_="tried", visibility="hidden"),
         kind="roc",

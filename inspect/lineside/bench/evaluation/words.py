@@ -29,13 +29,24 @@ def verdict_words(made: Evaluation) -> str:
 def decision_words(made: Evaluation) -> str:
     """Say whether limits and red rabbits let the model pass."""
     if made.not_judged:
-        return f"It cannot be released: these images cannot answer a limit. {'; '.join(made.not_judged)}."
+        return f"It cannot be released: these images cannot answer {plural(len(made.not_judged), 'limit')}."
     if made.broken:
-        return f"It cannot be released. {'; '.join(made.broken)}."
+        return f"It cannot be released: {' and '.join(_broken(made))}."
     if made.answers or made.rabbits:
         kept = "It keeps every limit that was set" if made.answers else "No limit was set"
         return f"{kept}{', and every red rabbit was caught' if made.rabbits else ''}."
     return "No limit was set, so this page does not say whether that is good enough."
+
+
+def _broken(made: Evaluation) -> list[str]:
+    """Say how many limits are broken, and how many red rabbits passed."""
+    broken = sum(one.state == "broken" for one in made.answers)
+    said = (
+        [f"{broken} of {plural(len(made.answers), 'limit')} {'is' if broken == 1 else 'are'} broken"] if broken else []
+    )
+    if made.rabbits and made.rabbits.passed:
+        said.append(f"{len(made.rabbits.passed)} of {plural(len(made.rabbits.parts), 'red rabbit')} passed")
+    return said
 
 
 def escape_bound_words(rate: Rate) -> str:

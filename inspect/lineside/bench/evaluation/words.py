@@ -120,7 +120,7 @@ def left_out_words(made: Evaluation) -> str | None:
     """Say what became of the model's own training images; None where there was none."""
     if made.left_out is None:
         return "The bundle has no recipe.lock.yaml: whether it was trained on some of these images was not checked."
-    return f"{plural(made.left_out, 'image')} that the model was trained on were left out." if made.left_out else None
+    return f"Left out: {plural(made.left_out, 'image')} that the model was trained on." if made.left_out else None
 
 
 def _none(count: int) -> str:

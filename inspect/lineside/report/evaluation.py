@@ -165,10 +165,12 @@ def _galleries(
         passed = "Challenge parts that were not called NG, lowest score first."
         named = {"Red rabbits that passed": (shown.rabbits, len(made.rabbits.passed), passed), **named}
     sections: dict[str, Markup] = {}
+    explained = False
     for title, (rows, count, words) in named.items():
         if title == "Review" and not rows:
             continue
-        legend = () if sections else (element("p", HOW_TO_READ, class_="note"), colour_scale(limit))
+        legend = () if explained or not rows else (element("p", HOW_TO_READ, class_="note"), colour_scale(limit))
+        explained = explained or bool(rows)
         cut = f" {len(rows)} of {count} are shown." if count > len(rows) else ""
         cards = row_cards(rows, pictures, contract)
         sections[title] = pictured_section(title, cards, limit, words + cut, *legend)

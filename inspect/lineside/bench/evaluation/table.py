@@ -98,8 +98,10 @@ def _facts(made: Evaluation) -> "Table":
 def _plant(plant: Plant) -> "RenderableType":
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    table = _table(f"a million parts of the plant, {plant.defect_rate_ppm:,.0f} of them defective")
+    title = f"a million parts of the plant, {plant.defect_rate_ppm:,.0f} of them defective"
+    table = _table(None)
     for name in ("truth", *VERDICTS):
         table.add_column(name, justify="left" if name == "truth" else "right")
     for kind in (GOOD, DEFECTIVE):
@@ -109,7 +111,7 @@ def _plant(plant: Plant) -> "RenderableType":
     grid.add_column(overflow="fold")
     for name, value in plant_words(plant):
         grid.add_row(name, value)
-    return Group("", table, grid)
+    return Group("", Text(title, style="bold"), table, grid)
 
 
 def _limits(answers: tuple[Answer, ...]) -> "RenderableType":
@@ -137,7 +139,7 @@ def _rabbits(rabbits: Rabbits) -> "RenderableType":
     return Text("\n".join([head, *named, *more]), style="bold red")
 
 
-def _table(title: str) -> "Table":
+def _table(title: str | None) -> "Table":
     from rich import box
     from rich.table import Table
 

@@ -112,7 +112,7 @@ def plant_words(plant: Plant) -> list[tuple[str, str]]:
 
 def calibration_words(found: Calibration) -> str:
     """Say how far the classes' probabilities may be believed."""
-    few = "; with so few images mostly chance" if found.n < 100 else ""
+    few = "; with so few images the error comes out too large" if found.n < 100 else ""
     return f"Brier score {found.brier:.3f}, expected calibration error {found.ece:.3f} (n = {found.n}{few})"
 
 

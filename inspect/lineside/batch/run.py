@@ -21,10 +21,11 @@ from lineside.batch.coco import write_coco
 from lineside.batch.files import write_atomic, write_atomic_with
 from lineside.batch.judge import Judge, OverlayMode
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
+from lineside.batch.parquet import require_pyarrow, write_parquet
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
 from lineside.batch.quality import quality_limits
 from lineside.batch.row import Row
-from lineside.batch.store import REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
+from lineside.batch.store import PARQUET_FILE, REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
 from lineside.batch.summary import Collector, Limits, Summary
 from lineside.contract import Contract
 from lineside.errors import UsageError
@@ -50,6 +51,8 @@ class InspectOptions:
     run may go on with another one."""
     boxes: bool = False
     """Write boxes and masks of the defects."""
+    parquet: bool = False
+    """Write results.parquet beside results.csv; needs pyarrow."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +157,12 @@ def inspect_images(
 
 
 def check_options(options: InspectOptions) -> None:
-    """Raise UsageError when an option is out of range."""
+    """Raise UsageError when an option is out of range, or needs what is not installed."""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"Expected at least one worker, found {options.workers}.")
     check_limit(options.max_no_call)
+    if options.parquet:
+        require_pyarrow()
 
 
 @contextmanager
@@ -264,13 +269,16 @@ def _finish(run: JudgedRun) -> Summary:
 
 
 def summarised(run: JudgedRun) -> tuple[Summary, Collector]:
-    """Read the rows once: write the sheet, and the boxes where they were asked for, and sum up."""
+    """Sum up the rows, and write the sheet, and boxes and Parquet where they were asked for."""
     from lineside.batch.sheet import write_sheet
 
     store, contract = run.store, run.inspector.contract
     collector = Collector(labels=store.header.labels, is_good=contract.is_good, limits=quality_limits(contract))
     words = reason_words(contract)
     write_sheet(store.folder, collector.tee(store.rows()), labels=store.header.labels, words=words)
+    (store.folder / PARQUET_FILE).unlink(missing_ok=True)
+    if run.options.parquet:
+        write_parquet(store.folder, store.rows(), labels=store.header.labels, quality_names=contract.quality_names)
     if store.header.boxes:
         write_atomic_with(store.folder / BOXES_FILE, lambda file: write_coco(file, store.rows, contract))
     return _summary(run, collector), collector

@@ -29,7 +29,7 @@ from lineside.batch.row import Row
 from lineside.errors import StorageError, UsageError
 
 RESULTS_FILE, CSV_FILE, SUMMARY_FILE, REPORT_FILE = "results.jsonl", "results.csv", "summary.json", "report.html"
-EVALUATION_FILE = "evaluation.json"
+EVALUATION_FILE, PARQUET_FILE = "evaluation.json", "results.parquet"
 LOCK_FILE = ".lock"
 _IDENTITY = ("job_id", "created", "lineside_version")
 
@@ -222,7 +222,8 @@ def _remove_results(folder: Path, found: RunHeader) -> None:
 
     Masks and boxes are only ours where the run asked for them: a folder of images may have a folder ``masks`` too.
     """
-    files, folders = [REPORT_FILE, SUMMARY_FILE, EVALUATION_FILE, CSV_FILE, RESULTS_FILE], [OVERLAY_FOLDER]
+    files = [REPORT_FILE, SUMMARY_FILE, EVALUATION_FILE, PARQUET_FILE, CSV_FILE, RESULTS_FILE]
+    folders = [OVERLAY_FOLDER]
     if found.boxes:
         files, folders = [*files[:-1], BOXES_FILE, files[-1]], [*folders, MASK_FOLDER]
     for name in files:

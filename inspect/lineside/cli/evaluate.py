@@ -44,6 +44,9 @@ def command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Remove the results that are there first, and start over.")
     ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write results.parquet beside results.csv; needs lineside[parquet].")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
 ) -> None:
     """Evaluate a model on images that it was not trained on: overkill, escapes, AUROC, AUPRO, times, with intervals.
@@ -70,6 +73,7 @@ def command(
         takt_s=takt,
         workers=workers,
         fresh=fresh,
+        parquet=parquet,
     )
     inspector = Inspector(model)
     with progress_bar() as progress:

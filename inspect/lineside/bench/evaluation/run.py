@@ -52,6 +52,8 @@ class EvaluateOptions:
     """Images at the same time. With one, times are those of a line, where frames come one by one."""
     fresh: bool = False
     """Remove the results that are there and start over."""
+    parquet: bool = False
+    """Write results.parquet beside results.csv; needs pyarrow."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def evaluate_images(
     keep = partial(_keep, by_path, maps, Lock()) if found.masks else None
     paths = [image.path for image in found.images]
     work = Work(found.sources, lambda: iter(paths), Census(len(paths), found.masks), "evaluate", keep)
-    how = InspectOptions("ng", True, options.workers, options.fresh)
+    how = InspectOptions("ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet)
     check_options(how)
     with judged_images(inspector, work, folder, how, progress) as run:
         rows = tuple(run.store.rows())

@@ -234,6 +234,8 @@ def _of_these_images(made: "Evaluation", contract: Contract) -> Iterable[str]:
         yield "Whether the model was trained on some of these images: the bundle does not name its own."
     else:
         yield "Whether nearly the same pictures as in the training are among these: only identical files were left out."
+    if contract.lineage:
+        yield "Whether images by which the model was adapted or extended are among these: its bundle names none."
     if n.frames_per_part == 1:
         yield "Whether several images show the same part: each was taken for a part of its own."
     yield (

@@ -65,7 +65,7 @@ def test_rates_count_calls_and_no_call_is_never_ok(parts: Path, inspector: Inspe
 
 
 def test_the_worst_frame_of_a_part_counts(images: Path, inspector: Inspector) -> None:
-    """One NG frame makes the part NG, whatever the others; one without a call keeps it from OK, and out of the rates."""
+    """One NG frame makes the part NG, whatever the others; one without a call keeps it from OK and out of rates."""
     for name, rgb in {"p1_a": GOOD_RGB, "p1_b": BAD_RGB, "p2_a": GOOD_RGB, "p2_b": DARK_RGB, "p3_a": GOOD_RGB}.items():
         paint(Path(f"shots/good/{name}.png"), rgb)
     paint(Path("shots/scratch/q1_a.png"), DARK_RGB)

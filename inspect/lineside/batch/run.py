@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from lineside import __version__
 from lineside.batch.coco import write_coco
-from lineside.batch.files import write_atomic, write_atomic_with
+from lineside.batch.files import storage_errors, write_atomic, write_atomic_with
 from lineside.batch.judge import Judge, OverlayMode
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.parquet import require_pyarrow, write_parquet
@@ -276,7 +276,8 @@ def summarised(run: JudgedRun) -> tuple[Summary, Collector]:
     collector = Collector(labels=store.header.labels, is_good=contract.is_good, limits=quality_limits(contract))
     words = reason_words(contract)
     write_sheet(store.folder, collector.tee(store.rows()), labels=store.header.labels, words=words)
-    (store.folder / PARQUET_FILE).unlink(missing_ok=True)
+    with storage_errors(store.folder / PARQUET_FILE):
+        (store.folder / PARQUET_FILE).unlink(missing_ok=True)
     if run.options.parquet:
         write_parquet(store.folder, store.rows(), labels=store.header.labels, quality_names=contract.quality_names)
     if store.header.boxes:

@@ -1,7 +1,7 @@
 """What a run found, in numbers: made from the rows alone, so that a resumed run and a whole one say the same.
 
 Rows stream through the `Collector`, which keeps some numbers of 4 or 8 bytes per image (score, times, the numbers
-behind the gate: about 80 MB for a million images) and the few rows that the report shows.
+behind the gate: some 90 MB for a million images) and the few rows that the report shows.
 """
 
 import heapq

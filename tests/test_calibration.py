@@ -10,7 +10,7 @@ import pytest
 
 from lineside.dataset import Sample
 from lineside.errors import UsageError
-from lineside.recipe_model import Calibrate
+from lineside.recipe import Calibrate
 from lineside.train.calibration import Calibration, calibrated
 from lineside.train.class_statement import Told
 from lineside.train.images import FrameReader, References

@@ -7,6 +7,7 @@ too; a test compares the two.
 """
 
 import math
+from functools import lru_cache
 
 _ITERATIONS = 300  # of the continued fraction: about sqrt(max(a, b)) are needed; larger n converge by symmetry
 _TINY = 1e-300
@@ -48,6 +49,7 @@ def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
     return 1.0 if k == n else 1.0 - beta_quantile(1.0 - confidence, n - k, k + 1)
 
 
+@lru_cache(maxsize=4096)
 def beta_quantile(p: float, a: float, b: float) -> float:
     """Return the share at which Beta(a, b), a and b above 0, reaches the probability p.
 

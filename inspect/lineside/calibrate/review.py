@@ -41,7 +41,9 @@ def review_threshold(ng: Threshold, share: float, goods: Honest) -> Threshold:
     inside = min(steps if own else steps - 1, below - 1)
     wish = Wish("review", share)
     if steps < 1 or inside < (1 if own else 0):
-        return replace(ng, wish=wish, supported=0.0, rule="the threshold of NG: no band", statement=_none(n, share))
+        return replace(
+            ng, wish=wish, supported=0.0, rule="the threshold of NG: no band", statement=_none(n, below, share)
+        )
     value = min(just_above(parts, below - inside), ng.value)
     above = n - below + inside
     band = (inside if own else inside + 1) / (n + 1)
@@ -62,11 +64,11 @@ def review_threshold(ng: Threshold, share: float, goods: Honest) -> Threshold:
     )
 
 
-def _none(n: int, share: float) -> str:
-    return (
-        f"No part goes to REVIEW: {100 * share:g} % of the good parts were wished, which needs {parts_needed(share)} "
-        f"good parts, and there were {n}."
-    )
+def _none(n: int, below: int, share: float) -> str:
+    told = f"No part goes to REVIEW: {100 * share:g} % of the good parts were wished"
+    if n < parts_needed(share):
+        return f"{told}, which needs {parts_needed(share)} good parts, and there were {n}."
+    return f"{told}, and only {below} of {n} lie below the threshold of NG."
 
 
 def _statement(n: int, inside: int, band: float, own: bool, goods: Honest) -> str:

@@ -1,14 +1,16 @@
 """A bundle gets other thresholds by new images, without being trained again: its own graph scores them.
 
 Nothing of the model was fitted on the new images, so a promise that is taken from them is about the deployed model
-itself. A picture that the model learned from would spoil that. As far as a bundle can know, none takes part: files are
-compared with the hashes of the recipe's lock file, and frames by their embedding with those of the good frames that the
-bundle keeps, which finds a copy that was saved in another format. A second copy among the new images counts once.
+itself. A picture or a part that the model learned from would spoil that. As far as a bundle can know, none takes part:
+files and, where the recipe has a pattern for them, parts are compared with the recipe's lock file, and frames by their
+embedding with those of the good frames that the bundle keeps, which finds a copy that was saved in another lossless
+format or came by `lineside extend`. Another picture of a training part without such a pattern is not recognised, and
+neither is a copy that was compressed; the statement says so. A second copy among the new images counts once.
 """
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,16 +30,18 @@ from lineside.train.progress import Journal
 
 LOCK_FILE = "recipe.lock.yaml"
 SAME_REL = 1e-4
-"""Distance of two embeddings, relative to their length, below which they are of one picture. Measured on 14 rendered
-caps, 128 px: the same file again 0, the nearest other part 0.02."""
+"""Distance of two embeddings, relative to their length, up to which they are of one picture. Measured on 14 rendered
+caps, 128 px: the same picture again 0, the nearest other part 0.06, a JPEG of the same at quality 95 0.13 and more."""
 HOW = "new images that the model was not fitted on"
 
 
 @dataclass(frozen=True)
 class _Lock:
-    """What the recipe's lock file says of images: side by SHA-256, and the pattern of physical parts."""
+    """What the recipe's lock file says of images: side by SHA-256, parts, and their pattern in file names."""
 
-    sides: dict[str, str]
+    sides: Mapping[str, str]
+    learned: frozenset[str]
+    """Physical parts on the side of training."""
     group: str | None
 
 
@@ -129,11 +133,12 @@ def _counted(shown: Sequence[Shown], rows: Sequence[int]) -> dict[str, int]:
 def _lock(parent: Opened) -> _Lock:
     file = parent.folder / LOCK_FILE
     if not file.is_file():
-        return _Lock({}, None)
+        return _Lock({}, frozenset(), None)
     try:
         document = yaml.safe_load(file.read_bytes())
         sides = {str(image["sha256"]): str(image["split"]) for image in document["images"]}
-        return _Lock(sides, document["recipe"]["capture"]["group"])
+        learned = frozenset(str(image["group"]) for image in document["images"] if image["split"] == "train")
+        return _Lock(sides, learned, document["recipe"]["capture"]["group"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{file}: cannot be read ({error}). Copy the bundle again.") from None
 
@@ -155,7 +160,9 @@ def _fresh(
         When one picture is given under two labels, or no good one is left.
     """
     hashes = [hashlib.sha256(read_content(image.path)).hexdigest() for image in images]
-    learned = [lock.sides.get(digest) == "train" for digest in hashes]
+    known = lock.learned if lock.group else frozenset[str]()
+    groups = [one.group for one in seen.shown]
+    learned = [lock.sides.get(h) == "train" or group in known for h, group in zip(hashes, groups, strict=True)]
     if isinstance(parent, Parent):
         learned = [own or near for own, near in zip(learned, _near(seen.embeddings, parent.state), strict=True)]
     first: dict[str, int] = {}
@@ -169,7 +176,8 @@ def _fresh(
     rows = tuple(i for i, digest in enumerate(hashes) if not learned[i] and first[digest] == i)
     if any(learned):
         names = ", ".join(image.name for image, own in zip(images, learned, strict=True) if own)
-        journal.note(f"{sum(learned)} images were left out, since the model learned from them: {names}.")
+        by_part = " (or from a part of that name, by capture.group)" if lock.group else ""
+        journal.note(f"{sum(learned)} images were left out, since the model learned from them{by_part}: {names}.")
     if len(first) < len(images):
         journal.note(f"{len(images) - len(first)} images are copies of others given here, and count once.")
     tested = sum(lock.sides.get(hashes[i]) == "test" for i in rows)
@@ -178,7 +186,8 @@ def _fresh(
     if not any(images[i].label == GOOD for i in rows):
         raise UsageError(
             f"{parent.folder}: the model was trained on all {sum(image.label == GOOD for image in images)} good images "
-            "given here, so they can promise nothing. Give good images that it has not seen."
+            f"given here{' or on parts of their names' if lock.group else ''}, so they can promise nothing. Give good "
+            "images that it has not seen."
         )
     return rows
 
@@ -196,4 +205,5 @@ def _known(parent: Opened, lock: _Lock) -> str:
     ways = [*(["files"] if lock.sides else []), *(["embeddings"] if isinstance(parent, Parent) else [])]
     if not ways:
         return "Whether the model was trained on any of them cannot be told: the bundle keeps nothing to compare with."
-    return f"None of them is a training image (compared by {' and '.join(ways)})."
+    part = "" if lock.group else "; other pictures of training parts would not be noticed"
+    return f"None of them is a copy of a training image (compared by {' and '.join(ways)}{part})."

@@ -130,7 +130,7 @@ def change_bundle(
         contract = changed_contract(parent, changed)
         model = changed_model(parent.model, changed, contract)
         content = bytes(model.SerializeToString(deterministic=True))
-        cases = _cases(images, parent.seed)
+        cases = _cases(images, parent.seed, "train" if changed.classes else "calibration")
         proofs = _proven(model, content, contract, parent, cases, journal)
         journal.stage("vectors")
         vectors = make_vectors(Graph(content), contract, [Candidate(case.name, case.load()) for case in cases])
@@ -211,12 +211,12 @@ def changed_model(model: "onnx.ModelProto", changed: Changed, contract: Contract
     return with_thresholds(model, contract, changed.numbers)
 
 
-def _cases(images: Sequence[LineImage], seed: int) -> tuple[ParityCase, ...]:
+def _cases(images: Sequence[LineImage], seed: int, labelled: Kind) -> tuple[ParityCase, ...]:
     chosen = np.unique(np.linspace(0, len(images) - 1, min(PROVEN, len(images))).round().astype(int))
     cases: list[ParityCase] = []
     for number in chosen:
         image = images[number]
-        kind: Kind = "calibration" if image.label == UNLABELLED else "train"
+        kind: Kind = "calibration" if image.label == UNLABELLED else labelled
         cases.append(ParityCase(image.name, kind, image.label, image.load))
         worse = _disturbed_later(image, seed + int(number))
         cases.append(ParityCase(f"{image.name} (disturbed)", "disturbed", image.label, worse))

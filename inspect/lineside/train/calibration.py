@@ -92,23 +92,15 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
 
     folds = _folds(len(groups), method.seen, split)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
-    defects_words = words
     if method.seen:
         words += f"; the {len(method.seen)} good frames that the backbone was adapted on have no say"
     head, judged, decided = _agreed(method, folds, len(groups), held_out, journal)
     _note_front(head, decided, journal)
     told = _told(judged, references, head)
-    good_positions = references.good_positions
-    called = _called({i: judged[i] for i in good_positions if i in judged}, references, journal)
+    called = _called({i: judged[i] for i in references.good_positions if i in judged}, references, journal)
     called = {i: called[i] for i in sorted(called)}
     goods = _honest(called, references, held_out, words)
-    others = {i: judged[i] for i in sorted(judged) if i not in set(good_positions)}
-    sorted_out = {i: one for i, one in others.items() if not one.refused}
-    defects = None
-    if others:
-        defects = replace(
-            _honest(sorted_out, references, held_out, defects_words), no_call=len(others) - len(sorted_out)
-        )
+    defects = _sorted_defects(judged, references, held_out, words)
     provisional = needs_defects(calibrate.wish) and defects is None
     wish = Wish("overkill", PROVISIONAL) if provisional else calibrate.wish
     found = thresholds(wish, None if provisional else calibrate.review, goods, defects)
@@ -116,7 +108,19 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     made = Calibration(head, called, goods, defects, found.ng, found.review, found.escapes, peaks, told)
     if not provisional:
         note_threshold(made, journal)
+    if defects is not None:
+        journal.note(found.escapes.statement)
     return made
+
+
+def _sorted_defects(judged: Mapping[int, Judged], references: References, held_out: bool, how: str) -> Honest | None:
+    """Return scores of defective frames that the score is fitted on too, as where parts are sorted; else None."""
+    goods = set(references.good_positions)
+    others = {i: judged[i] for i in sorted(judged) if i not in goods}
+    if not others:
+        return None
+    called = {i: one for i, one in others.items() if not one.refused}
+    return replace(_honest(called, references, held_out, how), no_call=len(others) - len(called))
 
 
 def note_threshold(made: Calibration, journal: Journal) -> None:

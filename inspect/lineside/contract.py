@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "3.0"
+CONTRACT_VERSION = "4.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 METADATA_KEY = "lineside"
@@ -66,6 +66,42 @@ class FrameSpec:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What a threshold was asked for; exactly the numbers of its kind are given."""
+
+    kind: Literal["overkill", "escape", "cost", "fixed", "review"]
+    """overkill, escape: a share that is allowed. cost: the cheapest. fixed: a score. review: a share for a person."""
+    share: float | None = None
+    """overkill: of good parts called NG. escape: of defective parts called OK. review: of good parts called REVIEW,
+    beyond those called NG. 0 to 1."""
+    overkill_cost: float | None = None
+    """cost: of a good part called NG; any currency."""
+    escape_cost: float | None = None
+    """cost: of a defective part called OK; the same currency."""
+    defect_rate_ppm: float | None = None
+    """cost: defective parts in a million parts of production."""
+    score: float | None = None
+    """fixed: the threshold itself."""
+
+    @property
+    def in_words(self) -> str:
+        """The wish as a plant would say it."""
+        if self.kind == "fixed":
+            return f"a threshold of {self.score:g}"
+        if self.kind == "cost":
+            return (
+                f"the lowest cost at {self.overkill_cost:g} an overkill, {self.escape_cost:g} an escape and "
+                f"{self.defect_rate_ppm:g} ppm of defective parts"
+            )
+        share = f"{100 * (self.share or 0.0):.4g} %"
+        return {
+            "overkill": f"an overkill of at most {share}",
+            "escape": f"an escape of at most {share}",
+            "review": f"at most {share} of the good parts in REVIEW",
+        }[self.kind]
+
+
+@dataclass(frozen=True)
 class Threshold:
     """A decision limit on `score`, and what is known of it."""
 
@@ -74,21 +110,59 @@ class Threshold:
     rule: str
     """How it was found, in words."""
     kind: Literal["guaranteed", "empirical"]
-    """`guaranteed` only where a theorem covers the head that is deployed."""
-    wish_overkill: float
-    """Share of good parts called NG that the recipe asked for, 0 to 1."""
+    """`guaranteed` only where a theorem covers the head that is deployed, for what was wished."""
+    wish: Wish
+    supported: float | None
+    """What the images support of the wish, in its own unit: a share, or with a cost the cost of a part. None where
+    nothing was asked that images could support: with a fixed threshold, and where no good part was to spare."""
     supported_overkill: float
-    """Share of good parts called NG that n images can support by this rule, 0 to 1; never below 1 / (n + 1)."""
+    """Share of good parts above this threshold that is to be expected at most, 0 to 1; never below 1 / (n_groups + 1).
+    """
     n: int
-    """Number of good scores that it was taken from."""
+    """Number of good scores that are known."""
     n_groups: int
     """Number of independent parts among them; one part may give several frames."""
+    n_defects: int
+    """Number of independent defective parts that it was taken from; 0 where good parts alone decided."""
     confidence: float
-    """Confidence of `interval`, 0 to 1."""
+    """Confidence of `interval` and of `upper`, 0 to 1."""
     interval: tuple[float, float]
-    """Interval of the overkill at this threshold, both ends 0 to 1."""
+    """Interval of the overkill at this threshold (of `threshold_review`: of the share of good parts above it), both
+    ends 0 to 1."""
+    upper: float
+    """One-sided: with this confidence the overkill is at most that, 0 to 1."""
     statement: str
-    """What may be said of it, in one or two sentences, assumptions included."""
+    """What may be said of it, in a few sentences, assumptions included."""
+
+    @property
+    def wish_overkill(self) -> float:
+        """Share of good parts that may be NG: as wished, or where the wish was another, as is to be expected."""
+        return self.wish.share if self.wish.kind == "overkill" and self.wish.share else self.supported_overkill
+
+
+@dataclass(frozen=True)
+class Escapes:
+    """Defective parts that were called OK."""
+
+    label: str
+    """Their class; ``all`` for all of them."""
+    missed: int
+    n: int
+    """Number of independent parts."""
+    upper: float
+    """Exact binomial upper bound of the share that escapes, one-sided, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class EscapeStatement:
+    """How many defective parts escape, from images that no score was fitted on."""
+
+    overall: Escapes
+    classes: tuple[Escapes, ...]
+    confidence: float
+    """Of each upper bound, 0 to 1."""
+    statement: str
+    """What may be said of it; where there is no such image, that nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +247,9 @@ class ClassStatement:
 class Ancestor:
     """A model that this one was made from without training again, and what was done to it."""
 
-    how: Literal["adapted", "extended"]
-    """adapted: to unlabelled frames of a line that changed; extended: by further good or defective images."""
+    how: Literal["adapted", "extended", "calibrated"]
+    """adapted: to unlabelled frames of a line that changed; extended: by further good or defective images; calibrated:
+    another threshold, from new images."""
     parent_sha256: str
     """Of the parent's model.onnx."""
     frames: int
@@ -194,6 +269,8 @@ class Contract:
     map_wh: tuple[int, int]
     threshold_ng: Threshold
     threshold_review: Threshold
+    """The same as `threshold_ng` where there is no band for REVIEW."""
+    escapes: EscapeStatement
     map_threshold: float
     """A cell of `anomaly_map` above it belongs to a defect; in the unit of `score`. It decides no verdict."""
     map_rule: str

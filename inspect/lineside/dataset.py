@@ -296,14 +296,16 @@ def grouping(expression: str | None) -> Callable[[Path, str], str]:
     """
     pattern = re.compile(expression) if expression else None
 
-    def group_of(path: Path, name: str) -> str:
-        match = pattern.search(path.name) if pattern else None
-        if match is None or pattern is None:
-            return name
-        wanted: str | int = "part" if "part" in pattern.groupindex else min(1, pattern.groups)
-        return match.group(wanted) or name
+    return lambda path, name: part_of(pattern, path.name, name)
 
-    return group_of
+
+def part_of(pattern: re.Pattern[str] | None, file_name: str, otherwise: str) -> str:
+    """Return the physical part that a file's name tells by the recipe's `capture.group`, else `otherwise`."""
+    match = pattern.search(file_name) if pattern else None
+    if match is None or pattern is None:
+        return otherwise
+    wanted: str | int = "part" if "part" in pattern.groupindex else min(1, pattern.groups)
+    return match.group(wanted) or otherwise
 
 
 def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:

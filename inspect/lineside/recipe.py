@@ -11,14 +11,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from lineside.errors import RecipeError
+from lineside.recipe_calibrate import Calibrate
 from lineside.recipe_classes import Classes
-from lineside.recipe_model import Calibrate, Capture, Export, Recipe, Transfer
+from lineside.recipe_model import Capture, Export, Recipe, Transfer
 from lineside.recipe_normalise import Gate, Light, Normalise, Pose
 from lineside.recipe_yaml import Located, Location, Value, dotted, read_yaml
 
@@ -266,8 +267,8 @@ def _custom_key(detail: ErrorDetails) -> tuple[str, ...]:
 def _block(model: type[BaseModel], key: str | int) -> type[BaseModel] | None:
     """Return the model of the block that `key` names, or None where it is a plain key or unknown."""
     known = model.model_fields.get(str(key))
-    kind = known.annotation if known else None
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    kinds = (known.annotation, *get_args(known.annotation)) if known else ()
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _deepest(location: Location, lines: Mapping[Location, int]) -> Location:

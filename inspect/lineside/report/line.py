@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 VOID = {
     "adapted": "The threshold rests on unlabelled frames. What the parent model guaranteed does not hold for this one.",
     "extended": "The threshold was taken again. What the parent model guaranteed does not hold for this one.",
+    "calibrated": "Scores are the parent's; what it says of thresholds, overkill and escapes does not hold here.",
 }
 
 KEPT = "Score, map, gate and thresholds are the parent's, and what it guarantees of them holds."
@@ -43,14 +44,20 @@ def line_pages(record: "LineRecord") -> dict[str, bytes]:
 
 
 def _threshold(record: "LineRecord") -> Markup:
-    limit = record.contract.threshold_ng
-    facts = (
+    limit, review = record.contract.threshold_ng, record.contract.threshold_review
+    facts = [
         ("NG above", number(limit.value)),
         ("Before", number(record.old_threshold.value)),
+        ("Wish", limit.wish.in_words),
         ("Kind", limit.kind),
         ("Rule", limit.rule),
-    )
-    return section("Threshold", element("p", limit.statement), definitions(facts))
+    ]
+    band = None
+    if review.wish.kind == "review":
+        facts.append(("REVIEW above", number(review.value)))
+        band = element("p", review.statement)
+    escapes = element("p", record.contract.escapes.statement)
+    return section("Threshold", element("p", limit.statement), band, escapes, definitions(facts))
 
 
 def _classes(record: "LineRecord") -> Markup:

@@ -54,8 +54,9 @@ def _contract_facts(threshold: Threshold) -> list[tuple[str, object]]:
         ("Kind", threshold.kind),
         ("Rule", threshold.rule),
         ("Taken from", f"{threshold.n} scores of good images{parts}"),
-        ("Overkill asked for", percent(threshold.wish_overkill)),
-        ("Overkill that so many images support", percent(threshold.supported_overkill)),
+        ("Asked for", threshold.wish.in_words),
+        ("Overkill to be expected at most", percent(threshold.supported_overkill)),
+        (f"Overkill with {100 * threshold.confidence:g} % confidence", f"at most {percent(threshold.upper)}"),
         (f"{100 * threshold.confidence:g} % interval of the overkill", f"{percent(low)} to {percent(high)}"),
     ]
 

@@ -57,6 +57,11 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
     yield ""
     yield f"**{limit.kind.capitalize()}.** {limit.statement}"
     yield ""
+    if contract.threshold_review.wish.kind == "review":
+        yield f"REVIEW when score > {contract.threshold_review.value:.6g}. {contract.threshold_review.statement}"
+        yield ""
+    yield contract.escapes.statement
+    yield ""
     yield from _classes(contract, record.evaluation)
     yield from _evaluation(record.evaluation)
     yield "## Training data"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lineside.binomial import clopper_pearson
 from lineside.contract import ClassStatement
 from lineside.dataset import Dataset
 from lineside.train.method import FittedClasses
@@ -20,16 +21,6 @@ class Told:
 
     truth: str
     called: str
-
-
-def interval_of(right: int, n: int) -> tuple[float, float]:
-    """Return the exact 95 % interval of a share that was counted (Clopper and Pearson, 1934)."""
-    from scipy.stats import binomtest
-
-    if not n:
-        return 0.0, 1.0
-    interval = binomtest(right, n).proportion_ci(CONFIDENCE, "exact")
-    return float(interval.low), float(interval.high)
 
 
 def statement_of(
@@ -87,7 +78,7 @@ def _known(classes: FittedClasses, told: Sequence[Told]) -> Accuracy | None:
     if not told:
         return classes.fit.accuracy
     right = sum(one.truth == one.called for one in told)
-    return Accuracy(right / len(told), *interval_of(right, len(told)), len(told))
+    return Accuracy(right / len(told), *clopper_pearson(right, len(told), CONFIDENCE), len(told))
 
 
 def _accuracy_words(known: Accuracy | None) -> str:

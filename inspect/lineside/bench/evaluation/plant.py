@@ -7,8 +7,8 @@ of what is called NG is good, and that is what decides whether anybody still loo
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lineside.batch.interval import clopper_pearson
 from lineside.batch.summary import COUNTED, UNREADABLE
+from lineside.binomial import clopper_pearson
 from lineside.contract import Verdict
 from lineside.errors import UsageError
 

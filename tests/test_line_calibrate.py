@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from conftest import FIXED_POSE, Trained
 from lineside.cli.main import app, register
-from lineside.contract import Verdict, Wish
+from lineside.contract import Verdict
+from lineside.contract_thresholds import Wish
 from lineside.errors import LinesideError, UsageError
 from lineside.export.state import read_state
 from lineside.report.line import line_pages

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from lineside.calibrate.threshold import no_threshold
-from lineside.contract import Wish
+from lineside.contract_thresholds import Wish
 from lineside.recipe import LoadedRecipe, Recipe
 from lineside.train.calibration import calibrated
 from lineside.train.images import References

@@ -14,7 +14,7 @@ from lineside.calibrate.escape import escape_threshold
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.review import review_threshold
 from lineside.calibrate.threshold import fixed_threshold, overkill_threshold
-from lineside.contract import Threshold, Wish
+from lineside.contract_thresholds import Threshold, Wish
 
 DRAWS = 2000
 SIZES = (8, 20, 59, 100)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lineside.calibrate.escape import escape_statement
 from lineside.calibrate.honest import Honest, just_above, just_below
 from lineside.calibrate.wishes import Thresholds, thresholds
-from lineside.contract import Wish
+from lineside.contract_thresholds import Wish
 from lineside.errors import UsageError
 
 INF = float("inf")

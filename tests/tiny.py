@@ -11,18 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lineside.contract import (
-    CONTRACT_VERSION,
-    METADATA_KEY,
-    OUTPUTS,
-    Contract,
-    Escapes,
-    EscapeStatement,
-    FrameSpec,
-    Threshold,
-    Wish,
-    depth_rule,
-)
+from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, depth_rule
+from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 
 
 def tiny_contract(

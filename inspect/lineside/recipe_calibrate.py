@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from lineside.contract import Wish
+from lineside.contract_thresholds import Wish
 from lineside.errors import UsageError
 from lineside.recipe_block import Block, key
 

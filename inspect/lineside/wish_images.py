@@ -1,6 +1,6 @@
 """Whether a recipe's images can decide its wish; asked by `lineside check` and, before any work, by training."""
 
-from lineside.contract import Wish
+from lineside.contract_thresholds import Wish
 from lineside.dataset import Dataset
 from lineside.recipe import LoadedRecipe
 

@@ -22,7 +22,8 @@ from lineside.batch.labels import LabelSummary, is_good_folder, summarise_labels
 from lineside.batch.no_call import NoCalls
 from lineside.batch.quality import QualityBounds, QualityFound, QualityTaker
 from lineside.batch.row import Row, finite
-from lineside.contract import Threshold, Verdict
+from lineside.contract import Verdict
+from lineside.contract_thresholds import Threshold
 
 UNREADABLE = "unreadable"
 COUNTED = (*(verdict.name for verdict in Verdict), UNREADABLE)

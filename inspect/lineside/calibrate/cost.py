@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lineside.calibrate.honest import MARGIN_REL, Honest
 from lineside.calibrate.threshold import CONFIDENCE, counted_overkill
-from lineside.contract import Threshold, Wish
+from lineside.contract_thresholds import Threshold, Wish
 
 ASSUMPTION = (
     "It holds for parts and defects like these: same kinds in the same shares, same part family, camera, light."

@@ -15,7 +15,7 @@ import numpy as np
 from lineside.binomial import upper_bound
 from lineside.calibrate.honest import Honest, just_above, just_below
 from lineside.calibrate.threshold import CONFIDENCE, counted_overkill
-from lineside.contract import Escapes, EscapeStatement, Threshold, Wish
+from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 from lineside.evidence import parts_needed
 
 ASSUMPTION = "It holds for defects like these: same kinds in the same shares, same part family, camera and light."

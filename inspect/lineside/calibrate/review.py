@@ -13,7 +13,7 @@ import numpy as np
 from lineside.binomial import beta_quantile, clopper_pearson, upper_bound
 from lineside.calibrate.honest import Honest, just_above
 from lineside.calibrate.threshold import ASSUMPTION, CONFIDENCE
-from lineside.contract import Threshold, Wish
+from lineside.contract_thresholds import Threshold, Wish
 from lineside.evidence import parts_needed
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lineside.binomial import beta_quantile, clopper_pearson, upper_bound
 from lineside.calibrate.honest import just_above, largest_of_each
-from lineside.contract import Threshold, Wish
+from lineside.contract_thresholds import Threshold, Wish
 from lineside.evidence import parts_needed
 
 CONFIDENCE = 0.95

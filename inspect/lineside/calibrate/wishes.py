@@ -7,7 +7,7 @@ from lineside.calibrate.escape import escape_statement, escape_threshold
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.review import review_threshold
 from lineside.calibrate.threshold import fixed_threshold, overkill_threshold
-from lineside.contract import EscapeStatement, Threshold, Wish
+from lineside.contract_thresholds import EscapeStatement, Threshold, Wish
 from lineside.errors import UsageError
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lineside.contract import Wish
+    from lineside.contract_thresholds import Wish
 
 
 def command(

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from lineside.batch.summary import Limits, Summary
 from lineside.batch.table import number, percent
-from lineside.contract import Component, Contract, Threshold
+from lineside.contract import Component, Contract
+from lineside.contract_thresholds import Threshold
 from lineside.report.markup import Markup, element, section
 
 VOID = (

@@ -10,7 +10,7 @@ from lineside.calibrate.escape import escape_statement
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.threshold import no_threshold
 from lineside.calibrate.wishes import thresholds
-from lineside.contract import EscapeStatement, Threshold, Wish
+from lineside.contract_thresholds import EscapeStatement, Threshold, Wish
 from lineside.errors import LinesideError, UsageError
 from lineside.recipe import LoadedRecipe
 from lineside.train.class_statement import Told

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lineside.contract import Wish
+from lineside.contract_thresholds import Wish
 from lineside.dataset import GOOD
 from lineside.errors import UsageError
 from lineside.train.line_adapt import adapted

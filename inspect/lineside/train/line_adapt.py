@@ -17,7 +17,7 @@ from lineside.calibrate.crossfit import grouped_folds
 from lineside.calibrate.escape import escape_statement
 from lineside.calibrate.moved import Move, score_move
 from lineside.calibrate.threshold import overkill_threshold
-from lineside.contract import Threshold
+from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
 from lineside.train.line_band import kept_review, not_held
 from lineside.train.line_gate import GateChange, changed_gate

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.review import review_threshold
-from lineside.contract import Threshold
+from lineside.contract_thresholds import Threshold
 from lineside.dataset import GOOD
 from lineside.train.line_parent import Opened
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import yaml
 
 from lineside.calibrate.wishes import Thresholds, thresholds
-from lineside.contract import Wish
+from lineside.contract_thresholds import Wish
 from lineside.dataset import GOOD, part_of
 from lineside.errors import BundleError, UsageError
 from lineside.image_files import read_content

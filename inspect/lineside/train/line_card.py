@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from lineside.contract import Contract, Threshold
+from lineside.contract import Contract
+from lineside.contract_thresholds import Threshold
 from lineside.train.line_result import Changed
 
 PARENT_FOLDER = "parent"

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from lineside.calibrate.crossfit import grouped_folds
 from lineside.calibrate.escape import escape_statement
 from lineside.calibrate.threshold import overkill_threshold
-from lineside.contract import Finding, Threshold
+from lineside.contract import Finding
+from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
 from lineside.train.line_band import kept_review, not_held
 from lineside.train.line_gate import changed_gate

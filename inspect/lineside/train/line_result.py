@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import ClassStatement, EscapeStatement, Finding, Threshold
+from lineside.contract import ClassStatement, Finding
+from lineside.contract_thresholds import EscapeStatement, Threshold
 from lineside.train.line_state import LineState
 from lineside.transfer.classes.fit import ClassFit
 

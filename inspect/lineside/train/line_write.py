@@ -17,16 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside import __version__
-from lineside.contract import (
-    CONTRACT_FILE,
-    CONTRACT_VERSION,
-    INPUT_FRAME,
-    MODEL_FILE,
-    Ancestor,
-    Contract,
-    Fitted,
-    Threshold,
-)
+from lineside.contract import CONTRACT_FILE, CONTRACT_VERSION, INPUT_FRAME, MODEL_FILE, Ancestor, Contract, Fitted
+from lineside.contract_thresholds import Threshold
 from lineside.export.bundle import reserved
 from lineside.export.parity import Kind, ParityCase, ParityRecord, prove_parity, reference_score
 from lineside.export.state import STATE_FILE, pack_state

@@ -5,7 +5,7 @@ from typing import Literal
 
 from lineside.batch.labels import Rate
 from lineside.batch.table import percent
-from lineside.contract import Threshold
+from lineside.contract_thresholds import Threshold
 
 Kept = Literal["better", "agrees", "within", "exceeded", "unknown"]
 

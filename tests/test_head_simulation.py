@@ -2,6 +2,11 @@
 
 Projection (whitened on the draw), both memories by k-centre and augmented copies are on, and the calibration is the
 training's own code. The truth of a deployed head is its share of rejected images among new ones of the same law.
+
+A draw is one new good part judged by one head that was freshly fitted and calibrated. Parts that share a head share
+its luck, so they are no independent draws: every error here is that of the mean over heads, each counted once with the
+share of its own new parts (the estimate for clusters of equal size; Cameron and Miller, 2015). Fitting a
+head costs a thousand times what judging a part does, so there are fewer heads than draws.
 """
 
 from collections.abc import Iterator
@@ -13,13 +18,14 @@ import torch
 
 from head_draws import DrawnMethod, calibration_of, draw, leaky_scores, scored
 from lineside.calibrate.threshold import overkill_threshold
-from lineside.contract import Threshold
+from lineside.contract_thresholds import Threshold
 from lineside.transfer.head_fit import HeadFit, scores
 
 NEW = 100
-"""Images that a deployed head is judged by."""
-FEW, MANY = 100, 2000
-"""Draws of the quick test, and of the slow one."""
+"""New parts that each deployed head judges."""
+FEW, MANY, HELD_OUT = 100, 300, 1000
+"""Heads of the quick test, of each slow one, and of that with a hold-out, where a head is fitted once and no fold."""
+LEAST_DRAWS = 2000
 
 
 @pytest.fixture(autouse=True)
@@ -41,15 +47,15 @@ def threshold_of(own: npt.NDArray[np.float32]) -> Threshold:
     return overkill_threshold(own, [f"{i:03d}" for i in range(len(own))], 0.05, crossfit="x", held_out=False)
 
 
-def error(values: list[float]) -> float:
-    """Three standard errors of the mean over draws."""
-    return float(3.0 * np.std(values) / np.sqrt(len(values)))
+def error(shares: list[float]) -> float:
+    """Three standard errors of the mean over heads, each with the share [0 to 1] of its own new parts."""
+    return float(3.0 * np.std(shares, ddof=1) / np.sqrt(len(shares)))
 
 
-def kept(n: int, draws: int, seed: int, crossfit: str = "folds") -> tuple[list[float], Threshold]:
-    """Calibrate as training does, on `draws` draws of n images; return each overkill, and one threshold."""
+def kept(n: int, heads: int, seed: int, crossfit: str = "folds") -> tuple[list[float], Threshold]:
+    """Calibrate as training does, `heads` times on n fresh images; return the overkill of each, and one threshold."""
     rng, found = np.random.default_rng(seed), []
-    for _ in range(draws):
+    for _ in range(heads):
         method = DrawnMethod(draw(rng, n))
         limit = calibration_of(method, n, overkill=0.05, crossfit=crossfit).threshold
         found.append(rejected(rng, method.last[0], limit))
@@ -69,7 +75,7 @@ def test_heads_of_the_simulation_are_those_of_training() -> None:
 
 
 def test_cross_fitting_keeps_its_word_and_what_has_seen_the_images_does_not() -> None:
-    """Eight images, 100 draws: honest scores reject less than promised; a projection or memory that saw them far more.
+    """Eight images, 100 heads: honest scores reject less than promised; a projection or memory that saw them far more.
 
     The promise is 1 / 9. Scored by the deployed head itself, or left out of the memory alone, the images look so much
     better than new ones do that nearly every new one is rejected.
@@ -91,19 +97,24 @@ def test_cross_fitting_keeps_its_word_and_what_has_seen_the_images_does_not() ->
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [8, 20, 59])
 def test_the_deployed_head_rejects_no_more_than_promised(n: int) -> None:
-    """2,000 draws each, of 8, 20 and 59 images: the mean overkill of the deployed head is within the promise."""
+    """8, 20 and 59 images: the mean overkill of 300 deployed heads, 30,000 draws, is within the promise.
+
+    The error by head is at most a fifth of the promise, so that the comparison says something.
+    """
     found, limit = kept(n, MANY, seed=n)
-    assert len(found) == MANY
+    assert len(found) * NEW >= LEAST_DRAWS
     assert limit.supported_overkill == pytest.approx({8: 1 / 9, 20: 1 / 21, 59: 3 / 60}[n])
+    assert error(found) <= 0.2 * limit.supported_overkill
     assert np.mean(found) <= limit.supported_overkill + error(found)
 
 
 @pytest.mark.slow
 def test_a_hold_out_keeps_what_it_guarantees() -> None:
-    """2,000 draws of 40 images, 8 of them held out: the guaranteed mean, and the 95 % bound in 95 % of the draws."""
-    found, limit = kept(40, MANY, seed=3, crossfit="holdout")
+    """1,000 heads on 40 images, 8 of them held out: the guaranteed mean, and the 95 % bound for 95 % of the heads."""
+    found, limit = kept(40, HELD_OUT, seed=3, crossfit="holdout")
+    assert len(found) * NEW >= LEAST_DRAWS
     assert (limit.kind, limit.n) == ("guaranteed", 8)
     assert np.mean(found) <= limit.supported_overkill + error(found)
     assert np.mean(found) >= 0.8 * limit.supported_overkill
     noise = 0.02  # of a share that is counted on 100 new images
-    assert np.mean(np.array(found) <= limit.upper + noise) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / MANY)
+    assert np.mean(np.array(found) <= limit.upper + noise) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / HELD_OUT)

@@ -13,14 +13,12 @@ from typer.testing import CliRunner
 
 from classed import write_classed_bundle
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
-from lineside.batch.labels import rate
 from lineside.bench.evaluation.limits import Limits, judge_limits, load_limits
-from lineside.bench.evaluation.promise import promise_of
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
 from lineside.cli import evaluate as command_module
 from lineside.errors import ImageError, LinesideError, RecipeError, UsageError
 from lineside.runtime import Inspector
-from tiny import tiny_contract, write_tiny_bundle
+from tiny import write_tiny_bundle
 
 
 @pytest.fixture
@@ -202,28 +200,6 @@ def _classes() -> Path:
     paint(Path("kinds/green/0.png"), (250, 200, 90))
     paint(Path("kinds/green/missed.png"), (100, 200, 90))
     return Path("kinds")
-
-
-# ---- the promise
-
-
-@pytest.mark.parametrize(
-    ("k", "n", "kept", "words"),
-    [
-        (1, 100, "agrees", "agrees with the stated 5.0 %"),
-        (0, 200, "better", "is below the stated 5.0 %"),
-        (14, 100, "within", "above the stated 5.0 %: 14.0 % .* leave up to 20.0 % open"),
-        (60, 100, "exceeded", "overkill of 5.0 % is not kept"),
-        (0, 0, "unknown", "no good test part got a call"),
-    ],
-)
-def test_the_promise_is_held_against_what_came_of_it(k: int, n: int, kept: str, words: str) -> None:
-    """Four answers and none; the tiny contract states 5 % and leaves 0 to 20 % open."""
-    import re
-
-    found = promise_of(tiny_contract().threshold_ng, rate(k, n))
-    assert found.kept == kept
-    assert re.search(words, found.sentence)
 
 
 # ---- limits and red rabbits

@@ -132,7 +132,7 @@ def _sections(
     parts = {"Decision": tiles(made)}
     if made.rabbits:
         parts["Red rabbits"] = red_rabbits(made.rabbits)
-    parts["Threshold"] = threshold_section(summary.threshold, *promise(n))
+    parts["Threshold"] = threshold_section(summary.threshold, contract, *promise(n))
     parts["Against the truth"] = against_the_truth(n)
     if n.plant:
         parts["In the plant"] = plant(n.plant)

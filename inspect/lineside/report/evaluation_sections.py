@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lineside.bench.evaluation.numbers import Numbers, Timing
     from lineside.bench.evaluation.parts import Part
     from lineside.bench.evaluation.plant import Plant
+    from lineside.bench.evaluation.promise import EscapesBeside
     from lineside.bench.evaluation.rabbits import Rabbits
     from lineside.bench.evaluation.run import Evaluation
 
@@ -77,14 +78,32 @@ def red_rabbits(rabbits: "Rabbits") -> Markup:
     return section("Red rabbits", element("p", words, class_="warning"), element("ul", items))
 
 
-def promise(n: "Numbers") -> tuple[Markup, ...]:
-    """Return what came of the threshold's promise, and what may be said of escapes; for the box of the guarantee."""
+def promise(n: "Numbers") -> tuple[Markup | None, ...]:
+    """Return what came of the thresholds' promises, and what may be said of escapes; for the box of the guarantee."""
     from lineside.bench.evaluation.words import escape_bound_words
 
     return (
         element("p", element("strong", "On these parts: "), n.promise.sentence),
-        element("p", element("strong", "Escapes: "), escape_bound_words(n.labels.escapes)),
+        *(element("p", words) for words in n.promise.sentences[1:]),
+        element("p", element("strong", "Escapes here: "), escape_bound_words(n.labels.escapes)),
+        _escapes_table(n.promise.escapes) if n.promise.escapes else None,
     )
+
+
+def _escapes_table(beside: "Sequence[EscapesBeside]") -> Markup:
+    """Return what the model states of escapes beside those of these parts, class by class."""
+    rows = (
+        (
+            one.label,
+            f"{one.missed} of {one.n}" if one.n else "–",
+            f"at most {percent(one.bound)}" if one.n else "nothing",
+            _of(one.found),
+            interval_words(one.found) if one.found.n else "–",
+            one.kept if one.kept != "unknown" else "–",
+        )
+        for one in beside
+    )
+    return _table(("Defects", "Stated from", "Stated", "Escaped here", "95 % interval", "Bound"), rows)
 
 
 def against_the_truth(n: "Numbers") -> Markup:
@@ -95,6 +114,7 @@ def against_the_truth(n: "Numbers") -> Markup:
     facts = [
         ("Overkill", rate_words(n.labels.overkill, "good parts called NG")),
         ("Escapes", rate_words(n.labels.escapes, "defective parts called OK")),
+        ("Good parts in REVIEW", rate_words(n.in_review, "good parts called REVIEW: work for a person, no overkill")),
         ("Good parts passed", rate_words(n.good_passed, "good parts called OK: their first-pass yield")),
         ("Without a call", rate_words(n.no_call, "parts; counted apart, never as OK")),
         ("Image AUROC", auroc_words(n.auroc)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lineside.batch.table import number
 from lineside.report.document import document
 from lineside.report.markup import Markup, element, section
-from lineside.report.origin import code, components_table, definitions, fitted_details
+from lineside.report.origin import code, components_table, definitions, fitted_details, guarantee_box
 from lineside.report.training import REPORT_FILE
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def line_pages(record: "LineRecord") -> dict[str, bytes]:
 
 
 def _threshold(record: "LineRecord") -> Markup:
-    limit, review = record.contract.threshold_ng, record.contract.threshold_review
+    contract = record.contract
+    limit, review = contract.threshold_ng, contract.threshold_review
     facts = [
         ("NG above", number(limit.value)),
         ("Before", number(record.old_threshold.value)),
@@ -52,12 +53,9 @@ def _threshold(record: "LineRecord") -> Markup:
         ("Kind", limit.kind),
         ("Rule", limit.rule),
     ]
-    band = None
     if review.wish.kind == "review":
         facts.append(("REVIEW above", number(review.value)))
-        band = element("p", review.statement)
-    escapes = element("p", record.contract.escapes.statement)
-    return section("Threshold", element("p", limit.statement), band, escapes, definitions(facts))
+    return section("Threshold", guarantee_box(contract), definitions(facts))
 
 
 def _classes(record: "LineRecord") -> Markup:

@@ -64,7 +64,11 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
     parts = {"Verdicts": _verdicts(summary)}
     if summary.labels:
         parts["Against the truth"] = _truth(summary.labels)
-    parts |= {"Scores": _scores(given), "Threshold": threshold_section(summary.threshold), "Worst first": _worst(given)}
+    parts |= {
+        "Scores": _scores(given),
+        "Threshold": threshold_section(summary.threshold, given.contract),
+        "Worst first": _worst(given),
+    }
     if summary.labels:
         escapes = f"Defective parts called OK, lowest score first, up to {WRONG_SHOWN}."
         overkill = f"Good parts called NG, highest score first, up to {WRONG_SHOWN}."

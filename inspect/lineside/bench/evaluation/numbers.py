@@ -14,7 +14,7 @@ from lineside.batch.summary import COUNTED, UNREADABLE, Percentiles
 from lineside.bench.evaluation.images import LabelledImage
 from lineside.bench.evaluation.parts import CALLS, Part
 from lineside.bench.evaluation.plant import Costs, Plant, in_the_plant
-from lineside.bench.evaluation.promise import Promise, promise_of
+from lineside.bench.evaluation.promise import Promise, promise_of, wished_costs
 from lineside.calibrate.auroc_interval import Area, auroc_area
 from lineside.calibrate.localisation import Localisation
 from lineside.calibrate.metrics import average_precision
@@ -64,6 +64,8 @@ class Numbers:
     """Parts without a call, of all that could be read."""
     good_passed: Rate
     """First-pass yield of the good parts: those called OK, of all that could be read."""
+    in_review: Rate
+    """Good parts called REVIEW, of the good parts that got a call."""
     promise: Promise
     plant: Plant | None
     classes: ToldClasses | None
@@ -113,6 +115,9 @@ def summed_up(
     readable = sum(part.verdict != UNREADABLE for part in parts)
     readable_good = sum(by_kind[True].values()) - by_kind[True][UNREADABLE]
     called = len(good) + len(defective)
+    in_review = rate(by_kind[True][Verdict.REVIEW.name], labels.overkill.n)
+    wished = wished_costs(contract.threshold_ng.wish)
+    at_wish = in_the_plant(by_kind[True], by_kind[False], *wished) if wished else None
     return Numbers(
         images=len(rows),
         parts=len(parts),
@@ -127,7 +132,8 @@ def summed_up(
         masks=sum(row.verdict in CALLS and images[row.path].mask is not None for row in rows),
         no_call=rate(by_kind[True][Verdict.NO_CALL.name] + by_kind[False][Verdict.NO_CALL.name], readable),
         good_passed=rate(by_kind[True][Verdict.OK.name], readable_good),
-        promise=promise_of(contract.threshold_ng, labels.overkill),
+        in_review=in_review,
+        promise=promise_of(contract, labels, in_review, at_wish),
         plant=in_the_plant(by_kind[True], by_kind[False], conditions.defect_rate_ppm, conditions.costs)
         if conditions.defect_rate_ppm is not None
         else None,

@@ -72,7 +72,7 @@ def _facts(made: Evaluation) -> "Table":
     lines = [
         ("overkill", rate_words(n.labels.overkill, "good parts called NG")),
         ("escapes", rate_words(n.labels.escapes, "defective parts called OK")),
-        ("promise", n.promise.sentence),
+        ("promise", " ".join(n.promise.sentences)),
         ("AUROC", auroc_words(n.auroc)),
         ("average precision", precision_words(n)),
         *localisation_words(n),

@@ -114,14 +114,14 @@ def test_the_models_own_training_images_are_left_out(images: Path, tmp_path: Pat
     trained = paint(tmp_path / "t.png", (101, 60, 90))
     lock = {
         "recipe": {"capture": {"group": None}},
-        "images": [{"split": "train", "sha256": hashlib.sha256(trained.read_bytes()).hexdigest()}],
+        "images": [{"split": "train", "group": "t", "sha256": hashlib.sha256(trained.read_bytes()).hexdigest()}],
     }
     (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(lock))
     paint(images / "good/copy.png", (101, 60, 90))
     made = evaluated(Inspector(bundle), images)
-    assert (made.left_out, made.numbers.parts) == (1, 5)
+    assert (len(made.left_out), made.numbers.parts) == (1, 5)
     assert "good/copy.png" not in Path("out/results.jsonl").read_text()
-    assert "Left out: 1 image that the model was trained on." in Path("out/report.html").read_text()
+    assert "1 image was left out, since the model learned from it: " in Path("out/report.html").read_text()
     paint(Path("own/good/0.png"), (101, 60, 90))
     with pytest.raises(ImageError, match="all 1 images are the model's own training images"):
         evaluate_images(Inspector(bundle), ["own"], "out2")

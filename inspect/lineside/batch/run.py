@@ -19,7 +19,7 @@ from uuid import uuid4
 from lineside import __version__
 from lineside.batch.coco import write_coco
 from lineside.batch.files import storage_errors, write_atomic, write_atomic_with
-from lineside.batch.judge import Judge, OverlayMode
+from lineside.batch.judge import Judge, OverlayMode, Seen
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.parquet import require_pyarrow, write_parquet
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
@@ -29,7 +29,7 @@ from lineside.batch.store import PARQUET_FILE, REPORT_FILE, SUMMARY_FILE, RunHea
 from lineside.batch.summary import Collector, Limits, Summary
 from lineside.contract import Contract
 from lineside.errors import UsageError
-from lineside.runtime import Inspector, Result
+from lineside.runtime import Inspector
 
 _WINDOW_PER_WORKER = 4  # enough that a slow image does not starve the others
 
@@ -77,7 +77,7 @@ class Work:
     census: Census
     purpose: str = "inspect"
     """Runs of another purpose do not go on with one another."""
-    seen: Callable[[Path, Result], None] | None = None
+    seen: Seen | None = None
     """Told every result while its anomaly map is there; from several threads."""
 
 
@@ -268,20 +268,23 @@ def _finish(run: JudgedRun) -> Summary:
     return summary
 
 
-def summarised(run: JudgedRun) -> tuple[Summary, Collector]:
-    """Sum up the rows, and write the sheet, and boxes and Parquet where they were asked for."""
+def summarised(run: JudgedRun, counts: Callable[[Row], bool] = lambda row: True) -> tuple[Summary, Collector]:
+    """Sum up the rows that count, and write the sheet, and boxes and Parquet where they were asked for."""
     from lineside.batch.sheet import write_sheet
+
+    def rows() -> Iterator[Row]:
+        return (row for row in store.rows() if counts(row))
 
     store, contract = run.store, run.inspector.contract
     collector = Collector(labels=store.header.labels, is_good=contract.is_good, limits=quality_limits(contract))
     words = reason_words(contract)
-    write_sheet(store.folder, collector.tee(store.rows()), labels=store.header.labels, words=words)
+    write_sheet(store.folder, collector.tee(rows()), labels=store.header.labels, words=words)
     with storage_errors(store.folder / PARQUET_FILE):
         (store.folder / PARQUET_FILE).unlink(missing_ok=True)
     if run.options.parquet:
-        write_parquet(store.folder, store.rows(), labels=store.header.labels, quality_names=contract.quality_names)
+        write_parquet(store.folder, rows(), labels=store.header.labels, quality_names=contract.quality_names)
     if store.header.boxes:
-        write_atomic_with(store.folder / BOXES_FILE, lambda file: write_coco(file, store.rows, contract))
+        write_atomic_with(store.folder / BOXES_FILE, lambda file: write_coco(file, rows, contract))
     return _summary(run, collector), collector
 
 

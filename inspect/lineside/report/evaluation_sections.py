@@ -250,12 +250,15 @@ def _of_these_images(made: "Evaluation", contract: Contract) -> Iterable[str]:
     missing = [name for name in contract.class_names if name not in here]
     if missing:
         yield f"Classes that the model tells and that no image shows: {', '.join(missing)}."
-    if made.left_out is None:
-        yield "Whether the model was trained on some of these images: the bundle does not name its own."
+    if made.known.compared is None:
+        yield "Whether the model was trained on some of these images: its bundle names none."
     else:
-        yield "Whether nearly the same pictures as in the training are among these: only identical files were left out."
+        yield f"Whether edited or compressed copies of training images are among these: {made.known.compared}."
     if contract.lineage:
-        yield "Whether images by which the model was adapted or extended are among these: its bundle names none."
+        yield (
+            "Whether images by which the model was adapted, or its thresholds were taken again, are among these: its "
+            "bundle names none."
+        )
     if n.frames_per_part == 1:
         yield "Whether several images show the same part: each was taken for a part of its own."
     yield (

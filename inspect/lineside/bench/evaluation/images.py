@@ -1,24 +1,20 @@
 """The images of an evaluation: their truth by folder, their masks, their parts, and none that was trained on."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from lineside.batch.labels import truth_of
 from lineside.batch.plan import check_sources, plan_images
 from lineside.contract import Contract
 from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, grouping, refuse_odd_names
-from lineside.errors import BundleError, ImageError, UsageError
-from lineside.image_files import read_content
+from lineside.errors import ImageError, UsageError
+from lineside.export.known_images import KnownImages, file_sha256, known_images
 
-LOCK_FILE = "recipe.lock.yaml"
 _TEST = "test"
+ALL_KNOWN = "all {} images are the model's own training images, or show parts of them."
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,10 @@ class EvaluationImages:
     sources: tuple[Path, ...]
     """Files and folders as they were named."""
     images: tuple[LabelledImage, ...]
-    left_out: int | None
-    """Images among them that the model was trained on; None where the bundle does not name those."""
+    left_out: tuple[str, ...]
+    """Files that are none of them: the model learned from them, by file or part."""
+    known: KnownImages
+    """To be asked of the others once the model has looked at them."""
     pattern: str | None
     """By which the part is read from file names; None: each image is a part of its own."""
 
@@ -64,7 +62,7 @@ def find_images(
     Parameters
     ----------
     bundle : Path
-        The model's; its ``recipe.lock.yaml`` names the images that it was trained on, and how parts are told apart.
+        The model's; it names the images that it was trained on, and how parts are told apart.
     contract : Contract
         Says which labels are good.
     sources : sequence of Path
@@ -82,19 +80,19 @@ def find_images(
         When there is no image but those of the training, or no label that says good or names a class.
     """
     check_sources(sources)
-    lock = _lock(bundle)
-    expression = pattern or _recipe_group(lock)
+    known = known_images(bundle)
+    expression = pattern or known.group
     group_of = _grouping(expression)
     folders = tuple(source / _TEST if (source / _TEST).is_dir() else source for source in sources)
     paths = [path for path in plan_images(folders, out) if MASK_FOLDER not in _below(path, folders)]
     refuse_odd_names(sources[0], (path.as_posix() for path in paths))
-    trained_on = _trained_on(lock)
-    kept = [path for path in paths if not trained_on or _sha256(path) not in trained_on]
+    learned = {path for path in paths if known.sides and known.learned(path, file_sha256(path))}
+    kept = [path for path in paths if path not in learned]
     images = tuple(_labelled(path, group_of, contract) for path in kept)
     _refuse_unknown(images, contract, sources, len(paths))
     _refuse_two_labels(images)
-    left_out = len(paths) - len(kept) if trained_on is not None else None
-    return EvaluationImages(tuple(sources), images, left_out, expression)
+    left_out = tuple(path.as_posix() for path in paths if path in learned)
+    return EvaluationImages(tuple(sources), images, left_out, known, expression)
 
 
 def challenge_images(folder: Path, expression: str | None) -> tuple[LabelledImage, ...]:
@@ -140,41 +138,10 @@ def _grouping(expression: str | None) -> Callable[[Path, str], str]:
         raise UsageError(f"--group {expression!r}: no regular expression ({error}).") from None
 
 
-def _lock(bundle: Path) -> dict[str, Any] | None:
-    path = bundle / LOCK_FILE
-    if not path.is_file():
-        return None
-    try:
-        document = yaml.safe_load(read_content(path))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        document = None
-    if not isinstance(document, dict):
-        raise BundleError(f"{path}: it is no recipe lock. Copy the bundle again from where it was made.")
-    return document
-
-
-def _recipe_group(lock: dict[str, Any] | None) -> str | None:
-    group = lock and lock.get("recipe", {}).get("capture", {}).get("group")
-    return str(group) if group else None
-
-
-def _trained_on(lock: dict[str, Any] | None) -> frozenset[str] | None:
-    if lock is None or "images" not in lock:
-        return None
-    return frozenset(str(image["sha256"]) for image in lock["images"] if image["split"] == "train")
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(read_content(path)).hexdigest()
-    except ImageError:
-        return ""  # it will have a row that says so
-
-
 def _refuse_unknown(images: Sequence[LabelledImage], contract: Contract, sources: Sequence[Path], found: int) -> None:
     where = ", ".join(map(str, sources))
     if found and not images:
-        raise ImageError(f"all {found} images are the model's own training images. Name others.", path=where)
+        raise ImageError(f"{ALL_KNOWN.format(found)} Name others.", path=where)
     if not images:
         raise ImageError(f"no image in it. {LAYOUTS}", path=where)
     known = (*GOOD_NAMES, *contract.class_names)

@@ -18,7 +18,7 @@ from lineside.batch.row import Row, finite
 from lineside.batch.run import InspectOptions, JudgedRun, Progress, Work, check_options, judged_images, summarised
 from lineside.batch.store import EVALUATION_FILE, REPORT_FILE, SUMMARY_FILE
 from lineside.batch.summary import Collector, Summary
-from lineside.bench.evaluation.images import EvaluationImages, LabelledImage, challenge_images, find_images
+from lineside.bench.evaluation.images import ALL_KNOWN, EvaluationImages, LabelledImage, challenge_images, find_images
 from lineside.bench.evaluation.limits import Answer, Limits, judge_limits, refuse_impossible
 from lineside.bench.evaluation.numbers import Conditions, Numbers, summed_up
 from lineside.bench.evaluation.parts import CALLS, Part, parts_of
@@ -27,11 +27,14 @@ from lineside.bench.evaluation.rabbits import Rabbits, challenge
 from lineside.calibrate.localisation import Localisation, Marked, localisation
 from lineside.capture.masks import read_mask
 from lineside.contract import Contract
-from lineside.errors import UsageError
+from lineside.errors import ImageError, UsageError
+from lineside.export.known_images import KnownImages
 from lineside.runtime import Inspector, Result
 
 Maps = dict[str, tuple[npt.NDArray[np.float32], tuple[int, int]]]
 """Anomaly map [h, w] and the frame's height and width, by path."""
+LEARNED = "training_image"
+"""In a row's `resultContent`: the frame looks to the model as one that it learned from."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,10 @@ class Evaluation:
     rabbits: Rabbits | None
     parts: tuple[Part, ...]
     pattern: str | None
-    left_out: int | None
-    """Images that the model was trained on; None where the bundle does not name those."""
+    left_out: tuple[str, ...]
+    """Files that the model learned from; they are counted nowhere."""
+    known: KnownImages
+    """How they were found."""
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -136,15 +141,17 @@ def evaluate_images(
     by_path = {image.path.as_posix(): image for image in found.images}
     rabbits = challenge_images(options.red_rabbits, found.pattern) if options.red_rabbits else ()
     maps: Maps = {}
-    keep = partial(_keep, by_path, maps, Lock()) if found.masks else None
+    keep = partial(_keep, by_path if found.masks else {}, maps, Lock(), found.known)
     paths = [image.path for image in found.images]
     work = Work(found.sources, lambda: iter(paths), Census(len(paths), found.masks), "evaluate", keep)
     how = InspectOptions("ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet)
     check_options(how)
     with judged_images(inspector, work, folder, how, progress) as run:
-        rows = tuple(run.store.rows())
-        _refuse_gone(rows, by_path)
-        summary, collector = summarised(run)
+        every = tuple(run.store.rows())
+        _refuse_gone(every, by_path)
+        rows = tuple(row for row in every if not _learned(row))
+        _refuse_known(rows, every, named)
+        summary, collector = summarised(run, lambda row: not _learned(row))
         parts = parts_of(rows, by_path)
         numbers = summed_up(
             parts, rows, by_path, inspector.contract, _localised(inspector, rows, by_path, maps), _conditions(options)
@@ -156,7 +163,8 @@ def evaluate_images(
             rabbits=challenge(inspector, options.red_rabbits, rabbits) if options.red_rabbits else None,
             parts=parts,
             pattern=found.pattern,
-            left_out=found.left_out,
+            left_out=(*found.left_out, *(row.path for row in every if _learned(row))),
+            known=found.known,
         )
         _write(run, made, collector)
     return made
@@ -168,7 +176,8 @@ def evaluation_document(made: Evaluation) -> dict[str, object]:
     document = {
         **made.summary.to_dict(),
         "part_pattern": made.pattern,
-        "training_images_left_out": made.left_out,
+        "training_images_left_out": list(made.left_out),
+        "training_images_compared": made.known.compared,
         "evaluation": asdict(made.numbers),
         "limits": [asdict(one) for one in made.answers],
         "broken": list(made.broken),
@@ -227,12 +236,28 @@ def _conditions(options: EvaluateOptions) -> Conditions:
     return Conditions(options.defect_rate_ppm, options.costs, takt_ms, options.workers)
 
 
-def _keep(images: Mapping[str, LabelledImage], maps: Maps, lock: Lock, path: Path, result: Result) -> None:
-    """Keep a map that can be compared: of a marked defect, or of a part without one."""
+def _keep(
+    images: Mapping[str, LabelledImage], maps: Maps, lock: Lock, known: KnownImages, path: Path, result: Result
+) -> Mapping[str, object]:
+    """Keep a map that can be compared, of a marked defect or a part without one; say whether the frame is known."""
     name = path.as_posix()
-    if result.verdict.name in CALLS and _compared(images[name]):
+    if known.looks_learned(result.embedding):
+        return {LEARNED: True}
+    if name in images and result.verdict.name in CALLS and _compared(images[name]):
         with lock:
             maps[name] = (result.anomaly_map, result.frame_wh[::-1])
+    return {}
+
+
+def _learned(row: Row) -> bool:
+    """Whether the model saw in a frame one that it learned from."""
+    return LEARNED in row.opc.get("resultContent", {})
+
+
+def _refuse_known(rows: Sequence[Row], every: Sequence[Row], sources: Sequence[Path]) -> None:
+    if every and not rows:
+        where = ", ".join(map(str, sources))
+        raise ImageError(f"{ALL_KNOWN.format(len(every))} Name others.", path=where)
 
 
 def _compared(image: LabelledImage) -> bool:

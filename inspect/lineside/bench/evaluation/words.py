@@ -117,10 +117,10 @@ def calibration_words(found: Calibration) -> str:
 
 
 def left_out_words(made: Evaluation) -> str | None:
-    """Say what became of the model's own training images; None where there was none."""
-    if made.left_out is None:
-        return "The bundle has no recipe.lock.yaml: whether it was trained on some of these images was not checked."
-    return f"Left out: {plural(made.left_out, 'image')} that the model was trained on." if made.left_out else None
+    """Say what became of images that the model learned from; None where there was none."""
+    if made.known.compared is None:
+        return "Whether the model was trained on some of these images cannot be told: its bundle names none."
+    return made.known.left_out(made.left_out) if made.left_out else None
 
 
 def _none(count: int) -> str:

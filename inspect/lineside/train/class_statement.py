@@ -69,8 +69,9 @@ def statement_for(
         n=known.n if known else 0,
         confidence=CONFIDENCE,
         interval=(known.low, known.high) if known else (0.0, 1.0),
+        temperature=None if fit.accuracy is None else fit.temperature,
         unknown=unknown,
-        statement=f"{_accuracy_words(known)} {_unknown_words(fit, unknown)}",
+        statement=f"{_accuracy_words(known)} {_probability_words(fit)} {_unknown_words(fit, unknown)}",
     )
 
 
@@ -87,6 +88,16 @@ def _accuracy_words(known: Accuracy | None) -> str:
     return (
         f"Of {known.n} training images, each held out together with its part, {100 * known.value:.1f} % are called "
         f"what they are ({100 * CONFIDENCE:g} % interval {100 * known.low:.1f} to {100 * known.high:.1f} %)."
+    )
+
+
+def _probability_words(fit: ClassFit) -> str:
+    if fit.accuracy is None:
+        return "Probabilities of classes rank them; how often they are right is not known."
+    return (
+        f"Probabilities of classes were fitted on {fit.accuracy.n} held-out images of these classes (temperature "
+        f"{fit.temperature:.3g}), so that about as many are right as they say; of parts of no known class they say "
+        "nothing."
     )
 
 

@@ -79,6 +79,9 @@ def test_defect_folders_are_enough_to_tell_classes(told: Trained) -> None:
     assert contract.classes.images == dict.fromkeys(KINDS, 5)
     assert contract.classes.n == 10
     assert contract.classes.accuracy is not None
+    assert contract.classes.temperature is not None
+    assert contract.classes.temperature > 1.0
+    assert f"(temperature {contract.classes.temperature:.3g})" in contract.classes.statement
     assert result.classes is not None
     assert result.classes.accuracy is not None
     assert result.classes.accuracy >= 0.75

@@ -134,9 +134,9 @@ class ClassStatement:
     interval: tuple[float, float]
     """Interval of the accuracy, both ends 0 to 1."""
     temperature: float | None
-    """What the logits behind `class_prob` were divided by, so that a probability says how often the class is right
-    (Guo et al., 2017); it moves no class before another. None where no example could be held out to fit it on: then
-    probabilities rank classes, and say nothing of how often they are right."""
+    """What the logits behind `class_prob` were divided by, so that a probability says about how often the class is
+    right (Guo et al., 2017); it moves no class before another. None where no example could be held out to fit it on:
+    then probabilities rank classes, and say nothing of how often they are right."""
     unknown: float
     """A part is called unknown where its conformal p-value of belonging to its class is below this; 0: never."""
     statement: str

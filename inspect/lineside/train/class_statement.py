@@ -96,8 +96,8 @@ def _probability_words(fit: ClassFit) -> str:
         return "Probabilities of classes rank them; how often they are right is not known."
     return (
         f"Probabilities of classes were fitted on {fit.accuracy.n} held-out images of these classes (temperature "
-        f"{fit.temperature:.3g}), so that about as many are right as they say; of parts of no known class they say "
-        "nothing."
+        f"{fit.temperature:.3g}), so that about as many ought to be right as they say: no guarantee, and of parts of "
+        "no known class they say nothing."
     )
 
 

@@ -65,11 +65,10 @@ def _review_facts(contract: Contract) -> Iterator[tuple[str, object]]:
 
 
 def _escape_facts(escapes: EscapeStatement) -> Iterator[tuple[str, object]]:
-    for one in (escapes.overall, *escapes.classes):
-        name = "Escapes" if one is escapes.overall else f"Escapes of {one.label}"
-        if one.n:
-            told = f"{one.missed} of {one.n} defective parts OK"
-            yield f"{name} with {100 * escapes.confidence:g} % confidence", f"at most {percent(one.upper)} ({told})"
+    one = escapes.overall
+    if one.n:
+        told = f"{one.missed} of {one.n} defective parts OK"
+        yield f"Escapes with {100 * escapes.confidence:g} % confidence", f"at most {percent(one.upper)} ({told})"
 
 
 def _taken_from(threshold: Threshold) -> str:

@@ -23,7 +23,7 @@ from lineside.transfer.head_fit import HeadFit, scores
 
 NEW = 100
 """New parts that each deployed head judges."""
-FEW, MANY, HELD_OUT = 100, 300, 1000
+FEW, MANY, HELD_OUT = 60, 120, 600
 """Heads of the quick test, of each slow one, and of that with a hold-out, where a head is fitted once and no fold."""
 LEAST_DRAWS = 2000
 
@@ -75,7 +75,7 @@ def test_heads_of_the_simulation_are_those_of_training() -> None:
 
 
 def test_cross_fitting_keeps_its_word_and_what_has_seen_the_images_does_not() -> None:
-    """Eight images, 100 heads: honest scores reject less than promised; a projection or memory that saw them far more.
+    """Eight images, 60 heads: honest scores reject less than promised; a projection or memory that saw them far more.
 
     The promise is 1 / 9. Scored by the deployed head itself, or left out of the memory alone, the images look so much
     better than new ones do that nearly every new one is rejected.
@@ -97,20 +97,20 @@ def test_cross_fitting_keeps_its_word_and_what_has_seen_the_images_does_not() ->
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [8, 20, 59])
 def test_the_deployed_head_rejects_no_more_than_promised(n: int) -> None:
-    """8, 20 and 59 images: the mean overkill of 300 deployed heads, 30,000 draws, is within the promise.
+    """8, 20 and 59 images: the mean overkill of 120 deployed heads, 12,000 draws, is within the promise.
 
-    The error by head is at most a fifth of the promise, so that the comparison says something.
+    Three standard errors by head are at most 0.3 of the promise, so that the comparison says something.
     """
     found, limit = kept(n, MANY, seed=n)
     assert len(found) * NEW >= LEAST_DRAWS
     assert limit.supported_overkill == pytest.approx({8: 1 / 9, 20: 1 / 21, 59: 3 / 60}[n])
-    assert error(found) <= 0.2 * limit.supported_overkill
+    assert error(found) <= 0.3 * limit.supported_overkill
     assert np.mean(found) <= limit.supported_overkill + error(found)
 
 
 @pytest.mark.slow
 def test_a_hold_out_keeps_what_it_guarantees() -> None:
-    """1,000 heads on 40 images, 8 of them held out: the guaranteed mean, and the 95 % bound for 95 % of the heads."""
+    """600 heads on 40 images, 8 of them held out: the guaranteed mean, and the 95 % bound for 95 % of the heads."""
     found, limit = kept(40, HELD_OUT, seed=3, crossfit="holdout")
     assert len(found) * NEW >= LEAST_DRAWS
     assert (limit.kind, limit.n) == ("guaranteed", 8)

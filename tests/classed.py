@@ -19,7 +19,7 @@ def classed_contract(names: tuple[str, ...] = NAMES, task: str = "both") -> Cont
     statement = ClassStatement(
         task=task,  # type: ignore[arg-type]
         method="lda", images=dict.fromkeys(names, 5), accuracy=0.8, n=10, confidence=0.95, interval=(0.44, 0.97),
-        unknown=0.05, statement="A test's classes.",
+        temperature=None, unknown=0.05, statement="A test's classes.",
     )  # fmt: skip
     return replace(tiny_contract(), class_names=names, classes=statement)
 

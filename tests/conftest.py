@@ -70,6 +70,7 @@ LONGEST = (
     "test_whole_parts", "test_train", "test_class_training", "test_end_to_end", "test_bridge_zoo", "test_bridge",
     "test_backbone", "test_front", "test_pose_caps", "test_compare_run", "test_adaptation", "test_pose",
     "test_text_training", "test_wheel", "test_class_tuning", "test_finding", "test_line", "test_front_fit",
+    "test_line_calibrate", "test_threshold_simulation", "test_head_simulation",
 )  # fmt: skip
 """Files that take longest, by their order: none begins when the other process has nothing left to do."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from lineside.dataset import Sample
 from lineside.errors import UsageError
-from lineside.recipe_model import Calibrate
+from lineside.recipe import Calibrate
 from lineside.train.calibration import Calibration, calibrated
 from lineside.train.class_statement import Told
 from lineside.train.images import FrameReader, References
@@ -217,3 +217,51 @@ def test_where_no_class_is_good_all_of_them_set_the_threshold() -> None:
     """Every class is then a kind of good part."""
     made, _ = run(Stub(), labels=["nut"] * 6 + ["bolt"] * 6, folds=3)
     assert sorted(made.scores) == list(range(12))
+
+
+LABELS = ["good"] * 8 + ["dent"] * 4
+
+
+def test_sorted_defects_serve_a_wish_for_escape() -> None:
+    """Where the score is fitted on defects too, the folds' scores of them decide, and nothing is guaranteed."""
+    made, decisions = run(Stub(), labels=LABELS, folds=4, escape=0.01)
+    assert 1.07 < made.threshold.value < 1.08
+    assert (made.threshold.kind, made.threshold.n_defects, made.threshold.n_groups) == ("empirical", 4, 8)
+    assert made.escapes.overall.n == 4
+    assert any(words.startswith("0 of 4 defective parts are OK") for words in decisions)
+
+
+def test_refused_defects_have_no_say() -> None:
+    """A frame without a call is not OK; it is counted apart."""
+    made, _ = run(
+        Stub(judge=lambda i: Judged(0.1, 9.0, refused=True, found=False) if i == 9 else judged(i)),
+        labels=LABELS,
+        folds=4,
+        escape=0.01,
+    )
+    assert made.defects is not None
+    assert (len(made.defects.scores), made.defects.no_call) == (3, 1)
+    assert "1 more images got no call" in made.escapes.statement
+
+
+def test_a_wish_that_defects_decide_waits_for_them() -> None:
+    """Where defects are scored later, the threshold is one by the good images and says nothing yet."""
+    made, decisions = run(Stub(), folds=3, escape=0.01, review=0.2)
+    assert made.threshold.wish.kind == "overkill"
+    assert made.review is made.threshold
+    assert not any(words.startswith("Threshold") for words in decisions)
+
+
+def test_a_band_for_review_is_noted() -> None:
+    """Twelve parts and a quarter: three lie between the thresholds."""
+    made, decisions = run(Stub(), folds=3, review=0.25)
+    between = [s for s in made.scores.values() if made.review.value < s <= made.threshold.value]
+    assert len(between) == 3
+    assert any(words.startswith("REVIEW above") for words in decisions)
+
+
+def test_a_fixed_threshold_is_what_was_written() -> None:
+    """Two of twelve parts lie above 1.095."""
+    made, _ = run(Stub(), folds=3, threshold=1.095)
+    assert made.threshold.value == pytest.approx(1.095)
+    assert made.threshold.supported_overkill == pytest.approx(3 / 13)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from classed import classed_contract
-from lineside.contract import NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Contract, Threshold, Verdict
+from lineside.contract import NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Contract, Verdict
+from lineside.contract_thresholds import Threshold
 from lineside.errors import ParityError
 from lineside.export.decision import DECISION_OUTPUTS, Decision, DecisionSettings, export_decision
 from lineside.export.parity import ClassAnswer, ClassProof, ParityCase, ParityRecord, decide_class, prove_parity

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,17 @@ import pytest
 from conftest import FIXED_POSE, Trained, train_part, write_part
 from lineside.capture.decode import read_image
 from lineside.contract import OUTPUTS, Verdict
+from lineside.dataset import load_dataset
 from lineside.errors import UsageError
+from lineside.graph.rewrite import constants, read_model
+from lineside.recipe import varied
 from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
 from lineside.synth import render
+from lineside.train.deploy import rethresholded
 from lineside.train.line import extend_classes
+from lineside.train.progress import Journal, SilentProgress
+from lineside.train.thresholds import with_defects
 
 pytestmark = pytest.mark.slow
 KINDS = ("missing_print", "stain")
@@ -72,6 +79,9 @@ def test_defect_folders_are_enough_to_tell_classes(told: Trained) -> None:
     assert contract.classes.images == dict.fromkeys(KINDS, 5)
     assert contract.classes.n == 10
     assert contract.classes.accuracy is not None
+    assert contract.classes.temperature is not None
+    assert contract.classes.temperature > 1.0
+    assert f"(temperature {contract.classes.temperature:.3g})" in contract.classes.statement
     assert result.classes is not None
     assert result.classes.accuracy is not None
     assert result.classes.accuracy >= 0.75
@@ -107,6 +117,34 @@ def test_defects_to_learn_from_do_not_move_the_threshold(told: Trained, small: T
     scores = {image.name: image.score for image in small.record.tested}
     for image in told.record.tested:
         assert image.name.startswith("train/") or image.score == pytest.approx(scores[image.name], rel=1e-5)
+
+
+def test_escapes_are_stated_from_the_defects_that_no_score_was_fitted_on(told: Trained) -> None:
+    """Five of each class by the deployed graph's own scores; those of test/ are not among them."""
+    contract = told.record.contract
+    escapes, scores = contract.escapes, {row["name"]: float(row["score"]) for row in rows(told)}
+    assert {one.label: one.n for one in escapes.classes} == dict.fromkeys(KINDS, 5)
+    limit = contract.threshold_ng.value
+    missed = sum(score <= limit for name, score in scores.items() if name.startswith(("train/miss", "train/stain")))
+    assert (escapes.overall.missed, escapes.overall.n) == (missed, 10)
+
+
+def test_a_wish_for_escape_is_served_by_the_defects_to_learn_from(told: Trained) -> None:
+    """The threshold lies just below the least of ten, by the deployed graph; test images have no say."""
+    loaded = varied(told.loaded, {"calibrate.escape": 0.01, "calibrate.review": 0.2})
+    old = told.record.contract
+    model = (told.bundle / "model.onnx").read_bytes()
+    journal, dataset = Journal(SilentProgress()), load_dataset(loaded)
+    made = with_defects(loaded, dataset, told.references, told.calibration, (model, old), journal)
+    least = min(float(row["score"]) for row in rows(told) if row["name"].startswith(("train/miss", "train/stain")))
+    assert made.threshold.value == pytest.approx(least, rel=2e-3)
+    assert made.threshold.value < least
+    assert (made.threshold.kind, made.threshold.n_defects) == ("guaranteed", 10)
+    assert made.review.value < made.threshold.value
+    assert any("needs 99 defective parts" in words for words in journal.decisions)
+    contract = replace(old, threshold_ng=made.threshold, threshold_review=made.review, escapes=made.escapes)
+    given = constants(read_model(rethresholded(model, contract), "model"))
+    assert (given["threshold_ng"], given["threshold_review"]) == (made.threshold.value, made.review.value)
 
 
 def test_a_vector_carries_a_class(told: Trained) -> None:

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images, verdict_table
-from lineside.batch.interval import clopper_pearson
 from lineside.batch.labels import truth_of
+from lineside.binomial import clopper_pearson
 from lineside.calibrate.metrics import auroc
 from lineside.cli import inspect as command_module
 from lineside.errors import LinesideError

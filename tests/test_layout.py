@@ -39,6 +39,7 @@ def test_the_standard_inspect_module_still_imports_from_the_root() -> None:
         "import lineside.runtime",
         "import lineside.recipe, lineside.dataset, lineside.contract",
         "import lineside.batch",
+        "import lineside.bench.evaluation.run, lineside.bench.evaluation.table, lineside.report.evaluation",
         "from lineside.cli.main import app, register; register(app)",
     ],
 )

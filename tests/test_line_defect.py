@@ -90,7 +90,7 @@ def parent() -> Parent:
                FINDING_FLOOR: np.array([40.0], np.float32)}  # fmt: skip
     model = assemble(colour_trunk(), parts, {**numbers, **fit.values.feed()}, contract)
     state: object = None
-    return Parent(Path("model"), "0" * 64, contract, model, constants(model), state, known.arrays())  # type: ignore[arg-type]
+    return Parent(Path("model"), "0" * 64, contract, model, constants(model), known.arrays(), state)  # type: ignore[arg-type]
 
 
 def changed(parent: Parent, *images: LineImage) -> Changed:

@@ -41,7 +41,9 @@ def test_aupro_equals_anomalibs(limit: float) -> None:
     maps, masks = random_case(1)
     theirs = _AUPRO(fpr_limit=limit)
     theirs.update(torch.from_numpy(maps), torch.from_numpy(masks.astype(np.int64)))
-    assert measured(maps, masks, limit).aupro == pytest.approx(float(theirs.compute()), abs=1e-4)
+    found = measured(maps, masks, limit)
+    assert found.aupro == pytest.approx(float(theirs.compute()), abs=1e-4)
+    assert (found.aupro == found.aupro_strict) is (limit == 0.05)
 
 
 def test_a_small_region_counts_as_much_as_a_large_one() -> None:

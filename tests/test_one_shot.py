@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from lineside.calibrate.threshold import no_threshold
+from lineside.contract_thresholds import Wish
 from lineside.recipe import LoadedRecipe, Recipe
 from lineside.train.calibration import calibrated
 from lineside.train.images import References
@@ -15,7 +16,7 @@ from lineside.train.progress import Journal, SilentProgress
 
 def test_no_threshold_promises_nothing() -> None:
     """The interval is all of 0 to 1, no score stands behind it, and its number lies above the frame's own."""
-    limit = no_threshold(0.25, 0.05)
+    limit = no_threshold(0.25, Wish("overkill", 0.05))
     assert (limit.n, limit.n_groups, limit.supported_overkill, limit.interval) == (0, 0, 1.0, (0.0, 1.0))
     assert limit.value > 0.25
     assert limit.kind == "empirical"

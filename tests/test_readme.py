@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from conftest import ROOT, Trained
+from lineside.bench.evaluation.limits import Limits, load_limits
 from lineside.cli.main import register
 from lineside.recipe import Normalise, Recipe, load_recipe
 from lineside.recipe_yaml import read_yaml
@@ -148,10 +149,20 @@ def test_every_relative_link_and_picture_exists() -> None:
 
 def test_the_recipe_loads_and_shows_the_defaults(tmp_path: Path) -> None:
     """The README's recipe is one, and every value in it is the key's default."""
-    (block,) = blocks("yaml")
+    (block,) = [block for block in blocks("yaml") if block.startswith("part:")]
     (tmp_path / "images").mkdir()
     (tmp_path / "recipe.yaml").write_text(block, encoding="utf-8")
     assert load_recipe(tmp_path).recipe == Recipe(part="mypart", images="images")
+
+
+def test_the_limits_load(tmp_path: Path) -> None:
+    """The README's file of limits is one, and every other key that it names is known."""
+    (block,) = [block for block in blocks("yaml") if block.startswith("overkill:")]
+    (tmp_path / "limits.yaml").write_text(block, encoding="utf-8")
+    limits = load_limits(tmp_path / "limits.yaml")
+    assert limits.escape_by_class == {"scratch": 0.05}
+    also = re.findall(r"also ([a-z0-9_, ]+)", block)
+    assert {name for names in also for name in names.strip().split(", ")} <= set(Limits.model_fields)
 
 
 def test_every_line_on_light_and_angle_is_a_recipe() -> None:

@@ -29,7 +29,7 @@ def load(folder: Path, text: str) -> LoadedRecipe:
 # Each case is the whole text of the recipe, and the exact error.
 
 PART = "1 to 64 letters, digits, - and _, no - or _ first (a number in quotes)"
-OVERKILL = "a number between 0 and 1, both excluded, such as 0.05"
+OVERKILL = "a number above 0, which no number of images supports, and below 1, such as 0.05"
 SIZE = "a whole number or [width, height], each from 64 to 1024 and a multiple of 32"
 TAPS = "auto, or a list of one or more whole numbers from 1, ascending, each once, such as [8, 16]"
 AUGMENT = "default, none, or a list of 'Name: {argument: value}', one Albumentations transform each"
@@ -99,7 +99,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     "misspelt": (
         HEAD + "calibrate:\n  overkil: 0.1\n",
         "F:4: calibrate.overkil: unknown key 'overkil'; did you mean 'overkill'? "
-        "Known keys here: overkill, crossfit, folds.",
+        "Known keys here: overkill, escape, cost, defect_rate_ppm, threshold, review, crossfit, folds.",
     ),
     "misspelt block": (
         HEAD + "normalize: {size: 256}\n",
@@ -116,7 +116,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     "too much indentation": (
         HEAD + "calibrate:\n  overkill: 0.1\n  seed: 3\n",
         "F:5: calibrate.seed: unknown key 'seed'; did you mean 'seed' without indentation? "
-        "Known keys here: overkill, crossfit, folds.",
+        "Known keys here: overkill, escape, cost, defect_rate_ppm, threshold, review, crossfit, folds.",
     ),
     "block not block": (
         HEAD + "capture: 12\n",
@@ -209,6 +209,36 @@ BROKEN: dict[str, tuple[str, str]] = {
     "overkill nan": (
         HEAD + "calibrate:\n  overkill: .nan\n",
         f'F:4: calibrate.overkill: expected {OVERKILL}; found the text ".nan".',
+    ),
+    "escape 0": (
+        HEAD + "calibrate:\n  escape: 0\n",
+        "F:4: calibrate.escape: expected null, or a number above 0, which no number of images supports, and below 1, "
+        "such as 0.01; found 0.",
+    ),
+    "two wishes": (
+        HEAD + "calibrate:\n  overkill: 0.05\n  escape: 0.001\n",
+        "F:5: calibrate.escape: overkill and escape are both named, and one wish decides: delete one of them.",
+    ),
+    "cost without prevalence": (
+        HEAD + "calibrate:\n  cost: {overkill: 0.4, escape: 250}\n",
+        "F:4: calibrate.cost: a cost needs the share of defective parts in production: add calibrate.defect_rate_ppm, "
+        "such as 800.",
+    ),
+    "prevalence without cost": (
+        HEAD + "calibrate:\n  defect_rate_ppm: 800\n",
+        "F:4: calibrate.defect_rate_ppm: only counts with calibrate.cost: add that, or delete this.",
+    ),
+    "cost misspelt": (
+        HEAD + "calibrate:\n  defect_rate_ppm: 800\n  cost:\n    overkill: 0.4\n    escape: 250\n    escap: 2\n",
+        "F:8: calibrate.cost.escap: unknown key 'escap'; did you mean 'escape'? Known keys here: overkill, escape.",
+    ),
+    "cost a number": (
+        HEAD + "calibrate:\n  defect_rate_ppm: 800\n  cost: 3\n",
+        "F:5: calibrate.cost: expected a block of keys (overkill, escape); found 3.",
+    ),
+    "review too wide": (
+        HEAD + "calibrate:\n  overkill: 0.5\n  review: 0.6\n",
+        "F:5: calibrate.review: with an overkill of 0.5 less than 0.5 is left.",
     ),
     "overkill none": (
         HEAD + "calibrate:\n  overkill:\n",

@@ -10,7 +10,7 @@ from scipy.stats import beta
 
 from lineside.calibrate.crossfit import grouped_folds, holdout
 from lineside.calibrate.threshold import overkill_threshold
-from lineside.contract import Threshold
+from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
 from lineside.evidence import parts_needed
 

@@ -12,8 +12,8 @@ import pytest
 
 from classed import classed_contract
 from lineside.batch.gallery import pictures_of
-from lineside.batch.interval import clopper_pearson
 from lineside.batch.overlay import mark_peak
+from lineside.binomial import clopper_pearson
 from lineside.contract import Component, Finding, QualityLimit, Verdict
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.training import SHOWN, pages

@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, Threshold, depth_rule
+from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, depth_rule
+from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 
 
 def tiny_contract(
@@ -19,8 +20,9 @@ def tiny_contract(
 ) -> Contract:
     """Return a contract for the tiny graph."""
     limit = Threshold(
-        value=threshold, rule="fixed by the test", kind="empirical", wish_overkill=0.05, supported_overkill=0.05,
-        n=20, n_groups=20, confidence=0.95, interval=(0.0, 0.2), statement="A test's threshold: it promises nothing.",
+        value=threshold, rule="fixed by the test", kind="empirical", wish=Wish("overkill", 0.05), supported=0.05,
+        supported_overkill=0.05, n=20, n_groups=20, n_defects=0, confidence=0.95, interval=(0.0, 0.2), upper=0.15,
+        statement="A test's threshold: it promises nothing.",
     )  # fmt: skip
     return Contract(
         contract_version=CONTRACT_VERSION,
@@ -30,6 +32,7 @@ def tiny_contract(
         map_wh=(8, 8),
         threshold_ng=limit,
         threshold_review=limit,
+        escapes=EscapeStatement(Escapes("all", 0, 0, 1.0), (), 0.95, "Of escapes nothing is known."),
         map_threshold=map_threshold,
         map_rule="fixed by the test",
         class_names=(),

@@ -16,9 +16,10 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 import numpy as np
 import numpy.typing as npt
 
+from lineside.contract_thresholds import EscapeStatement, Threshold
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "3.0"
+CONTRACT_VERSION = "4.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 METADATA_KEY = "lineside"
@@ -63,32 +64,6 @@ class FrameSpec:
     """Bits per sample of the camera, 8 to 16; above 8 a frame is reduced to uint8 by `depth_rule`."""
     depth_rule: str
     """The exact rule from camera samples to uint8, in words; `to_uint8` applies it."""
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A decision limit on `score`, and what is known of it."""
-
-    value: float
-    """In the unit of `score`; a float32 value, the initialiser of the graph's optional input."""
-    rule: str
-    """How it was found, in words."""
-    kind: Literal["guaranteed", "empirical"]
-    """`guaranteed` only where a theorem covers the head that is deployed."""
-    wish_overkill: float
-    """Share of good parts called NG that the recipe asked for, 0 to 1."""
-    supported_overkill: float
-    """Share of good parts called NG that n images can support by this rule, 0 to 1; never below 1 / (n + 1)."""
-    n: int
-    """Number of good scores that it was taken from."""
-    n_groups: int
-    """Number of independent parts among them; one part may give several frames."""
-    confidence: float
-    """Confidence of `interval`, 0 to 1."""
-    interval: tuple[float, float]
-    """Interval of the overkill at this threshold, both ends 0 to 1."""
-    statement: str
-    """What may be said of it, in one or two sentences, assumptions included."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +133,10 @@ class ClassStatement:
     """Confidence of `interval`, 0 to 1."""
     interval: tuple[float, float]
     """Interval of the accuracy, both ends 0 to 1."""
+    temperature: float | None
+    """What the logits behind `class_prob` were divided by, so that a probability says about how often the class is
+    right (Guo et al., 2017); it moves no class before another. None where no example could be held out to fit it on:
+    then probabilities rank classes, and say nothing of how often they are right."""
     unknown: float
     """A part is called unknown where its conformal p-value of belonging to its class is below this; 0: never."""
     statement: str
@@ -173,8 +152,9 @@ class ClassStatement:
 class Ancestor:
     """A model that this one was made from without training again, and what was done to it."""
 
-    how: Literal["adapted", "extended"]
-    """adapted: to unlabelled frames of a line that changed; extended: by further good or defective images."""
+    how: Literal["adapted", "extended", "calibrated"]
+    """adapted: to unlabelled frames of a line that changed; extended: by further good or defective images; calibrated:
+    another threshold, from new images."""
     parent_sha256: str
     """Of the parent's model.onnx."""
     frames: int
@@ -194,6 +174,8 @@ class Contract:
     map_wh: tuple[int, int]
     threshold_ng: Threshold
     threshold_review: Threshold
+    """The same as `threshold_ng` where there is no band for REVIEW."""
+    escapes: EscapeStatement
     map_threshold: float
     """A cell of `anomaly_map` above it belongs to a defect; in the unit of `score`. It decides no verdict."""
     map_rule: str

@@ -210,7 +210,7 @@ def _mvtec(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iter
     sides: tuple[Split, Split] = ("test", "train")
     for split in sides:
         for folder, path in tree.walk(root / split):
-            mask = _mask(root, folder, path.relative_to(root / split / folder))
+            mask = find_mask(root, folder, path.relative_to(root / split / folder))
             mask = None if mask in taken else mask
             taken.update({mask} if mask and split == "test" else ())
             name = path.relative_to(root).as_posix()
@@ -225,7 +225,7 @@ def _plain(tree: _Tree, group_of: Callable[[Path, str], str], seed: int) -> Iter
     found: list[tuple[Path, str, str, Path | None, str]] = []
     for folder, path in tree.walk(tree.root):
         name = path.relative_to(tree.root).as_posix()
-        mask = _mask(tree.root, folder, path.relative_to(tree.root / folder))
+        mask = find_mask(tree.root, folder, path.relative_to(tree.root / folder))
         found.append((path, name, label_of(folder), mask, group_of(path, name)))
     train = _training_groups([(label, group) for _, _, label, _, group in found], seed, sorts=tree.sorts)
     for path, name, label, mask, group in found:
@@ -253,8 +253,18 @@ def _drawing_order(seed: int, group: str) -> bytes:
     return hashlib.sha256(f"{seed}:{group}".encode(errors="surrogatepass")).digest()  # odd names are refused later
 
 
-def _mask(root: Path, folder: str, relative: Path) -> Path | None:
-    """Find an image's mask; images of good parts have none."""
+def find_mask(root: Path, folder: str, relative: Path) -> Path | None:
+    """Find an image's mask below ``ground_truth``; images of good parts have none.
+
+    Parameters
+    ----------
+    root : Path
+        Folder in which ``ground_truth`` lies.
+    folder : str
+        Name of the class's folder.
+    relative : Path
+        The image, seen from there.
+    """
     if label_of(folder) == "good":
         return None
     base = root / MASK_FOLDER / folder / relative.parent
@@ -273,17 +283,29 @@ def _with_boxes(root: Path, samples: Iterable[Sample]) -> tuple[Sample, ...]:
 
 
 def _grouping(loaded: LoadedRecipe) -> Callable[[Path, str], str]:
-    """Return the function from (path, name) to the physical part."""
-    pattern = re.compile(loaded.recipe.capture.group) if loaded.recipe.capture.group else None
+    return grouping(loaded.recipe.capture.group)
 
-    def group_of(path: Path, name: str) -> str:
-        match = pattern.search(path.name) if pattern else None
-        if match is None or pattern is None:
-            return name
-        wanted: str | int = "part" if "part" in pattern.groupindex else min(1, pattern.groups)
-        return match.group(wanted) or name
 
-    return group_of
+def grouping(expression: str | None) -> Callable[[Path, str], str]:
+    """Return the function from (path, name) to the physical part; its name alone where the pattern does not fit.
+
+    Parameters
+    ----------
+    expression : str or None
+        `capture.group`: a regular expression on file names; its group ``part``, else its first, else all of it.
+    """
+    pattern = re.compile(expression) if expression else None
+
+    return lambda path, name: part_of(pattern, path.name, name)
+
+
+def part_of(pattern: re.Pattern[str] | None, file_name: str, otherwise: str) -> str:
+    """Return the physical part that a file's name tells by the recipe's `capture.group`, else `otherwise`."""
+    match = pattern.search(file_name) if pattern else None
+    if match is None or pattern is None:
+        return otherwise
+    wanted: str | int = "part" if "part" in pattern.groupindex else min(1, pattern.groups)
+    return match.group(wanted) or otherwise
 
 
 def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:

@@ -11,14 +11,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from lineside.errors import RecipeError
+from lineside.recipe_calibrate import Calibrate
 from lineside.recipe_classes import Classes
-from lineside.recipe_model import Calibrate, Capture, Export, Recipe, Transfer
+from lineside.recipe_model import Capture, Export, Recipe, Transfer
 from lineside.recipe_normalise import Gate, Light, Normalise, Pose
 from lineside.recipe_yaml import Located, Location, Value, dotted, read_yaml
 
@@ -36,6 +37,7 @@ __all__ = [
     "Recipe",
     "Transfer",
     "load_recipe",
+    "located_error",
     "portable",
     "recipe_sha256",
     "schema_text",
@@ -123,7 +125,7 @@ def _checked(located: Located, file: Path) -> LoadedRecipe:
     try:
         recipe = Recipe.model_validate(located.value)
     except ValidationError as error:
-        raise _recipe_error(error, located.value, located.lines, file) from None
+        raise located_error(error, located, file) from None
     loaded = LoadedRecipe(recipe, file, file.parent, recipe_sha256(recipe), located.lines)
     _refuse_missing(loaded)
     return loaded
@@ -219,13 +221,23 @@ def _read_text(file: Path) -> str:
         raise RecipeError(f"cannot be read ({error.strerror}).", file=file) from None
 
 
-def _recipe_error(
-    error: ValidationError, value: dict[str, Value], lines: Mapping[Location, int], file: Path
-) -> RecipeError:
-    """Put all that is wrong into one error, in the file's order, one line each."""
+def located_error(error: ValidationError, located: Located, file: Path, root: type[BaseModel] = Recipe) -> RecipeError:
+    """Put all that is wrong into one error, in the file's order, one line each.
+
+    Parameters
+    ----------
+    error : ValidationError
+        From `root`, whose keys are made by `lineside.recipe_block.key`.
+    located : Located
+        What the file holds.
+    file : Path
+    root : type of BaseModel
+        What the whole file was read as.
+    """
+    value, lines = located.value, located.lines
     found: dict[str, RecipeError] = {}
     for detail in error.errors():
-        at, models = _field(detail)
+        at, models = _field(detail, root)
         line = lines.get(_deepest((*detail["loc"], *_custom_key(detail)), lines) or at)
         key = dotted(at)
         found.setdefault(key, RecipeError(_message(detail, at, models, value), file=file, line=line, key=key))
@@ -235,10 +247,10 @@ def _recipe_error(
     return first
 
 
-def _field(detail: ErrorDetails) -> tuple[Location, list[type[BaseModel]]]:
+def _field(detail: ErrorDetails, root: type[BaseModel]) -> tuple[Location, list[type[BaseModel]]]:
     """Return the key that an error is about, without pydantic's union tags, and the models from the top to it."""
     location: Location = (*detail["loc"], *_custom_key(detail))
-    models: list[type[BaseModel]] = [Recipe]
+    models: list[type[BaseModel]] = [root]
     for depth, part in enumerate(location):
         block = _block(models[-1], part)
         if block is None:
@@ -255,8 +267,8 @@ def _custom_key(detail: ErrorDetails) -> tuple[str, ...]:
 def _block(model: type[BaseModel], key: str | int) -> type[BaseModel] | None:
     """Return the model of the block that `key` names, or None where it is a plain key or unknown."""
     known = model.model_fields.get(str(key))
-    kind = known.annotation if known else None
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    kinds = (known.annotation, *get_args(known.annotation)) if known else ()
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _deepest(location: Location, lines: Mapping[Location, int]) -> Location:
@@ -271,7 +283,9 @@ def _deepest(location: Location, lines: Mapping[Location, int]) -> Location:
 def _message(detail: ErrorDetails, at: Location, models: list[type[BaseModel]], value: dict[str, Value]) -> str:
     model, key = models[-1], str(at[-1])
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; did you mean {_nearest(key, model)}? Known keys here: {_listed(model)}."
+        return (
+            f"unknown key {key!r}; did you mean {_nearest(key, model, models[0])}? Known keys here: {_listed(model)}."
+        )
     if detail["type"] == "lineside":
         return f"{detail['msg']}."
     block = _block(model, key)
@@ -291,12 +305,12 @@ def _listed(model: type[BaseModel]) -> str:
     return ", ".join(model.model_fields)
 
 
-def _nearest(key: str, model: type[BaseModel]) -> str:
+def _nearest(key: str, model: type[BaseModel], root: type[BaseModel]) -> str:
     """Return the key of this block that is nearly that, else where that very key belongs, else the most similar one."""
     alike = difflib.get_close_matches(key, list(model.model_fields), n=1, cutoff=NEARLY)
     if alike:
         return repr(alike[0])
-    for place, known in _all_keys(Recipe, ()):
+    for place, known in _all_keys(root, ()):
         if known == key:
             return f"'{dotted((*place, known))}'" if place else f"{known!r} without indentation"
     return repr(difflib.get_close_matches(key, list(model.model_fields), n=1, cutoff=0.0)[0])

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from lineside.recipe_block import Block, empty_block, key
+from lineside.recipe_calibrate import Calibrate
 from lineside.recipe_classes import Classes
 from lineside.recipe_normalise import Normalise, Step
 
@@ -243,26 +244,6 @@ class Transfer(Block):
 
 def _refuse(name: str, reason: str) -> NoReturn:
     raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})
-
-
-class Calibrate(Block):
-    """Where the threshold comes from."""
-
-    overkill: StrictFloat = key(
-        0.05,
-        "a number between 0 and 1, both excluded, such as 0.05",
-        "Share of good parts that may be called NG.",
-        "share of good parts",
-        gt=0,
-        lt=1,
-    )
-    crossfit: Literal["auto", "folds", "holdout"] = key(
-        "auto",
-        "auto, folds or holdout",
-        "How good images get a score from a model that has not seen them. holdout: 20 % of the parts are kept out. "
-        "auto: folds for lineside's own method, holdout for anomalib's.",
-    )
-    folds: StrictInt = key(5, "a whole number from 2 to 20", "Number of folds.", "folds", ge=2, le=20)
 
 
 class Export(Block):

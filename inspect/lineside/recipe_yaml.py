@@ -64,8 +64,11 @@ def _refused(what: str, event: yaml.Event) -> yaml.MarkedYAMLError:
     )
 
 
-def read_yaml(text: str, file: Path) -> Located:
-    """Read a recipe's text.
+_NEEDS = "A recipe needs at least the keys 'part' and 'images'."
+
+
+def read_yaml(text: str, file: Path, needs: str = _NEEDS) -> Located:
+    """Read the text of a recipe, or of another file of settings.
 
     Parameters
     ----------
@@ -73,6 +76,8 @@ def read_yaml(text: str, file: Path) -> Located:
         The whole file.
     file : Path
         Where it came from, for the error.
+    needs : str
+        What such a file needs, for the error on an empty one.
 
     Raises
     ------
@@ -90,11 +95,11 @@ def read_yaml(text: str, file: Path) -> Located:
     finally:
         loader.dispose()
     if root is None:
-        raise RecipeError("the file is empty. A recipe needs at least the keys 'part' and 'images'.", file=file)
+        raise RecipeError(f"the file is empty. {needs}", file=file)
     if not isinstance(root, yaml.MappingNode):
         found = "a list" if isinstance(root, yaml.SequenceNode) else f"the text {_shortened(root.value)!r}"
         raise RecipeError(
-            f"expected lines 'key: value', found {found}. A recipe needs at least the keys 'part' and 'images'.",
+            f"expected lines 'key: value', found {found}. {needs}",
             file=file,
             line=_line(root),
         )

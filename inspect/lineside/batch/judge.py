@@ -5,6 +5,7 @@ is raised, for the next image would meet it too.
 """
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,8 @@ from lineside.errors import LinesideError
 from lineside.runtime import Inspector, Result
 
 OverlayMode = Literal["all", "ng", "none"]
+Seen = Callable[[Path, Result], Mapping[str, object]]
+"""Looks at a result, and returns what the row's `resultContent` shall say of it beside."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Judge:
     """Where the overlays' colour sets in."""
     boxes: bool = False
     """Whether defects get boxes and masks."""
+    seen: Seen | None = None
+    """Told every result while its anomaly map is there; from several threads."""
 
     def __call__(self, path: Path, result_id: str) -> Row:
         """Judge one image.
@@ -58,11 +63,12 @@ class Judge:
         except LinesideError as error:
             message = error.message.removeprefix(f"{path}: ")
             return failed_row(path.as_posix(), message, recipe_id=self.inspector.recipe_id, label=label, opc=identity)
+        facts = self.seen(path, result) if self.seen else {}
         regions = regions_of(result, self.inspector.contract.map_threshold) if self.boxes else None
         if regions:
             self._write_mask(path, regions, result)
         shown = self._overlay(path, frame, result, regions or ())
-        return self._row(path, result, label, identity, read_ms, shown, regions)
+        return self._row(path, result, label, identity, read_ms, shown, regions, facts)
 
     def _write_mask(self, path: Path, regions: tuple[Region, ...], result: Result) -> None:
         height, width = result.anomaly_map.shape
@@ -94,8 +100,10 @@ class Judge:
         read_ms: float,
         shown: str | None,
         regions: tuple[Region, ...] | None,
+        facts: Mapping[str, object],
     ) -> Row:
         opc = {**result.to_dict(), **identity}
+        opc["resultContent"] = {**opc["resultContent"], **facts}
         opc["processingTimes"] = {**opc["processingTimes"], "acquisitionDuration": round(read_ms, 3)}
         return Row(
             path=path.as_posix(),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from lineside.batch.interval import clopper_pearson
+from lineside.binomial import clopper_pearson
 from lineside.calibrate.metrics import auroc
 from lineside.contract import Verdict
 

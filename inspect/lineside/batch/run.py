@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,14 @@ from uuid import uuid4
 
 from lineside import __version__
 from lineside.batch.coco import write_coco
-from lineside.batch.files import write_atomic, write_atomic_with
-from lineside.batch.judge import Judge, OverlayMode
+from lineside.batch.files import storage_errors, write_atomic, write_atomic_with
+from lineside.batch.judge import Judge, OverlayMode, Seen
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
+from lineside.batch.parquet import require_pyarrow, write_parquet
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
+from lineside.batch.quality import quality_limits
 from lineside.batch.row import Row
-from lineside.batch.store import REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
+from lineside.batch.store import PARQUET_FILE, REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
 from lineside.batch.summary import Collector, Limits, Summary
 from lineside.contract import Contract
 from lineside.errors import UsageError
@@ -48,6 +51,8 @@ class InspectOptions:
     run may go on with another one."""
     boxes: bool = False
     """Write boxes and masks of the defects."""
+    parquet: bool = False
+    """Write results.parquet beside results.csv; needs pyarrow."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,36 @@ class Progress:
     total: int
     row: Row | None
     """The latest; None at the start."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be judged."""
+
+    sources: tuple[Path, ...]
+    """Files and folders as they were named."""
+    paths: Callable[[], Iterator[Path]]
+    """Gives every image, in the same order each time."""
+    census: Census
+    purpose: str = "inspect"
+    """Runs of another purpose do not go on with one another."""
+    seen: Seen | None = None
+    """Told every result while its anomaly map is there; from several threads."""
+
+
+@dataclass(frozen=True)
+class JudgedRun:
+    """A run whose images all have a row; its folder is held."""
+
+    store: RunStore
+    inspector: Inspector
+    options: InspectOptions
+    limits: Limits
+    census: Census
+    workers: int
+    judged: int
+    """Images judged by this call; the others were judged before it was resumed."""
+    elapsed_s: float
 
 
 def limits_of(inspector: Inspector) -> Limits:
@@ -114,35 +149,63 @@ def inspect_images(
     """
     options = options or InspectOptions()
     named, folder = [Path(source) for source in sources], Path(out)
+    check_options(options)
+    check_sources(named)
+    work = Work(tuple(named), lambda: plan_images(named, folder), take_census(named, folder))
+    with judged_images(inspector, work, folder, options, progress) as run:
+        return _finish(run)
+
+
+def check_options(options: InspectOptions) -> None:
+    """Raise UsageError when an option is out of range, or needs what is not installed."""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"Expected at least one worker, found {options.workers}.")
     check_limit(options.max_no_call)
+    if options.parquet:
+        require_pyarrow()
+
+
+@contextmanager
+def judged_images(
+    inspector: Inspector,
+    work: Work,
+    folder: Path,
+    options: InspectOptions,
+    progress: Callable[[Progress], None] | None = None,
+) -> Iterator[JudgedRun]:
+    """Judge every image that has no row yet, then hold the folder for as long as the block makes files of the rows.
+
+    Raises
+    ------
+    UsageError, StorageError
+        As `inspect_images`.
+    """
     workers = options.workers or os.cpu_count() or 1
-    check_sources(named)
-    census = take_census(named, folder)
     limits = limits_of(inspector)
-    with open_store(folder, _header(inspector, named, options, limits), fresh=options.fresh) as store:
+    with open_store(folder, _header(inspector, work, options, limits), fresh=options.fresh) as store:
         judge = Judge(
-            inspector, folder, store.header.job_id, options.overlays, options.labels, limits.ng, options.boxes
+            inspector,
+            folder,
+            store.header.job_id,
+            options.overlays,
+            options.labels,
+            limits.ng,
+            options.boxes,
+            work.seen,
         )
         start = time.perf_counter()
         judged = 0
-        for row in _judged(judge, _pending(named, folder, store), store.n_resumed, workers):
+        pending = (path for path in work.paths() if not store.done(path.as_posix()))
+        for row in _judged(judge, pending, store.n_resumed, workers):
             store.append(row)
             judged += 1
             if progress:
-                progress(Progress(store.n_resumed + judged, census.images, row))
-        pace = _Pace(judged, time.perf_counter() - start)
-        return _finish(store, inspector, limits, census, pace, options, workers)
+                progress(Progress(store.n_resumed + judged, work.census.images, row))
+        elapsed_s = time.perf_counter() - start
+        yield JudgedRun(store, inspector, options, limits, work.census, workers, judged, elapsed_s)
 
 
-@dataclass(frozen=True)
-class _Pace:
-    judged: int
-    elapsed_s: float
-
-
-def _header(inspector: Inspector, sources: Sequence[Path], options: InspectOptions, limits: Limits) -> RunHeader:
+def _header(inspector: Inspector, work: Work, options: InspectOptions, limits: Limits) -> RunHeader:
     now = datetime.now(UTC)
     contract: Contract = inspector.contract
     return RunHeader(
@@ -156,14 +219,11 @@ def _header(inspector: Inspector, sources: Sequence[Path], options: InspectOptio
         threshold_review=limits.review,
         overlays=options.overlays,
         labels=options.labels,
-        images=tuple(source.as_posix() for source in sources),
-        images_resolved=tuple(source.resolve().as_posix() for source in sources),
+        images=tuple(source.as_posix() for source in work.sources),
+        images_resolved=tuple(source.resolve().as_posix() for source in work.sources),
         boxes=options.boxes,
+        purpose=work.purpose,
     )
-
-
-def _pending(sources: Sequence[Path], out: Path, store: RunStore) -> Iterator[Path]:
-    return (path for path in plan_images(sources, out) if not store.done(path.as_posix()))
 
 
 def _judged(judge: Judge, paths: Iterator[Path], n_before: int, workers: int) -> Iterator[Row]:
@@ -181,75 +241,76 @@ def _judged(judge: Judge, paths: Iterator[Path], n_before: int, workers: int) ->
         pool.shutdown(cancel_futures=True)
 
 
-def _finish(
-    store: RunStore,
-    inspector: Inspector,
-    limits: Limits,
-    census: Census,
-    pace: _Pace,
-    options: InspectOptions,
-    workers: int,
-) -> Summary:
+def _finish(run: JudgedRun) -> Summary:
     """Write everything that is made from the rows."""
     from lineside.batch.gallery import take_pictures
-    from lineside.batch.sheet import write_sheet
     from lineside.report.page import ReportInput, render_page
 
-    collector = Collector(labels=store.header.labels, is_good=inspector.contract.is_good)
-    words = reason_words(inspector.contract)
-    write_sheet(store.folder, collector.tee(store.rows()), labels=store.header.labels, words=words)
-    if store.header.boxes:
-        write_atomic_with(store.folder / BOXES_FILE, lambda file: write_coco(file, store.rows, inspector.contract))
-    summary = _summary(store, inspector, limits, census, pace, collector, options.max_no_call)
+    summary, collector = summarised(run)
     shown = collector.shown()
     pictured = (*shown.worst, *shown.escapes, *shown.overkill, *shown.no_call)
     page = render_page(
         ReportInput(
             summary=summary,
-            contract=inspector.contract,
+            contract=run.inspector.contract,
             shown=shown,
-            pictures=take_pictures(pictured, inspector, limits.ng, workers),
+            pictures=take_pictures(pictured, run.inspector, run.limits.ng, run.workers),
             good_scores=collector.scores(good=True),
             other_scores=collector.scores(good=False),
+            course=collector.course(),
+            quality=collector.quality(),
+            causes=collector.causes(),
         )
     )
-    write_atomic(store.folder / REPORT_FILE, page.encode("utf-8", "backslashreplace"))
+    write_atomic(run.store.folder / REPORT_FILE, page.encode("utf-8", "backslashreplace"))
     text = json.dumps(summary.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(store.folder / SUMMARY_FILE, text.encode("utf-8", "backslashreplace"))
+    write_atomic(run.store.folder / SUMMARY_FILE, text.encode("utf-8", "backslashreplace"))
     return summary
 
 
-def _summary(
-    store: RunStore,
-    inspector: Inspector,
-    limits: Limits,
-    census: Census,
-    pace: _Pace,
-    collector: Collector,
-    max_no_call: float | None,
-) -> Summary:
-    header, counts = store.header, collector.counts()
-    no_call = count_no_calls(counts, collector.reasons(), reason_words(inspector.contract), max_no_call)
+def summarised(run: JudgedRun, counts: Callable[[Row], bool] = lambda row: True) -> tuple[Summary, Collector]:
+    """Sum up the rows that count, and write the sheet, and boxes and Parquet where they were asked for."""
+    from lineside.batch.sheet import write_sheet
+
+    def rows() -> Iterator[Row]:
+        return (row for row in store.rows() if counts(row))
+
+    store, contract = run.store, run.inspector.contract
+    collector = Collector(labels=store.header.labels, is_good=contract.is_good, limits=quality_limits(contract))
+    words = reason_words(contract)
+    write_sheet(store.folder, collector.tee(rows()), labels=store.header.labels, words=words)
+    with storage_errors(store.folder / PARQUET_FILE):
+        (store.folder / PARQUET_FILE).unlink(missing_ok=True)
+    if run.options.parquet:
+        write_parquet(store.folder, rows(), labels=store.header.labels, quality_names=contract.quality_names)
+    if store.header.boxes:
+        write_atomic_with(store.folder / BOXES_FILE, lambda file: write_coco(file, rows, contract))
+    return _summary(run, collector), collector
+
+
+def _summary(run: JudgedRun, collector: Collector) -> Summary:
+    header, counts, contract = run.store.header, collector.counts(), run.inspector.contract
+    no_call = count_no_calls(counts, collector.reasons(), reason_words(contract), run.options.max_no_call)
     return Summary(
         job_id=header.job_id,
         created=header.created,
         lineside_version=header.lineside_version,
         part=header.part,
-        model=Path(inspector.path).as_posix(),
+        model=Path(run.inspector.path).as_posix(),
         model_sha256=header.model_sha256,
         recipe_sha256=header.recipe_sha256,
         images=header.images,
-        out=store.folder.as_posix(),
+        out=run.store.folder.as_posix(),
         total=sum(counts.values()),
         counts=counts,
         first_pass_yield=counts["OK"] / no_call.readable if no_call.readable else None,
         no_call=no_call,
-        threshold=limits,
+        threshold=run.limits,
         duration_ms=collector.percentiles(),
-        judged_now=pace.judged,
-        elapsed_s=round(pace.elapsed_s, 3),
-        images_per_s=round(pace.judged / pace.elapsed_s, 1) if pace.judged else None,
-        masks_left_out=census.masks,
+        judged_now=run.judged,
+        elapsed_s=round(run.elapsed_s, 3),
+        images_per_s=round(run.judged / run.elapsed_s, 1) if run.judged else None,
+        masks_left_out=run.census.masks,
         labels=collector.labels(),
-        classes=collector.classes(inspector.contract.class_names),
+        classes=collector.classes(contract.class_names),
     )

@@ -29,6 +29,7 @@ from lineside.batch.row import Row
 from lineside.errors import StorageError, UsageError
 
 RESULTS_FILE, CSV_FILE, SUMMARY_FILE, REPORT_FILE = "results.jsonl", "results.csv", "summary.json", "report.html"
+EVALUATION_FILE, PARQUET_FILE = "evaluation.json", "results.parquet"
 LOCK_FILE = ".lock"
 _IDENTITY = ("job_id", "created", "lineside_version")
 
@@ -53,6 +54,8 @@ class RunHeader:
     """The same as absolute paths: from another working folder the same names may mean other images."""
     boxes: bool = False
     """Whether defects get boxes and masks."""
+    purpose: str = "inspect"
+    """Or ``evaluate``, which leaves out the model's own training images."""
 
     def differences(self, other: "RunHeader") -> list[str]:
         """Say in words where `other` differs, identity aside."""
@@ -186,7 +189,7 @@ def _has_results(folder: Path) -> bool:
 
 
 def _check_ours(folder: Path, found: RunHeader | None) -> None:
-    ours = (RESULTS_FILE, CSV_FILE, SUMMARY_FILE, REPORT_FILE, OVERLAY_FOLDER)
+    ours = (RESULTS_FILE, CSV_FILE, SUMMARY_FILE, EVALUATION_FILE, REPORT_FILE, OVERLAY_FOLDER)
     present = [name for name in ours if (folder / name).exists()]
     if found is None and present:
         raise UsageError(
@@ -219,7 +222,8 @@ def _remove_results(folder: Path, found: RunHeader) -> None:
 
     Masks and boxes are only ours where the run asked for them: a folder of images may have a folder ``masks`` too.
     """
-    files, folders = [REPORT_FILE, SUMMARY_FILE, CSV_FILE, RESULTS_FILE], [OVERLAY_FOLDER]
+    files = [REPORT_FILE, SUMMARY_FILE, EVALUATION_FILE, PARQUET_FILE, CSV_FILE, RESULTS_FILE]
+    folders = [OVERLAY_FOLDER]
     if found.boxes:
         files, folders = [*files[:-1], BOXES_FILE, files[-1]], [*folders, MASK_FOLDER]
     for name in files:

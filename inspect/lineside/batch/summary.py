@@ -1,7 +1,7 @@
 """What a run found, in numbers: made from the rows alone, so that a resumed run and a whole one say the same.
 
-Rows stream through the `Collector`, which keeps two 4-byte numbers per image (score and time, for exact percentiles
-and AUROC) and the few rows that the report shows.
+Rows stream through the `Collector`, which keeps some numbers of 4 or 8 bytes per image (score, times, the numbers
+behind the gate: some 90 MB for a million images) and the few rows that the report shows.
 """
 
 import heapq
@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lineside.batch.causes import Cause, Causes
 from lineside.batch.classes import ToldClasses, told_classes
+from lineside.batch.course import Course, CourseTaker
 from lineside.batch.labels import LabelSummary, is_good_folder, summarise_labels
 from lineside.batch.no_call import NoCalls
+from lineside.batch.quality import QualityBounds, QualityFound, QualityTaker
 from lineside.batch.row import Row, finite
-from lineside.contract import Threshold, Verdict
+from lineside.contract import Verdict
+from lineside.contract_thresholds import Threshold
 
 UNREADABLE = "unreadable"
 COUNTED = (*(verdict.name for verdict in Verdict), UNREADABLE)
@@ -133,8 +137,15 @@ class Top:
 class Collector:
     """Takes rows one by one, answers for all of them."""
 
-    def __init__(self, *, labels: bool, is_good: Callable[[str], bool] = is_good_folder) -> None:
+    def __init__(
+        self,
+        *,
+        labels: bool,
+        is_good: Callable[[str], bool] = is_good_folder,
+        limits: Mapping[str, QualityBounds] | None = None,
+    ) -> None:
         self._labels, self._is_good = labels, is_good
+        self._course, self._quality, self._causes = CourseTaker(), QualityTaker(limits or {}), Causes()
         self._told: dict[str, Counter[str]] = defaultdict(Counter)
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._scores: dict[str, array[float]] = defaultdict(lambda: array("f"))  # of images that got a call
@@ -155,6 +166,8 @@ class Collector:
         self._counts[label][row.verdict or UNREADABLE] += 1
         if row.duration_ms is not None:
             self._durations.append(row.duration_ms)
+        self._quality.add(row)
+        self._causes.add(row)
         if row.verdict is None or row.score is None:
             self._unreadable.add(0.0, row)
         elif row.verdict == Verdict.NO_CALL.name:
@@ -167,6 +180,8 @@ class Collector:
         self._scores[label].append(score)
         self._told[label][row.defect_class or row.verdict or ""] += 1
         self._worst.add(score, row)
+        if not self._labels or self._is_good(label):
+            self._course.add(row, score)
         if self._labels and self._is_good(label) and row.verdict == Verdict.NG.name:
             self._overkill.add(score, row)
         if self._labels and not self._is_good(label) and row.verdict == Verdict.OK.name:
@@ -198,6 +213,18 @@ class Collector:
         """Return the scores that got a call: of the good parts, or of all others (without labels, of all)."""
         chosen = [scores for label, scores in self._scores.items() if self._is_good(label) == good]
         return np.fromiter(chain.from_iterable(chosen), np.float32)
+
+    def course(self) -> Course:
+        """Return the images that got a call, in time order: of the good parts, or without labels of all."""
+        return self._course.course(of_good=self._labels)
+
+    def quality(self) -> tuple[QualityFound, ...]:
+        """Return what the numbers behind the gate were."""
+        return self._quality.found()
+
+    def causes(self) -> tuple[Cause, ...]:
+        """Return why images did not pass, the most frequent first."""
+        return self._causes.ordered()
 
     def shown(self) -> Shown:
         """Return the rows that the report shows."""

@@ -12,10 +12,9 @@ import numpy.typing as npt
 from lineside.bench.compare_row import Measures, Number, Scores
 from lineside.calibrate.localisation import Marked, localisation
 from lineside.calibrate.metrics import auroc
-from lineside.capture.decode import read_image
+from lineside.capture.masks import read_mask
 from lineside.contract import INPUT_FRAME, Contract, Verdict
 from lineside.dataset import Sample
-from lineside.errors import ImageError
 from lineside.graph.run import Graph
 from lineside.train.images import FrameReader
 
@@ -113,9 +112,4 @@ def _marked(images: Sequence[Judged]) -> list[Marked]:
 def _mask(one: Judged) -> npt.NDArray[np.bool_]:
     if one.sample.mask is None:
         return np.zeros(one.size_hw, np.bool_)
-    mask: npt.NDArray[np.bool_] = read_image(one.sample.mask).max(axis=2) > 0
-    if mask.shape != one.size_hw:
-        height, width = one.size_hw
-        found = f"{mask.shape[1]}x{mask.shape[0]}"
-        raise ImageError(f"expected a mask of the image's {width}x{height} px, found {found}.", path=one.sample.mask)
-    return mask
+    return read_mask(one.sample.mask, one.size_hw)

@@ -5,21 +5,70 @@ the scores were held out of everything that is deployed, a new good part is call
 1 - k / (n + 1) (Vovk et al., 2005, proposition 2.2; Lei et al., 2018, theorem 2.2), averaged over calibration sets; for
 one calibration set the overkill follows Beta(n + 1 - k, k) (Vovk, 2012). Where the scores come from cross-fitting, the
 deployed model is none of those that gave them and the theorem does not cover it: the threshold is called empirical.
+
+A threshold that was not taken from good parts has an overkill that is counted on them: (m + 1) / (n + 1) of m above it,
+and the exact binomial interval.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import Threshold
+from lineside.binomial import beta_quantile, clopper_pearson, upper_bound
+from lineside.calibrate.honest import just_above, largest_of_each
+from lineside.contract_thresholds import Threshold, Wish
 from lineside.evidence import parts_needed
 
 CONFIDENCE = 0.95
-MARGIN_REL = 1e-3
-"""The tolerance on scores between machines (contract: `score_tolerance_rel`)."""
 ASSUMPTION = "It holds for parts like these: same part family, camera and light."
+
+
+@dataclass(frozen=True)
+class Overkill:
+    """What is known of the overkill at a threshold that good parts had no say in.
+
+    Attributes
+    ----------
+    above, n : int
+        Good parts above it, and all.
+    supported : float
+        To be expected at most: (above + 1) / (n + 1), the mean of which is never below the overkill.
+    interval : tuple of float
+        Clopper and Pearson, two-sided.
+    upper : float
+        The same, one-sided.
+    """
+
+    above: int
+    n: int
+    supported: float
+    interval: tuple[float, float]
+    upper: float
+
+    @property
+    def words(self) -> str:
+        """Say it."""
+        if not self.n:
+            return "Of overkill nothing is known: there were no good parts to count it on."
+        return (
+            f"Overkill there: {self.above} of {self.n} good parts, with {100 * CONFIDENCE:g} % confidence at most "
+            f"{100 * self.upper:.1f} %."
+        )
+
+
+def counted_overkill(value: float, parts: npt.NDArray[np.float32]) -> Overkill:
+    """Count good parts [n], by their scores, above a threshold."""
+    n, above = len(parts), int((parts > np.float32(value)).sum())
+    return Overkill(
+        above,
+        n,
+        (above + 1) / (n + 1),
+        clopper_pearson(above, n, CONFIDENCE),
+        upper_bound(above, n, CONFIDENCE),
+    )
 
 
 def overkill_threshold(
@@ -46,74 +95,89 @@ def overkill_threshold(
     Threshold
         With the strictest overkill that n parts support where they do not support the wish.
     """
-    from scipy.stats import beta
-
-    parts = _worst_of_each(scores, groups)
+    parts = largest_of_each(scores, groups)
     n = len(parts)
     always = int(np.isinf(parts).sum())
     k = max(1, min(math.ceil((n + 1) * (1.0 - overkill) - 1e-9), n - always))
     supported = 1.0 - k / (n + 1)
     tail = (1.0 - CONFIDENCE) / 2.0
-    interval = (float(beta.ppf(tail, n + 1 - k, k)), float(beta.ppf(1.0 - tail, n + 1 - k, k)))
+    low, high, upper = (beta_quantile(p, n + 1 - k, k) for p in (tail, 1.0 - tail, CONFIDENCE))
     return Threshold(
-        value=_just_above(np.sort(parts), k),
+        value=just_above(np.sort(parts), k),
         rule=f"just above score {k} of {n} in ascending order ({crossfit})",
         kind="guaranteed" if held_out else "empirical",
-        wish_overkill=overkill,
+        wish=Wish("overkill", overkill),
+        supported=supported,
         supported_overkill=supported,
         n=len(scores),
         n_groups=n,
+        n_defects=0,
         confidence=CONFIDENCE,
-        interval=interval,
-        statement=_statement(n, len(scores), always, overkill, supported, interval, crossfit, held_out),
+        interval=(low, high),
+        upper=upper,
+        statement=_statement(n, len(scores), always, overkill, supported, (low, high, upper), crossfit, held_out),
     )
 
 
-def no_threshold(score: float, overkill: float) -> Threshold:
+def fixed_threshold(
+    score: float, scores: npt.NDArray[np.float32], groups: Sequence[str], *, crossfit: str, held_out: bool
+) -> Threshold:
+    """Take a threshold as it was given, and count the overkill there.
+
+    Parameters
+    ----------
+    score : float
+        Finite.
+    scores, groups, crossfit, held_out
+        As `overkill_threshold` takes them; there may be none.
+    """
+    value = float(np.float32(score))
+    counted = counted_overkill(value, largest_of_each(scores, groups))
+    source = f" ({crossfit})" if counted.n else ""
+    return Threshold(
+        value=value,
+        rule="as it was given",
+        kind="guaranteed" if held_out and counted.n else "empirical",
+        wish=Wish("fixed", score=score),
+        supported=None,
+        supported_overkill=counted.supported,
+        n=len(scores),
+        n_groups=counted.n,
+        n_defects=0,
+        confidence=CONFIDENCE,
+        interval=counted.interval,
+        upper=counted.upper,
+        statement=f"The threshold was given, not learned{source}. {counted.words}"
+        + ("" if held_out or not counted.n else " That is if cross-fitted scores were the deployed model's own.")
+        + f" {ASSUMPTION}",
+    )
+
+
+def no_threshold(score: float, wish: Wish) -> Threshold:
     """Return what stands for a threshold where a single good part leaves none to take one from.
 
     Parameters
     ----------
     score : float
         Of the very frame that everything was fitted on: only so that the number has the score's unit.
-    overkill : float
-        The wish.
+    wish : Wish
     """
     return Threshold(
         value=float(np.nextafter(np.float32(max(score, 0.0)), np.float32(np.inf))),
         rule="none: the only good part was fitted on",
         kind="empirical",
-        wish_overkill=overkill,
+        wish=wish,
+        supported=None,
         supported_overkill=1.0,
         n=0,
         n_groups=0,
+        n_defects=0,
         confidence=CONFIDENCE,
         interval=(0.0, 1.0),
+        upper=1.0,
         statement="No threshold: with one good part there is none that the model was not fitted on. Scores rank "
         "frames, verdicts mean nothing.",
     )
-
-
-def _just_above(ascending: npt.NDArray[np.float32], k: int) -> float:
-    """Return a float32 above the k-th score: by a thousandth of it, and at most half-way to the next larger score.
-
-    The rule's bound holds for every threshold from the k-th score up. Exactly on it, rounding on another machine would
-    turn the verdict of the very part that it was taken from.
-    """
-    score = float(ascending[k - 1])
-    larger = ascending[(ascending > ascending[k - 1]) & np.isfinite(ascending)]
-    step = MARGIN_REL * abs(score)
-    if len(larger):
-        step = min(step, 0.5 * (float(larger[0]) - score))
-    return float(max(np.float32(score + step), np.nextafter(ascending[k - 1], np.float32(np.inf))))
-
-
-def _worst_of_each(scores: npt.NDArray[np.float32], groups: Sequence[str]) -> npt.NDArray[np.float32]:
-    names = sorted(set(groups))
-    position = {name: i for i, name in enumerate(names)}
-    worst = np.full(len(names), -np.inf, np.float32)
-    np.maximum.at(worst, [position[group] for group in groups], scores)
-    return worst
 
 
 def _statement(
@@ -122,24 +186,25 @@ def _statement(
     always: int,
     wish: float,
     supported: float,
-    interval: tuple[float, float],
+    ends: tuple[float, float, float],
     crossfit: str,
     held_out: bool,
 ) -> str:
     unit = f"{n} good part{'s' if n != 1 else ''}"
     if frames != n:
         unit += f" ({frames} frames, the worst of each counts)"
-    low, high = (f"{100 * end:.1f} %" for end in interval)
+    low, high, upper = (f"{100 * end:.1f} %" for end in ends)
+    confident = f"with {100 * CONFIDENCE:g} % confidence"
     if held_out:
         claim = (
             f"From {unit} that the model was not fitted on: a new good part is called NG with probability at most "
-            f"{100 * supported:.1f} %, averaged over such calibrations; for this one the overkill lies in "
-            f"{low} to {high} with {100 * CONFIDENCE:g} % confidence."
+            f"{100 * supported:.1f} %, averaged over such calibrations; for this one the overkill is at most {upper} "
+            f"{confident} ({low} to {high}, two-sided)."
         )
     else:
         claim = (
-            f"No guarantee: from {unit}, {crossfit}, the expected overkill is {100 * supported:.1f} %, and "
-            f"{low} to {high} at {100 * CONFIDENCE:g} % if cross-fitted scores were the deployed model's own."
+            f"No guarantee: from {unit}, {crossfit}, the expected overkill is {100 * supported:.1f} %, and {confident} "
+            f"at most {upper} ({low} to {high}, two-sided) if cross-fitted scores were the deployed model's own."
         )
     short = ""
     if always:

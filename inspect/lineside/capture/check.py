@@ -19,10 +19,11 @@ from lineside.capture.findings import CheckReport, Likeness, Probe, Problem
 from lineside.capture.header import read_header
 from lineside.capture.masks import mask_problems
 from lineside.dataset import Dataset, Sample, load_dataset
-from lineside.errors import ImageError
+from lineside.errors import ImageError, RecipeError
 from lineside.evidence import holdout_parts, holdout_total, parts_needed, supported_overkill
 from lineside.image_files import is_own_output, read_content, shown
 from lineside.recipe import LoadedRecipe, Recipe
+from lineside.wish_images import undecidable
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
@@ -74,6 +75,7 @@ def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> Chec
         *_empty_folders(dataset),
         *_own_output(dataset),
         *_enough(recipe, groups, len({s.group for s in listed})),
+        *_wish(loaded, dataset),
         *_mixed(seen.probes, goods, recipe),
         *_copies(dataset, seen.probes),
         *_near(likeness),
@@ -186,6 +188,8 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
             "calibrate.folds, since each needs a part"
         )
         problems.append(Problem("warning", text))
+    if calibrate.overkill is None:
+        return problems
     n = holdout_parts(groups) if holdout else groups
     needed = parts_needed(calibrate.overkill)
     if n < needed:
@@ -198,6 +202,24 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
         )
         problems.append(Problem("warning", text))
     return problems
+
+
+def _wish(loaded: LoadedRecipe, dataset: Dataset) -> list[Problem]:
+    """Say what the defective images cannot support of the wish that they decide."""
+    wish = loaded.recipe.calibrate.wish
+    reason = undecidable(wish, dataset)
+    if reason:
+        return [Problem("error", f"calibrate.{wish.kind}: {reason.rstrip('.')}", exit_code=RecipeError.exit_code)]
+    escape = loaded.recipe.calibrate.escape
+    n = len({s.group for s in dataset.select("train", good=False)})
+    if escape is None or n >= parts_needed(escape):
+        return []
+    text = (
+        f"{n} defective part{'' if n == 1 else 's'} can support an escape of {supported_overkill(n):.1%} at best, and "
+        f"{escape:.2%} is asked for: that needs {parts_needed(escape)}. Add images to train/<class>, or set "
+        f"calibrate.escape: {math.ceil(1000 * supported_overkill(n) - 1e-9) / 1000:g}"
+    )
+    return [Problem("warning", text)]
 
 
 def _mixed(probes: Mapping[str, Probe], goods: list[Sample], recipe: Recipe) -> list[Problem]:

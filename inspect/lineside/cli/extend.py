@@ -39,7 +39,7 @@ def command(
 
     if bool(good) == bool(defect):
         raise UsageError("Expected either --good IMAGES or --defect CLASS=IMAGES; for both, extend twice.")
-    defects = _by_class(defect or ())
+    defects = by_class(defect or ())
     check_installed()
     from lineside.cli.train_view import TrainingView
 
@@ -59,7 +59,7 @@ def _extended(
     return extend(model, good, out, progress=view, pages=line_pages)
 
 
-def _by_class(given: Sequence[str]) -> dict[str, list[Path]]:
+def by_class(given: Sequence[str]) -> dict[str, list[Path]]:
     """Read CLASS=PATH; a class may come several times."""
     from lineside.errors import UsageError
 

@@ -45,6 +45,9 @@ def command(
     boxes: Annotated[
         bool, typer.Option("--boxes", help="Write the defects' boxes (coco.json, COCO format) and masks (masks/).")
     ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write results.parquet beside results.csv; needs lineside[parquet].")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
 ) -> None:
     """Judge images: OK, NG, REVIEW or NO_CALL for each, a table, and a report to read.
@@ -63,7 +66,7 @@ def command(
     check_sources(images)
     check_limit(max_no_call)
     inspector = Inspector(model, threshold_ng=threshold)
-    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes)
+    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes, parquet)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:
         summary = inspect_images(inspector, images, folder, options, progress)

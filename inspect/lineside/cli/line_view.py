@@ -1,4 +1,4 @@
-"""What `lineside adapt` and `lineside extend` print."""
+"""What `lineside adapt`, `extend` and `calibrate` print."""
 
 import json
 from typing import TYPE_CHECKING

@@ -39,10 +39,12 @@ def register(target: typer.Typer) -> None:
         adapt,
         backbones,
         bench,
+        calibrate,
         capture,
         check,
         compare,
         demo,
+        evaluate,
         extend,
         flatfield,
         inspect,
@@ -54,7 +56,7 @@ def register(target: typer.Typer) -> None:
         verify,
     )
 
-    later = (inspect, verify, adapt, extend, stress, msa, compare, bench, backbones, demo)
+    later = (inspect, evaluate, verify, adapt, extend, calibrate, stress, msa, compare, bench, backbones, demo)
     for module in (new, capture, flatfield, check, preview, train, *later):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Threshold, Verdict
+from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, UNKNOWN_DEFECT_CLASS, Verdict
+from lineside.contract_thresholds import Threshold
 from lineside.errors import ParityError
 from lineside.graph.run import Graph, parallel
 from lineside.transfer.distance import Way

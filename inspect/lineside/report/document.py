@@ -1,6 +1,7 @@
-"""The frame that all pages share: one HTML file with its style inline, no script, and nothing fetched.
+"""The frame that all pages share: one HTML file with its style inline, and nothing fetched.
 
-So it can be mailed, archived and opened in ten years.
+So it can be mailed, archived and opened in ten years. The page forbids itself every request (its content security
+policy). A script is there only where a page has something to point at, and everything can be read without.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,8 +9,12 @@ from importlib import resources
 
 from lineside.report.markup import Markup, anchor, element
 
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
-def document(title: str, introduction: Iterable[Markup], sections: Mapping[str, Markup], footer: str) -> str:
+
+def document(
+    title: str, introduction: Iterable[Markup], sections: Mapping[str, Markup], footer: str, script: str | None = None
+) -> str:
     """Return a page as HTML text.
 
     Parameters
@@ -20,11 +25,18 @@ def document(title: str, introduction: Iterable[Markup], sections: Mapping[str, 
     sections : mapping of str to Markup
         By title, in their order; the navigation is made from the titles.
     footer : str
+    script : str, optional
+        JavaScript at the end of the page.
     """
     style = resources.files("lineside.report").joinpath("page.css").read_text(encoding="utf-8")
     head = element(
         "head",
         element("meta", charset="utf-8"),
+        element(
+            "meta",
+            http_equiv="Content-Security-Policy",
+            content=_POLICY + ("; script-src 'unsafe-inline'" * bool(script)),
+        ),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("title", title),
@@ -32,7 +44,8 @@ def document(title: str, introduction: Iterable[Markup], sections: Mapping[str, 
     )
     header = element("header", element("h1", title), introduction)
     main = element("main", header, _navigation(sections), sections.values(), element("footer", footer))
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', main), lang='en')}\n"
+    moving = element("script", Markup(script)) if script else None
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', main, moving), lang='en')}\n"
 
 
 def tile(value: object, name: str, kind: str = "") -> Markup:

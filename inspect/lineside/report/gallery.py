@@ -1,15 +1,17 @@
 """Image beside overlay, one card per image, and the colour scale that belongs to all of them."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from lineside.batch.gallery import Picture
+from lineside.batch.no_call import reason_words
 from lineside.batch.overlay import colour_table, scale_span
 from lineside.batch.row import Row
 from lineside.batch.table import number, percent
-from lineside.report.markup import Markup, element
+from lineside.contract import Contract
+from lineside.report.markup import Markup, element, section
 
 HOW_TO_READ = (
     "Left the image, right what the model saw in it: colour inside a contour where its map lies above the threshold; "
@@ -42,6 +44,18 @@ def row_card(row: Row, picture: Picture | None, words: Mapping[str, str]) -> Car
     places = _counted(len(row.regions)) if row.regions is not None else None
     facts = tuple(fact for fact in (named, truth, places, *reasons) if fact)
     return Card(row.path, row.verdict, row.score, picture, facts, row.overlay)
+
+
+def row_cards(rows: Iterable[Row], pictures: Mapping[str, Picture], contract: Contract) -> list[Card]:
+    """Return the cards of inspected images, with the contract's sentences for reasons and findings."""
+    findings = {finding.name: finding.words for finding in contract.findings}
+    words = {**reason_words(contract), **findings}
+    return [row_card(row, pictures.get(row.path), words) for row in rows]
+
+
+def pictured_section(title: str, cards: Sequence[Card], threshold: float, words: str, *more: Markup) -> Markup:
+    """Return a section of pictures, with a sentence on their order and whatever stands between."""
+    return section(title, element("p", words, class_="note"), more, gallery(cards, threshold))
 
 
 def gallery(cards: Sequence[Card], threshold: float) -> Markup:

@@ -5,12 +5,14 @@ and the others hang down: two colours over one another hide just the bars that m
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.report.markup import Markup, element
+from lineside.report.ticks import nice, round_steps
 
 Scores = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
@@ -40,6 +42,7 @@ def histogram(
     names: tuple[str, str],
     unit: str,
     pale: tuple[str, Scores] | None = None,
+    more: Sequence[tuple[str, float]] = (),
 ) -> Markup:
     """Draw the scores.
 
@@ -55,13 +58,15 @@ def histogram(
         What the horizontal axis shows.
     pale : (str, ndarray of float32 [n]), optional
         More of the kind of `up`, drawn pale on top of it: its name and scores.
+    more : sequence of (str, float)
+        Further thresholds that lie among the scores, with their names.
 
     Returns
     -------
     Markup
         An SVG element with a text alternative; or a sentence where there is no score.
     """
-    more, more_scores = pale or ("", up[:0])
+    pale_name, more_scores = pale or ("", up[:0])
     scores = np.concatenate([up, more_scores, down])
     if not len(scores):
         return element("p", "No image got a call, so there is no score to show.", class_="note")
@@ -74,10 +79,11 @@ def histogram(
         element("title", title),
         plot.y_axis(),
         plot.bars(bins.up, "up", names[0]),
-        plot.bars(bins.pale, "up pale", more, bins.up),
+        plot.bars(bins.pale, "up pale", pale_name, bins.up),
         plot.bars(-bins.down, "down", names[1]) if len(down) else None,
         plot.x_axis(unit),
         plot.limit(),
+        (plot.further(name, value) for name, value in more),
         viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
         role="img",
         class_="histogram",
@@ -179,7 +185,7 @@ class _Plot:
     def x_axis(self, unit: str) -> list[Markup]:
         edges = self._bins.edges
         bottom = _HEIGHT - _BOTTOM
-        ticks = _decades(edges) if self._bins.log_x else _round_steps(float(edges[0]), float(edges[-1]))
+        ticks = _decades(edges) if self._bins.log_x else round_steps(float(edges[0]), float(edges[-1]))
         labels = [
             element("text", f"{tick:.6g}", x=f"{self.x(tick):.1f}", y=bottom + 16, text_anchor="middle")
             for tick in ticks
@@ -209,9 +215,22 @@ class _Plot:
             ),
         ]
 
+    def further(self, name: str, value: float) -> list[Markup]:
+        """A threshold of another kind, one line of text below that of NG."""
+        edges = self._bins.edges
+        if not edges[0] <= value <= edges[-1]:
+            return []
+        x = f"{self.x(value):.1f}"
+        return [
+            element("line", x1=x, x2=x, y1=22, y2=_HEIGHT - _BOTTOM, class_="limit"),
+            element(
+                "text", f"{name} {value:.4g}", x=f"{self.x(value) - 6:.1f}", y=30, text_anchor="end", class_="limit"
+            ),
+        ]
+
 
 def _linear_ticks(top: int) -> list[int]:
-    step = max(1, int(_nice(top / 4)))
+    step = max(1, int(nice(top / 4)))
     return list(range(0, top + 1, step))
 
 
@@ -219,20 +238,8 @@ def _log_ticks(top: int) -> list[int]:
     return [0, *(10**power for power in range(0, int(math.log10(top)) + 1))]
 
 
-def _round_steps(low: float, high: float) -> list[float]:
-    step = _nice((high - low) / 8)
-    first = math.ceil(low / step)
-    return [i * step for i in range(first, math.floor(high / step) + 1)]
-
-
 def _decades(edges: npt.NDArray[np.float64]) -> list[float]:
     low, high = float(edges[0]), float(edges[-1])
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(powers) < 5 else (1,)
     return [m * 10.0**p for p in powers for m in steps if low <= m * 10.0**p <= high]
-
-
-def _nice(value: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is not below `value`."""
-    power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
-    return next(m * power for m in (1, 2, 5, 10) if m * power >= value * (1 - 1e-9))

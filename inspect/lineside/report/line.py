@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lineside.batch.table import number
 from lineside.report.document import document
 from lineside.report.markup import Markup, element, section
-from lineside.report.origin import code, components_table, definitions, fitted_details
+from lineside.report.origin import code, components_table, definitions, fitted_details, guarantee_box
 from lineside.report.training import REPORT_FILE
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 VOID = {
     "adapted": "The threshold rests on unlabelled frames. What the parent model guaranteed does not hold for this one.",
     "extended": "The threshold was taken again. What the parent model guaranteed does not hold for this one.",
+    "calibrated": "Scores are the parent's; what it says of thresholds, overkill and escapes does not hold here.",
 }
 
 KEPT = "Score, map, gate and thresholds are the parent's, and what it guarantees of them holds."
@@ -43,14 +44,18 @@ def line_pages(record: "LineRecord") -> dict[str, bytes]:
 
 
 def _threshold(record: "LineRecord") -> Markup:
-    limit = record.contract.threshold_ng
-    facts = (
+    contract = record.contract
+    limit, review = contract.threshold_ng, contract.threshold_review
+    facts = [
         ("NG above", number(limit.value)),
         ("Before", number(record.old_threshold.value)),
+        ("Wish", limit.wish.in_words),
         ("Kind", limit.kind),
         ("Rule", limit.rule),
-    )
-    return section("Threshold", element("p", limit.statement), definitions(facts))
+    ]
+    if review.wish.kind == "review":
+        facts.append(("REVIEW above", number(review.value)))
+    return section("Threshold", guarantee_box(contract), definitions(facts))
 
 
 def _classes(record: "LineRecord") -> Markup:

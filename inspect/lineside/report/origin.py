@@ -1,10 +1,11 @@
 """By what it was judged: the threshold with what may be said of it, the model, its parts and their licences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from lineside.batch.summary import Limits, Summary
 from lineside.batch.table import number, percent
-from lineside.contract import Component, Contract, Threshold
+from lineside.contract import Component, Contract
+from lineside.contract_thresholds import EscapeStatement, Threshold
 from lineside.report.markup import Markup, element, section
 
 VOID = (
@@ -23,12 +24,11 @@ def code(text: str) -> Markup:
     return element("code", text)
 
 
-def threshold_section(limits: Limits) -> Markup:
-    """Say what the threshold is, how it was found, and what it promises."""
+def threshold_section(limits: Limits, contract: Contract, *more: Markup | None) -> Markup:
+    """Say what the thresholds are, how they were found, and what they promise; `more` stands in the box beside that."""
     facts: list[tuple[str, object]] = [("NG above", number(limits.ng))]
     if limits.review != limits.ng:
         facts.append(("REVIEW above", number(limits.review)))
-    own = _contract_facts(limits.contract)
     if limits.overridden:
         note = element("p", VOID, class_="warning")
         return section(
@@ -36,18 +36,69 @@ def threshold_section(limits: Limits) -> Markup:
             note,
             definitions([*facts, ("The model's own", number(limits.contract.value))]),
         )
-    return section("Threshold", element("p", limits.contract.statement), definitions(facts + own))
+    own = (*_contract_facts(contract.threshold_ng), *_review_facts(contract), *_escape_facts(contract.escapes))
+    return section("Threshold", guarantee_box(contract, *more), definitions((*facts, *own)))
+
+
+def guarantee_box(contract: Contract, *more: Markup | None) -> Markup:
+    """Return what the thresholds promise in a box: whether it is a guarantee at all, and the statements to the letter.
+
+    That of REVIEW stands there where a band was wished, that of escapes always.
+    """
+    limit, review = contract.threshold_ng, contract.threshold_review
+    sure = limit.kind == "guaranteed"
+    title = "Guaranteed" if sure else "Empirical: no guarantee"
+    said = [element("p", limit.statement)]
+    if review.wish.kind == "review":
+        said.append(element("p", element("strong", "REVIEW: "), review.statement))
+    said.append(element("p", element("strong", "Escapes: "), contract.escapes.statement))
+    kind = "guarantee" if sure else "guarantee empirical"
+    return element("div", element("b", title), said, more, class_=kind)
+
+
+def _review_facts(contract: Contract) -> Iterator[tuple[str, object]]:
+    review = contract.threshold_review
+    if review.wish.kind == "review":
+        yield "REVIEW asked for", review.wish.in_words
+        yield "REVIEW rule", review.rule
+        yield "Good parts in REVIEW to be expected", percent(review.supported)
+
+
+def _escape_facts(escapes: EscapeStatement) -> Iterator[tuple[str, object]]:
+    one = escapes.overall
+    if one.n:
+        told = f"{one.missed} of {one.n} defective parts OK"
+        yield f"Escapes with {100 * escapes.confidence:g} % confidence", f"at most {percent(one.upper)} ({told})"
+
+
+def _taken_from(threshold: Threshold) -> str:
+    parts = "" if threshold.n_groups == threshold.n else f" of {threshold.n_groups} parts"
+    goods = f"{threshold.n} scores of good images{parts}"
+    if threshold.wish.kind == "escape":
+        return f"{threshold.n_defects} defective parts; its overkill was counted on {goods}"
+    if threshold.wish.kind == "fixed":
+        return f"what was given; its overkill was counted on {goods}"
+    return f"{goods} and {threshold.n_defects} defective parts" if threshold.n_defects else goods
+
+
+def _supported(threshold: Threshold) -> Iterator[tuple[str, object]]:
+    """What the images support of a wish other than overkill, which has a line of its own."""
+    if threshold.supported is not None and threshold.wish.kind == "escape":
+        yield "Escape to be expected at most", percent(threshold.supported)
+    if threshold.supported is not None and threshold.wish.kind == "cost":
+        yield "Cost of 1,000 parts, on these parts", number(1000.0 * threshold.supported)
 
 
 def _contract_facts(threshold: Threshold) -> list[tuple[str, object]]:
     low, high = threshold.interval
-    parts = "" if threshold.n_groups == threshold.n else f" of {threshold.n_groups} parts"
     return [
         ("Kind", threshold.kind),
         ("Rule", threshold.rule),
-        ("Taken from", f"{threshold.n} scores of good images{parts}"),
-        ("Overkill asked for", percent(threshold.wish_overkill)),
-        ("Overkill that so many images support", percent(threshold.supported_overkill)),
+        ("Taken from", _taken_from(threshold)),
+        ("Asked for", threshold.wish.in_words),
+        *_supported(threshold),
+        ("Overkill to be expected at most", percent(threshold.supported_overkill)),
+        (f"Overkill with {100 * threshold.confidence:g} % confidence", f"at most {percent(threshold.upper)}"),
         (f"{100 * threshold.confidence:g} % interval of the overkill", f"{percent(low)} to {percent(high)}"),
     ]
 
@@ -62,7 +113,7 @@ def model_section(summary: Summary, contract: Contract) -> Markup:
         ("Model SHA-256", code(summary.model_sha256)),
         ("Recipe SHA-256", code(summary.recipe_sha256)),
         ("Training data SHA-256", code(contract.data_sha256)),
-        ("Trained on", ", ".join(f"{n} {name}" for name, n in contract.image_counts.items()) or "not stated"),
+        ("Images of its recipe", ", ".join(f"{n} {name}" for name, n in contract.image_counts.items()) or "not stated"),
         ("Frame", f"{colour}, {frame.bit_depth} bit; worked on at {width} × {height} px"),
         ("Contract version", contract.contract_version),
         ("Made with", ", ".join(f"{name} {version}" for name, version in contract.software.items())),

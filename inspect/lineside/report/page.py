@@ -6,21 +6,27 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lineside.batch.causes import Cause
 from lineside.batch.classes import ToldClasses, confusion_rows
+from lineside.batch.course import Course
 from lineside.batch.gallery import Picture
 from lineside.batch.labels import LabelSummary
-from lineside.batch.no_call import reason_words
+from lineside.batch.quality import QualityFound
 from lineside.batch.row import Row
 from lineside.batch.summary import COUNTED, NO_CALL_SHOWN, WORST_SHOWN, WRONG_SHOWN, Shown, Summary
 from lineside.batch.table import area, class_words, interval_words, percent, plural, rate_words
 from lineside.contract import Contract
+from lineside.report.capture_quality import quality_section
 from lineside.report.confusion import NOTE as CONFUSION_NOTE
 from lineside.report.confusion import confusion_table
+from lineside.report.course import course_section
 from lineside.report.document import document, tile
-from lineside.report.gallery import HOW_TO_READ, colour_scale, gallery, row_card
+from lineside.report.gallery import HOW_TO_READ, colour_scale, pictured_section, row_cards
 from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import definitions, model_section, threshold_section
+from lineside.report.pareto import causes_section
+from lineside.report.refused import no_call_section, unreadable_section
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ class ReportInput:
     """Of the good parts that got a call; empty without labels."""
     other_scores: npt.NDArray[np.float32]
     """Of the defective ones; of all without labels."""
+    course: Course
+    quality: tuple[QualityFound, ...]
+    causes: tuple[Cause, ...]
 
 
 def render_page(given: ReportInput) -> str:
@@ -55,7 +64,11 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
     parts = {"Verdicts": _verdicts(summary)}
     if summary.labels:
         parts["Against the truth"] = _truth(summary.labels)
-    parts |= {"Scores": _scores(given), "Threshold": threshold_section(summary.threshold), "Worst first": _worst(given)}
+    parts |= {
+        "Scores": _scores(given),
+        "Threshold": threshold_section(summary.threshold, given.contract),
+        "Worst first": _worst(given),
+    }
     if summary.labels:
         escapes = f"Defective parts called OK, lowest score first, up to {WRONG_SHOWN}."
         overkill = f"Good parts called NG, highest score first, up to {WRONG_SHOWN}."
@@ -64,10 +77,18 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
     if summary.classes:
         parts["Classes"] = _classes(summary.classes, given.contract.class_names)
     if shown.no_call or summary.no_call.too_many:
-        parts["No call"] = _no_call(given)
+        cards = row_cards(shown.no_call, given.pictures, given.contract)
+        cut = f", up to {NO_CALL_SHOWN}"
+        parts["No call"] = no_call_section(summary.no_call, cards, summary.threshold.ng, cut)
     if shown.unreadable:
-        parts["Unreadable"] = _unreadable(given)
-    return parts | {"Time": _timing(summary), "Model": model_section(summary, given.contract)}
+        parts["Unreadable"] = unreadable_section(shown.unreadable, summary.counts["unreadable"])
+    return parts | {
+        "Why parts did not pass": causes_section(given.causes),
+        "Over time": course_section(given.course),
+        "Picture quality": quality_section(given.quality),
+        "Time": _timing(summary),
+        "Model": model_section(summary, given.contract),
+    }
 
 
 def _in_words(summary: Summary) -> str:
@@ -163,44 +184,8 @@ def _worst(given: ReportInput) -> Markup:
 
 
 def _pictured(given: ReportInput, title: str, rows: Sequence[Row], words: str, *more: Markup) -> Markup:
-    findings = {finding.name: finding.words for finding in given.contract.findings}
-    reasons = {**reason_words(given.contract), **findings}
-    cards = [row_card(row, given.pictures.get(row.path), reasons) for row in rows]
-    return section(title, element("p", words, class_="note"), more, gallery(cards, given.summary.threshold.ng))
-
-
-def _no_call(given: ReportInput) -> Markup:
-    """Say why no call was made, how often, and show the first of them."""
-    no_call = given.summary.no_call
-    rows = [
-        element("tr", element("th", reason.words, scope="row"), element("td", reason.name), element("td", reason.count))
-        for reason in no_call.reasons
-    ]
-    head = element("tr", (element("th", name, scope="col") for name in ("Reason", "Name", "Images")))
-    table = element("table", element("thead", head), element("tbody", rows), class_="text")
-    allowed = "" if no_call.limit is None else f"; at most {percent(no_call.limit)} allowed"
-    found = f"{percent(no_call.share)} of the readable images ({no_call.count} of {no_call.readable}{allowed})."
-    words = f"The picture is not fit for a verdict; the reasons stand below each, up to {NO_CALL_SHOWN}."
-    return _pictured(
-        given,
-        "No call",
-        given.shown.no_call,
-        words,
-        element("p", no_call.complaint, class_="warning") if no_call.too_many else element("p", found),
-        element("div", table, class_="scroll"),
-        element("p", "An image may have several reasons.", class_="note"),
-    )
-
-
-def _unreadable(given: ReportInput) -> Markup:
-    shown, n = given.shown.unreadable, given.summary.counts["unreadable"]
-    rows = [element("tr", element("th", row.path, scope="row"), element("td", row.error)) for row in shown]
-    more = f"The first {len(shown)} of {n}; results.csv has all." if n > len(shown) else None
-    return section(
-        "Unreadable",
-        element("p", "These files were not judged. ", more, class_="note"),
-        element("div", element("table", element("tbody", rows), class_="text"), class_="scroll"),
-    )
+    cards = row_cards(rows, given.pictures, given.contract)
+    return pictured_section(title, cards, given.summary.threshold.ng, words, *more)
 
 
 def _timing(summary: Summary) -> Markup:

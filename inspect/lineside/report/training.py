@@ -136,7 +136,7 @@ def _sections(
     return {
         "Evaluation": evaluation(record),
         **({"Classes": classes(record)} if contract.classes else {}),
-        "Threshold": threshold_section(Limits(own.value, review, overridden=False, contract=own)),
+        "Threshold": threshold_section(Limits(own.value, review, overridden=False, contract=own), contract),
         "Scores": _scores(record),
         **_galleries(record, shown, pictures, found),
         "Light and pose": light_and_pose(record),

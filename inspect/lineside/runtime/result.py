@@ -36,7 +36,8 @@ class Result:
     quality: dict[str, float]
     """The numbers behind the gate, unit in the name."""
     class_prob: dict[str, float]
-    """Probability of each of the contract's classes, 0 to 1, if it is one of them; empty where none are told."""
+    """Probability of each of the contract's classes, 0 to 1, if it is one of them; empty where none are told. What
+    it may be believed for, the contract's `classes.statement` says."""
     embedding: npt.NDArray[np.float32]
     """[d] for watching drift."""
     duration_ms: float

@@ -1,13 +1,16 @@
 """The deployed head and its threshold, from scores of good frames that the scoring head has not seen."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lineside.calibrate.crossfit import Fold, class_folds, class_holdout, grouped_folds, holdout
-from lineside.calibrate.threshold import no_threshold, overkill_threshold
-from lineside.contract import Threshold
+from lineside.calibrate.escape import escape_statement
+from lineside.calibrate.honest import Honest
+from lineside.calibrate.threshold import no_threshold
+from lineside.calibrate.wishes import thresholds
+from lineside.contract_thresholds import EscapeStatement, Threshold, Wish
 from lineside.errors import LinesideError, UsageError
 from lineside.recipe import LoadedRecipe
 from lineside.train.class_statement import Told
@@ -15,6 +18,10 @@ from lineside.train.images import References
 from lineside.train.method import FittedHead, Judged, Method, Reference
 from lineside.train.progress import Journal
 from lineside.train.tail import finding_floor
+from lineside.wish_images import needs_defects
+
+PROVISIONAL = 0.05
+"""Overkill of the threshold that stands until defective images have decided."""
 
 
 @dataclass(frozen=True)
@@ -24,34 +31,56 @@ class Calibration:
     Attributes
     ----------
     head : FittedHead
-    scores : mapping of position to float
-        Honest scores of good frames that got a call.
-    own : mapping of position to float
-        Those of them that the deployed head itself gave, findings left out; none where folds gave them.
-    threshold : Threshold
+    called : mapping of position to Judged
+        Good frames that got a call, each as a head judged it that had not seen its part.
+    goods, defects : Honest
+        What thresholds may be taken from; `defects` are those that the folds scored, where parts are sorted.
+    threshold, review : Threshold
+        The same where there is no band for REVIEW.
+    escapes : EscapeStatement
     map_peaks : tuple of float
-        Highest map values of the frames of `scores`, in their order.
+        Highest map values of the frames of `called`, in their order.
     told : tuple of Told
         Where the score comes from classes: what models called the images that they had not seen.
-    honest : mapping of position to float
-        What the threshold was taken from: `scores`, infinite where a finding makes the frame NG.
     """
 
     head: FittedHead
-    scores: Mapping[int, float]
-    own: Mapping[int, float]
+    called: Mapping[int, Judged]
+    goods: Honest
+    defects: Honest | None
     threshold: Threshold
+    review: Threshold
+    escapes: EscapeStatement
     map_peaks: tuple[float, ...] = ()
     told: tuple[Told, ...] = ()
-    honest: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Honest scores of the good frames that got a call, by position, as the graph would give them."""
+        floor = finding_floor(self.threshold)
+        return {i: Reference(one.patch_score, one.found).score(floor) for i, one in self.called.items()}
+
+    @property
+    def own(self) -> dict[int, float]:
+        """Those of them that the deployed head itself gave, findings left out; none where folds gave them."""
+        return {i: one.patch_score for i, one in self.called.items() if self.goods.held_out and not one.found}
+
+    @property
+    def honest(self) -> dict[int, float]:
+        """What the threshold was taken from: `scores`, infinite where a finding makes the frame NG."""
+        return dict(zip(self.called, self.goods.scores.astype(float).tolist(), strict=True))
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:
-    """Fit the deployed head, and find its threshold from honest scores."""
+    """Fit the deployed head, and find the thresholds from honest scores of the images that it is fitted on.
+
+    Where defective images that it is not fitted on decide or tell of escapes, `lineside.train.thresholds` does the
+    rest; until then the threshold is one by the good images.
+    """
     calibrate, seed = loaded.recipe.calibrate, loaded.recipe.seed
     groups = [sample.group for sample in references.samples]
     if len(set(groups)) == 1:
-        return _uncalibrated(method, len(groups), calibrate.overkill, journal)
+        return _uncalibrated(method, len(groups), calibrate.wish, journal)
     held_out = calibrate.crossfit == "holdout" or (calibrate.crossfit == "auto" and method.prefers_holdout)
     labels = [sample.label for sample in references.samples]
 
@@ -69,21 +98,48 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     _note_front(head, decided, journal)
     told = _told(judged, references, head)
     called = _called({i: judged[i] for i in references.good_positions if i in judged}, references, journal)
-    positions = sorted(called)
-    honest = {i: np.inf if called[i].found else called[i].patch_score for i in positions}
-    threshold = overkill_threshold(
-        np.array(list(honest.values()), np.float32),
-        [groups[i] for i in positions],
-        calibrate.overkill,
-        crossfit=words,
+    called = {i: called[i] for i in sorted(called)}
+    goods = _honest(called, references, held_out, words)
+    defects = _sorted_defects(judged, references, held_out, words)
+    provisional = needs_defects(calibrate.wish) and defects is None
+    wish = Wish("overkill", PROVISIONAL) if provisional else calibrate.wish
+    found = thresholds(wish, None if provisional else calibrate.review, goods, defects)
+    peaks = tuple(one.map_peak for one in called.values())
+    made = Calibration(head, called, goods, defects, found.ng, found.review, found.escapes, peaks, told)
+    if not provisional:
+        note_threshold(made, journal)
+    if defects is not None:
+        journal.note(found.escapes.statement)
+    return made
+
+
+def _sorted_defects(judged: Mapping[int, Judged], references: References, held_out: bool, how: str) -> Honest | None:
+    """Return scores of defective frames that the score is fitted on too, as where parts are sorted; else None."""
+    goods = set(references.good_positions)
+    others = {i: judged[i] for i in sorted(judged) if i not in goods}
+    if not others:
+        return None
+    called = {i: one for i, one in others.items() if not one.refused}
+    return replace(_honest(called, references, held_out, how), no_call=len(others) - len(called))
+
+
+def note_threshold(made: Calibration, journal: Journal) -> None:
+    """Keep what the thresholds are and what they are worth."""
+    journal.note(f"Threshold {made.threshold.value:.4g}: {made.threshold.rule}. {made.threshold.statement}")
+    if made.review is not made.threshold:
+        journal.note(f"REVIEW above {made.review.value:.4g}: {made.review.rule}. {made.review.statement}")
+
+
+def _honest(judged: Mapping[int, Judged], references: References, held_out: bool, how: str) -> Honest:
+    """Return scores for a threshold of frames, by position, that got a call."""
+    samples = [references.samples[i] for i in judged]
+    return Honest(
+        scores=np.array([np.inf if one.found else one.patch_score for one in judged.values()], np.float32),
+        groups=tuple(sample.group for sample in samples),
+        labels=tuple(sample.label for sample in samples),
         held_out=held_out,
+        how=how,
     )
-    floor = finding_floor(threshold)
-    scores = {i: Reference(called[i].patch_score, called[i].found).score(floor) for i in positions}
-    journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
-    own = {i: score for i, score in scores.items() if held_out and not judged[i].found}
-    peaks = tuple(called[i].map_peak for i in positions)
-    return Calibration(head, scores, own, threshold, map_peaks=peaks, told=told, honest=honest)
 
 
 def _told(judged: Mapping[int, Judged], references: References, head: FittedHead) -> tuple[Told, ...]:
@@ -91,14 +147,15 @@ def _told(judged: Mapping[int, Judged], references: References, head: FittedHead
     return tuple(Told(samples[i].label, names[one.called]) for i, one in judged.items() if one.called is not None)
 
 
-def _uncalibrated(method: Method, count: int, overkill: float, journal: Journal) -> Calibration:
+def _uncalibrated(method: Method, count: int, wish: Wish, journal: Journal) -> Calibration:
     """Fit on the only part there is: its scores rank frames, and no threshold can be taken from them."""
     journal.stage("head on the only good part")
     head = method.fit(range(count))
     own = max(one.patch_score for one in head.judge(range(count)))
-    threshold = no_threshold(own, overkill)
+    threshold = no_threshold(own, wish)
     journal.note(threshold.statement)
-    return Calibration(head, {}, {}, threshold)
+    nothing = Honest(np.zeros(0, np.float32), (), (), held_out=False, how="none")
+    return Calibration(head, {}, nothing, None, threshold, threshold, escape_statement(0.0, None, wish))
 
 
 def _folds(count: int, seen: frozenset[int], split: Callable[[Sequence[int]], Sequence[Fold]]) -> tuple[Fold, ...]:

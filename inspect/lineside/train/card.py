@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from lineside.contract import Contract
 from lineside.normalise.gate_rules import SIZE_NAMES
 from lineside.train.record import Evaluation, TrainingRecord
+from lineside.untested import untested
 
 
 def card(record: TrainingRecord) -> str:
@@ -18,20 +19,7 @@ def card(record: TrainingRecord) -> str:
 def limits(record: TrainingRecord) -> Iterator[str]:
     """Say what was not tested, one sentence each; for card and report alike."""
     contract = record.contract
-    yield "Light, pose and picture quality beyond those of the images at hand were not tested."
-    if all(bounds == (None, None) for bounds in contract.quality_limits):
-        yield "The gate is off: a bad picture gets a verdict."
-    else:
-        yield "The gate measures what its numbers say: what spoils a picture and moves none of them passes."
-    if contract.classes is not None:
-        yield "Whether a defect of a kind without a folder in train/ is called unknown was not tested."
-    if contract.normalisation.get("pose", "off") == "off":
-        yield "Frames are not aligned: parts must lie as they do in the training images."
-    if contract.normalisation.get("exposure", "off") != "off":
-        yield (
-            "Where the part fills the frame, a change of its brightness as a whole cannot be told from the lamp's: "
-            "within the exposure's gain limits it is evened out."
-        )
+    yield from untested(contract)
     if not record.swap_vector and contract.frame.channels == 3:
         yield "No vector of this bundle changes its verdict when red and blue are swapped: the part is colourless."
 
@@ -68,6 +56,11 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
     yield f"NG when score > {limit.value:.6g} ({limit.rule})."
     yield ""
     yield f"**{limit.kind.capitalize()}.** {limit.statement}"
+    yield ""
+    if contract.threshold_review.wish.kind == "review":
+        yield f"REVIEW when score > {contract.threshold_review.value:.6g}. {contract.threshold_review.statement}"
+        yield ""
+    yield contract.escapes.statement
     yield ""
     yield from _classes(contract, record.evaluation)
     yield from _evaluation(record.evaluation)

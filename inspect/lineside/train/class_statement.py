@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lineside.binomial import clopper_pearson
 from lineside.contract import ClassStatement
 from lineside.dataset import Dataset
 from lineside.train.method import FittedClasses
@@ -20,16 +21,6 @@ class Told:
 
     truth: str
     called: str
-
-
-def interval_of(right: int, n: int) -> tuple[float, float]:
-    """Return the exact 95 % interval of a share that was counted (Clopper and Pearson, 1934)."""
-    from scipy.stats import binomtest
-
-    if not n:
-        return 0.0, 1.0
-    interval = binomtest(right, n).proportion_ci(CONFIDENCE, "exact")
-    return float(interval.low), float(interval.high)
 
 
 def statement_of(
@@ -78,8 +69,9 @@ def statement_for(
         n=known.n if known else 0,
         confidence=CONFIDENCE,
         interval=(known.low, known.high) if known else (0.0, 1.0),
+        temperature=None if fit.accuracy is None else fit.temperature,
         unknown=unknown,
-        statement=f"{_accuracy_words(known)} {_unknown_words(fit, unknown)}",
+        statement=f"{_accuracy_words(known)} {_probability_words(fit)} {_unknown_words(fit, unknown)}",
     )
 
 
@@ -87,7 +79,7 @@ def _known(classes: FittedClasses, told: Sequence[Told]) -> Accuracy | None:
     if not told:
         return classes.fit.accuracy
     right = sum(one.truth == one.called for one in told)
-    return Accuracy(right / len(told), *interval_of(right, len(told)), len(told))
+    return Accuracy(right / len(told), *clopper_pearson(right, len(told), CONFIDENCE), len(told))
 
 
 def _accuracy_words(known: Accuracy | None) -> str:
@@ -96,6 +88,16 @@ def _accuracy_words(known: Accuracy | None) -> str:
     return (
         f"Of {known.n} training images, each held out together with its part, {100 * known.value:.1f} % are called "
         f"what they are ({100 * CONFIDENCE:g} % interval {100 * known.low:.1f} to {100 * known.high:.1f} %)."
+    )
+
+
+def _probability_words(fit: ClassFit) -> str:
+    if fit.accuracy is None:
+        return "Probabilities of classes rank them; how often they are right is not known."
+    return (
+        f"Probabilities of classes were fitted on {fit.accuracy.n} held-out images of these classes (temperature "
+        f"{fit.temperature:.3g}), so that about as many ought to be right as they say: no guarantee, and of parts of "
+        "no known class they say nothing."
     )
 
 

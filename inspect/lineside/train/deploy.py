@@ -2,19 +2,31 @@
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside import __version__
 from lineside.calibrate.map_level import level_of_goods
-from lineside.contract import CONTRACT_VERSION, Contract, Fitted, FrameSpec, depth_rule
+from lineside.contract import (
+    CONTRACT_VERSION,
+    INPUT_THRESHOLDS,
+    METADATA_KEY,
+    MODEL_FILE,
+    Contract,
+    Fitted,
+    FrameSpec,
+    depth_rule,
+)
 from lineside.dataset import Dataset, data_sha256
 from lineside.export.assemble import assemble
 from lineside.export.decision import FINDING_FLOOR, UNFAMILIAR_LIMIT, export_decision
 from lineside.export.parity import TOLERANCE_REL, ClassProof, ParityCase, ParityRecord, prove_parity
+from lineside.graph.join import set_metadata
+from lineside.graph.rewrite import constants, read_model, with_constants
 from lineside.graph.run import Graph
 from lineside.image_files import read_content
 from lineside.normalise.front import GATE_LIMITS
@@ -27,6 +39,9 @@ from lineside.train.images import FrameReader
 from lineside.train.method import FittedHead, Method
 from lineside.train.progress import Journal
 from lineside.train.tail import decision_settings, finding_floor, findings
+
+if TYPE_CHECKING:
+    import onnx
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,11 +68,30 @@ def assembled(head: FittedHead, contract: Contract) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def rethresholded(model: bytes, contract: Contract) -> bytes:
+    """Return the deployed graph with the thresholds of another contract, and with that contract inside."""
+    made = with_thresholds(read_model(model, MODEL_FILE), contract)
+    return bytes(made.SerializeToString(deterministic=True))
+
+
+def with_thresholds(
+    model: "onnx.ModelProto", contract: Contract, numbers: Mapping[str, npt.NDArray[np.generic]] | None = None
+) -> "onnx.ModelProto":
+    """Return a deployed graph with a contract's thresholds, that contract inside, and further fitted numbers."""
+    limits = dict(zip(INPUT_THRESHOLDS, (contract.threshold_ng, contract.threshold_review), strict=True))
+    written = {**(numbers or {}), **{name: np.array([limit.value], np.float32) for name, limit in limits.items()}}
+    if FINDING_FLOOR in constants(model):
+        written[FINDING_FLOOR] = np.array([finding_floor(contract.threshold_ng)], np.float32)
+    made = with_constants(model, written)
+    set_metadata(made, {METADATA_KEY: contract.to_json()})
+    return made
+
+
 def contract_of(
     loaded: LoadedRecipe, dataset: Dataset, reader: FrameReader, method: Method, calibration: Calibration
 ) -> Contract:
     """Return the document that travels inside the graph."""
-    recipe, head, threshold = loaded.recipe, calibration.head, calibration.threshold
+    recipe, head = loaded.recipe, calibration.head
     settings, level = head.front.decision.settings, level_of_goods(calibration.map_peaks)
     return Contract(
         contract_version=CONTRACT_VERSION,
@@ -65,8 +99,9 @@ def contract_of(
         frame=FrameSpec(reader.channels, reader.bit_depth, depth_rule(reader.bit_depth)),
         working_wh=settings.working_wh,
         map_wh=method.map_wh,
-        threshold_ng=threshold,
-        threshold_review=threshold,
+        threshold_ng=calibration.threshold,
+        threshold_review=calibration.review,
+        escapes=calibration.escapes,
         map_threshold=level.value,
         map_rule=level.rule,
         class_names=head.classes.names if head.classes else (),

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from lineside.binomial import clopper_pearson
 from lineside.calibrate.metrics import auroc
 from lineside.contract import Contract, Verdict
 from lineside.export.parity import ParityRecord
-from lineside.train.class_statement import interval_of
 from lineside.train.record import ClassEvaluation, Evaluation
 
 
@@ -47,7 +47,7 @@ def _classes(called: Sequence[ParityRecord], contract: Contract) -> ClassEvaluat
     confusion = Counter((p.label, named(contract, p) or p.verdict) for p in called)
     known = [p for p in called if p.label in contract.class_names and named(contract, p)]
     right = sum(p.label == named(contract, p) for p in known)
-    low, high = interval_of(right, len(known))
+    low, high = clopper_pearson(right, len(known))
     return ClassEvaluation(
         right=right,
         named=len(known),

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.calibrate.crossfit import grouped_folds
+from lineside.calibrate.escape import escape_statement
 from lineside.calibrate.moved import Move, score_move
 from lineside.calibrate.threshold import overkill_threshold
-from lineside.contract import Threshold
+from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
+from lineside.train.line_band import kept_review, not_held
 from lineside.train.line_gate import GateChange, changed_gate
 from lineside.train.line_parent import Head, LineImage, Parent, Taken, observe
 from lineside.train.line_result import Changed
@@ -38,6 +40,7 @@ Array = npt.NDArray[np.generic]
 Doubles = npt.NDArray[np.float64]
 PerFrame = Sequence[Sequence[TapStatistics]]
 
+RULE = "calibration scores of the parent model, moved"
 LEAST_FRAMES = 8
 FOLDS = 5
 MAPS: tuple[Map, ...] = ("none", "moments", "covariance")
@@ -146,6 +149,7 @@ def _changed(
     embeddings = np.concatenate((state.embeddings, head(seen.taken, mapped)[1]))
     scores = move(state.scores).astype(np.float32)
     threshold = _threshold(parent, scores, move, count)
+    review = kept_review(parent, threshold, scores, state.groups, how=RULE)
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
     numbers = {**mapped, **gate.numbers, **fit_familiarity(embeddings, state.seed)}
     taps = tuple(mean_statistics([frame[i] for frame in seen.statistics]) for i in range(len(parent.taps)))
@@ -155,6 +159,8 @@ def _changed(
         how="adapted",
         numbers=numbers,
         threshold=threshold,
+        review=review,
+        escapes=escape_statement(0.0, None, threshold.wish),
         map_threshold=float(move(np.array([parent.contract.map_threshold]))[0]),
         quality_limits=gate.limits,
         findings=gate.findings,
@@ -213,13 +219,13 @@ def _anomalous(parent: Parent, move: Move, scores: Doubles) -> float:
 
 def _threshold(parent: Parent, scores: npt.NDArray[np.float32], move: Move, count: int) -> Threshold:
     old = parent.contract.threshold_ng
-    rule = "calibration scores of the parent model, moved"
-    new = overkill_threshold(scores, parent.state.groups, old.wish_overkill, crossfit=rule, held_out=False)
+    new = overkill_threshold(scores, parent.state.groups, old.wish_overkill, crossfit=RULE, held_out=False)
     statement = (
         f"Empirical, no guarantee: the parent's scores of {new.n_groups} good parts were moved by median and spread "
         f"(factor {move.stretch:.2f}) of {count} unlabelled frames of the changed line. Of labelled good parts of this "
-        "line nothing is known; inspect some, and set the threshold by them. Whatever the parent guaranteed is void."
+        "line nothing is known; calibrate the model by some. Whatever the parent guaranteed is void."
     )
+    statement += not_held(old)
     return replace(new, kind="empirical", statement=statement)
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from lineside.contract import Contract, Threshold
+from lineside.contract import Contract
+from lineside.contract_thresholds import Threshold
 from lineside.train.line_result import Changed
 
 PARENT_FOLDER = "parent"
@@ -39,6 +40,9 @@ def line_card(changed: Changed, contract: Contract, old: Threshold, decisions: S
         "",
         f"**{limit.kind.capitalize()}.** {limit.statement}",
         "",
+        *_review(contract),
+        contract.escapes.statement,
+        "",
         *_classes(contract),
         "## What was decided",
         "",
@@ -56,12 +60,21 @@ def line_card(changed: Changed, contract: Contract, old: Threshold, decisions: S
     return "\n".join(lines) + "\n"
 
 
+def _review(contract: Contract) -> tuple[str, ...]:
+    review = contract.threshold_review
+    if review.wish.kind != "review":
+        return ()
+    return (f"REVIEW when score > {review.value:.6g} ({review.rule}). {review.statement}", "")
+
+
 def _theirs(changed: Changed) -> str:
     """What of the parent's papers holds."""
     if changed.classes:
         return (
             "what they say of score, threshold and guarantee holds for this one too, what they say of classes does not."
         )
+    if changed.how == "calibrated":
+        return "what they say of scores holds for this one too, what they say of thresholds and verdicts does not."
     return "what they say of threshold, evaluation and guarantee is about that one alone."
 
 
@@ -76,4 +89,6 @@ def _classes(contract: Contract) -> tuple[str, ...]:
 def _evaluated(changed: Changed) -> str:
     if changed.classes:
         return "- Classes were not evaluated on test images again; of them cross-validation alone speaks."
+    if changed.how == "calibrated":
+        return "- The new thresholds were not evaluated on test images."
     return "- Nothing was evaluated on labelled images of the changed line: of overkill and escapes nothing is known."

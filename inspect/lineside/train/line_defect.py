@@ -89,6 +89,8 @@ def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journ
         how="extended",
         numbers={},
         threshold=parent.contract.threshold_ng,
+        review=parent.contract.threshold_review,
+        escapes=parent.contract.escapes,
         quality_limits=parent.contract.quality_limits,
         findings=parent.contract.findings,
         state=parent.state,

@@ -13,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.calibrate.crossfit import grouped_folds
+from lineside.calibrate.escape import escape_statement
 from lineside.calibrate.threshold import overkill_threshold
-from lineside.contract import Finding, Threshold
+from lineside.contract import Finding
+from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
+from lineside.train.line_band import kept_review, not_held
 from lineside.train.line_gate import changed_gate
 from lineside.train.line_parent import Head, LineImage, Parent, Taken, head_numbers, head_values, observe
 from lineside.train.line_result import Changed
@@ -104,6 +107,8 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
         how="extended",
         numbers=numbers,
         threshold=threshold,
+        review=kept_review(parent, threshold, scores, groups, how=_how(len(seen))),
+        escapes=escape_statement(0.0, None, threshold.wish),
         quality_limits=gate.limits,
         findings=gate.findings,
         state=kept,
@@ -192,13 +197,16 @@ def _words(parent: Parent, values: HeadValues, count: int) -> str:
 
 
 def _threshold(parent: Parent, scores: Floats, groups: Sequence[str], count: int) -> Threshold:
-    words = f"old scores as they were, those of {count} new frames cross-fitted"
     wish = parent.contract.threshold_ng.wish_overkill
-    made = overkill_threshold(scores, groups, wish, crossfit=words, held_out=False)
+    made = overkill_threshold(scores, groups, wish, crossfit=_how(count), held_out=False)
     old = "Old scores are upper bounds, since a memory that grows makes no distance larger."
     if parent.state.shape.placed or parent.state.shape.sharp == "place":
         old = "Old scores were taken with the places as they were before."
-    return replace(made, statement=f"{made.statement} {old}")
+    return replace(made, statement=f"{made.statement} {old}{not_held(parent.contract.threshold_ng)}")
+
+
+def _how(count: int) -> str:
+    return f"old scores as they were, those of {count} new frames cross-fitted"
 
 
 def _refuse_way(parent: Parent) -> None:

@@ -45,8 +45,8 @@ HEAD_GIVES = ("patch_score", "embedding")
 
 
 @dataclass(frozen=True)
-class Parent:
-    """A bundle that is to be changed."""
+class Opened:
+    """A bundle of any method, opened to get other thresholds."""
 
     folder: Path
     sha256: str
@@ -55,9 +55,20 @@ class Parent:
     model: "onnx.ModelProto"
     constants: Mapping[str, Array]
     """Fitted numbers by name."""
-    state: LineState
     arrays: Mapping[str, Array]
-    """All of state.npz, what other parts of lineside keep there included."""
+    """All of state.npz, what other parts of lineside keep there included; nothing where the bundle has none."""
+
+    @property
+    def seed(self) -> int:
+        """Of what is drawn to prove the changed bundle."""
+        return int(self.arrays["seed"]) if "seed" in self.arrays else 0
+
+
+@dataclass(frozen=True)
+class Parent(Opened):
+    """A bundle of lineside's own method, opened to follow its line."""
+
+    state: LineState
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -108,8 +119,36 @@ class Observed:
         return self.quality[:, -1]
 
 
+def open_bundle(folder: Path) -> Opened:
+    """Open a bundle folder, whatever method it was trained by.
+
+    Raises
+    ------
+    UsageError
+        When `folder` is no folder.
+    BundleError
+        When a file was altered, or the bundle's state cannot be read.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
+    bundle = load_bundle(folder)
+    assert bundle.contract is not None  # a folder has one
+    listed, arrays = read_sums(folder), dict[str, Array]()
+    if STATE_FILE in listed:
+        arrays = read_state(folder)
+        if hashlib.sha256((folder / STATE_FILE).read_bytes()).hexdigest() != listed[STATE_FILE]:
+            raise BundleError(
+                f"{folder / STATE_FILE}: was altered after the bundle was written. Copy the bundle again."
+            )
+    model = read_model(bundle.model, str(folder))
+    opened = Opened(folder, bundle.model_sha256, bundle.contract, model, constants(model), arrays)
+    if not arrays:
+        return opened
+    return Parent(**vars(opened), state=line_state(arrays, str(folder / STATE_FILE)))
+
+
 def open_parent(folder: Path) -> Parent:
-    """Open a bundle folder.
+    """Open a bundle folder that can follow its line.
 
     Raises
     ------
@@ -118,23 +157,14 @@ def open_parent(folder: Path) -> Parent:
     BundleError
         When a file was altered, or the bundle keeps no state: its method cannot follow the line.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
-    bundle = load_bundle(folder)
-    assert bundle.contract is not None  # a folder has one
-    listed = read_sums(folder)
-    if STATE_FILE not in listed:
-        method = next((c.name for c in bundle.contract.components if c.role == "method"), "unknown")
+    opened = open_bundle(folder)
+    if not isinstance(opened, Parent):
+        method = next((c.name for c in opened.contract.components if c.role == "method"), "unknown")
         raise BundleError(
             f"{folder}: keeps no {STATE_FILE}, so it cannot follow the line (method: {method}). Expected a bundle of "
             "lineside's own method (`transfer.method: lineside`): train the recipe again with it."
         )
-    arrays = read_state(folder)
-    if hashlib.sha256((folder / STATE_FILE).read_bytes()).hexdigest() != listed[STATE_FILE]:
-        raise BundleError(f"{folder / STATE_FILE}: was altered after the bundle was written. Copy the bundle again.")
-    model = read_model(bundle.model, str(folder))
-    state = line_state(arrays, str(folder / STATE_FILE))
-    return Parent(folder, bundle.model_sha256, bundle.contract, model, constants(model), state, arrays)
+    return opened
 
 
 def line_images(
@@ -165,7 +195,7 @@ def line_images(
     return tuple(LineImage(path, name, partial(read, path), label) for path, name in (listed[i] for i in chosen))
 
 
-def vector_images(parent: Parent) -> tuple[LineImage, ...]:
+def vector_images(parent: Opened) -> tuple[LineImage, ...]:
     """Return the frames of the bundle's vectors: a few of the old images that are still at hand."""
     file = parent.folder / VECTORS_FILE
     try:

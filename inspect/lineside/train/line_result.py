@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import ClassStatement, Finding, Threshold
+from lineside.contract import ClassStatement, Finding
+from lineside.contract_thresholds import EscapeStatement, Threshold
 from lineside.train.line_state import LineState
 from lineside.transfer.classes.fit import ClassFit
 
@@ -41,14 +42,19 @@ class Changed:
 
     Attributes
     ----------
-    how : "adapted" or "extended"
+    how : "adapted", "extended" or "calibrated"
     numbers : mapping of name to ndarray
         Fitted numbers that changed, by the graph's names; the thresholds left out.
     threshold : Threshold
+        Of NG.
+    review : Threshold or None
+        Of REVIEW; None: no band.
+    escapes : EscapeStatement
     quality_limits : tuple
         As the contract has them, novelty's last.
     findings : tuple of Finding
-    state : LineState
+    state : LineState or None
+        None: the bundle keeps none.
     frames : int
         That it was done with.
     counted : mapping of str to int
@@ -63,12 +69,14 @@ class Changed:
         None: classes, where there are any, are told as before. Else they are all that changed.
     """
 
-    how: Literal["adapted", "extended"]
+    how: Literal["adapted", "extended", "calibrated"]
     numbers: Mapping[str, Array]
     threshold: Threshold
+    review: Threshold | None
+    escapes: EscapeStatement
     quality_limits: Limits
     findings: tuple[Finding, ...]
-    state: LineState
+    state: LineState | None
     frames: int
     counted: Mapping[str, int]
     statement: str

@@ -17,30 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside import __version__
-from lineside.contract import (
-    CONTRACT_FILE,
-    CONTRACT_VERSION,
-    INPUT_FRAME,
-    METADATA_KEY,
-    MODEL_FILE,
-    Ancestor,
-    Contract,
-    Fitted,
-    Threshold,
-)
+from lineside.contract import CONTRACT_FILE, CONTRACT_VERSION, INPUT_FRAME, MODEL_FILE, Ancestor, Contract, Fitted
+from lineside.contract_thresholds import Threshold
 from lineside.export.bundle import reserved
-from lineside.export.decision import FINDING_FLOOR
 from lineside.export.parity import Kind, ParityCase, ParityRecord, prove_parity, reference_score
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import Candidate, make_vectors
-from lineside.graph.join import set_metadata
-from lineside.graph.rewrite import constants, with_constants, with_outputs
+from lineside.graph.rewrite import constants, with_outputs
 from lineside.graph.run import Graph
 from lineside.normalise.gate_rules import GATE_BITS, RULES, UNFAMILIAR
 from lineside.synth.disturb import disturbed
+from lineside.train.deploy import with_thresholds
 from lineside.train.line_card import PARENT_FOLDER, line_card
 from lineside.train.line_class_graph import class_proof, with_class_part
-from lineside.train.line_parent import UNLABELLED, LineImage, Parent, head_values
+from lineside.train.line_parent import UNLABELLED, LineImage, Opened, Parent, head_values
 from lineside.train.line_result import Changed
 from lineside.train.progress import Journal
 from lineside.train.proofs import parity_table
@@ -52,6 +42,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.generic]
 Pixels = npt.NDArray[np.uint8]
+Scorer = Callable[[Pixels], tuple[float, Array]]
 
 LINE_FILE = "line.json"
 KEPT = ("recipe.lock.yaml",)
@@ -97,7 +88,7 @@ Pages = Callable[[LineRecord], Mapping[str, bytes]]
 
 
 def change_bundle(
-    parent: Parent,
+    parent: Opened,
     images: Sequence[LineImage],
     change: Callable[[], Changed],
     out: Path,
@@ -108,7 +99,7 @@ def change_bundle(
 
     Parameters
     ----------
-    parent : Parent
+    parent : Opened
     images : sequence of LineImage
         To prove it on, and to take vectors from.
     change : callable
@@ -131,7 +122,7 @@ def change_bundle(
         contract = changed_contract(parent, changed)
         model = changed_model(parent.model, changed, contract)
         content = bytes(model.SerializeToString(deterministic=True))
-        cases = _cases(images, parent.state.seed)
+        cases = _cases(images, parent.seed, "train" if changed.classes else "calibration")
         proofs = _proven(model, content, contract, parent, cases, journal)
         journal.stage("vectors")
         vectors = make_vectors(Graph(content), contract, [Candidate(case.name, case.load()) for case in cases])
@@ -151,7 +142,7 @@ def change_bundle(
             {
                 MODEL_FILE: content,
                 CONTRACT_FILE: contract.to_json().encode(),
-                STATE_FILE: pack_state(_state(parent, changed)),
+                **_state_file(parent, changed),
                 "parity.csv": parity_table(proofs),
                 LINE_FILE: record.to_json().encode(),
                 "card.md": line_card(record.changed, contract, record.old_threshold, record.decisions).encode(),
@@ -163,7 +154,7 @@ def change_bundle(
     return record
 
 
-def changed_contract(parent: Parent, changed: Changed) -> Contract:
+def changed_contract(parent: Opened, changed: Changed) -> Contract:
     """Return the parent's contract with what changed, and with its lineage."""
     old = parent.contract
     ancestor = Ancestor(changed.how, parent.sha256, changed.frames, changed.statement)
@@ -174,7 +165,8 @@ def changed_contract(parent: Parent, changed: Changed) -> Contract:
         old,
         contract_version=CONTRACT_VERSION,
         threshold_ng=changed.threshold,
-        threshold_review=changed.threshold,
+        threshold_review=changed.review or changed.threshold,
+        escapes=changed.escapes,
         map_threshold=old.map_threshold if changed.map_threshold is None else changed.map_threshold,
         quality_limits=changed.quality_limits,
         findings=changed.findings,
@@ -193,33 +185,30 @@ def _crossfit(changed: Changed) -> str:
     return {
         "adapted": "each frame scored by maps of the other folds' frames; limits and familiarity learned from all",
         "extended": "new good frames scored by heads extended without them; old scores are those of the parent",
+        "calibrated": "nothing; thresholds alone were taken from them, by the deployed graph's own scores",
     }[changed.how]
 
 
-def _state(parent: Parent, changed: Changed) -> dict[str, Array]:
-    return {**parent.arrays, **changed.state.arrays(), **(changed.classes.arrays if changed.classes else {})}
+def _state_file(parent: Opened, changed: Changed) -> dict[str, bytes]:
+    if changed.state is None:
+        return {}
+    classes = changed.classes.arrays if changed.classes else {}
+    return {STATE_FILE: pack_state({**parent.arrays, **changed.state.arrays(), **classes})}
 
 
 def changed_model(model: "onnx.ModelProto", changed: Changed, contract: Contract) -> "onnx.ModelProto":
     """Return the graph with its new numbers, thresholds and contract."""
     if changed.classes:
         model = with_class_part(model, contract, changed.classes.fit)
-    limit = contract.threshold_ng
-    numbers = dict(changed.numbers)
-    numbers["threshold_ng"] = numbers["threshold_review"] = np.array([limit.value], np.float32)
-    if FINDING_FLOOR in constants(model):
-        numbers[FINDING_FLOOR] = np.array([finding_floor(limit)], np.float32)
-    made = with_constants(model, numbers)
-    set_metadata(made, {METADATA_KEY: contract.to_json()})
-    return made
+    return with_thresholds(model, contract, changed.numbers)
 
 
-def _cases(images: Sequence[LineImage], seed: int) -> tuple[ParityCase, ...]:
+def _cases(images: Sequence[LineImage], seed: int, labelled: Kind) -> tuple[ParityCase, ...]:
     chosen = np.unique(np.linspace(0, len(images) - 1, min(PROVEN, len(images))).round().astype(int))
     cases: list[ParityCase] = []
     for number in chosen:
         image = images[number]
-        kind: Kind = "calibration" if image.label == UNLABELLED else "train"
+        kind: Kind = "calibration" if image.label == UNLABELLED else labelled
         cases.append(ParityCase(image.name, kind, image.label, image.load))
         worse = _disturbed_later(image, seed + int(number))
         cases.append(ParityCase(f"{image.name} (disturbed)", "disturbed", image.label, worse))
@@ -234,32 +223,60 @@ def _proven(
     model: "onnx.ModelProto",
     content: bytes,
     contract: Contract,
-    parent: Parent,
+    parent: Opened,
     cases: Sequence[ParityCase],
     journal: Journal,
 ) -> tuple[ParityRecord, ...]:
-    """Compare the changed graph with the slow reference of its head, on features of the same graph."""
+    """Compare the changed graph with the slow reference of its head, on features of the same graph.
+
+    Of a bundle without state the head's shape is not known; only its thresholds can have changed, and it is compared
+    with its parent's scores.
+    """
     journal.stage("parity", len(cases))
-    shape, taps = parent.state.shape, parent.taps
-    values = head_values(constants(model), shape)
-    features = Graph(with_outputs(model, (*taps, REGION)))
-    floor = finding_floor(contract.threshold_ng)
+    floor, classes = finding_floor(contract.threshold_ng), None
+    if isinstance(parent, Parent):
+        score_of = _slow_score(model, parent)
+        classes = class_proof(model, contract, parent.state.shape)
+    else:
+        score_of = _old_score(parent)
 
     def reference(frame: Pixels) -> float:
-        out = features({INPUT_FRAME: frame[None]}, (*taps, REGION, "quality"))
-        seen = {i: out[name].astype(np.float32) for i, name in enumerate(taps)}
-        score = reference_score(shape, values, seen, out[REGION].astype(np.float32))
-        quality = dict(zip(contract.quality_names, out["quality"][0].astype(np.float32).tolist(), strict=True))
+        score, numbers = score_of(frame)
+        quality = dict(zip(contract.quality_names, numbers.astype(np.float32).tolist(), strict=True))
         return max(score, floor) if contract.found(quality) else score
 
     limits = contract.threshold_ng, contract.threshold_review
-    classes = class_proof(model, contract, shape)
     gate = partial(_gate_of, contract)
     proofs = prove_parity(Graph(content), reference, *limits, cases, journal.step, gate, classes)
     worst = max(proof.difference_rel for proof in proofs)
     flipped = "no verdict and no class flipped" if classes else "no verdict flipped"
     journal.note(f"Parity: {len(proofs)} frames, {flipped}, scores differ by at most {worst:.0e}.")
     return proofs
+
+
+def _slow_score(model: "onnx.ModelProto", parent: Parent) -> Scorer:
+    """Return what gives a frame's score by the definition of the head, and its quality numbers."""
+    shape, taps = parent.state.shape, parent.taps
+    values = head_values(constants(model), shape)
+    features = Graph(with_outputs(model, (*taps, REGION)))
+
+    def score(frame: Pixels) -> tuple[float, Array]:
+        out = features({INPUT_FRAME: frame[None]}, (*taps, REGION, "quality"))
+        seen = {i: out[name].astype(np.float32) for i, name in enumerate(taps)}
+        return reference_score(shape, values, seen, out[REGION].astype(np.float32)), out["quality"][0]
+
+    return score
+
+
+def _old_score(parent: Opened) -> Scorer:
+    """Return what gives a frame's score by the parent's graph, and its quality numbers."""
+    graph = Graph(with_outputs(parent.model, ("patch_score",)))
+
+    def score(frame: Pixels) -> tuple[float, Array]:
+        out = graph({INPUT_FRAME: frame[None]}, ("patch_score", "quality"))
+        return float(out["patch_score"][0]), out["quality"][0]
+
+    return score
 
 
 def _gate_of(contract: Contract, quality: npt.NDArray[np.float32]) -> int:

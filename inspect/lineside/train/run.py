@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from lineside.capture.folder import frame_channels
-from lineside.contract import CONTRACT_FILE, MODEL_FILE, Contract, Verdict
+from lineside.contract import CONTRACT_FILE, MODEL_FILE, Contract
 from lineside.dataset import Dataset, load_dataset, lock_document
 from lineside.errors import UsageError
 from lineside.export.bundle import reserved
-from lineside.export.parity import ParityRecord
+from lineside.export.parity import ParityRecord, decide
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import VECTORS_FILE, make_vectors
 from lineside.graph.run import Graph
 from lineside.recipe import LoadedRecipe
 from lineside.train.calibration import Calibration, calibrated
 from lineside.train.card import card
-from lineside.train.deploy import assembled, contract_of, proven
+from lineside.train.deploy import assembled, contract_of, proven, rethresholded
 from lineside.train.evaluate import evaluate, named
 from lineside.train.images import FrameReader, References
 from lineside.train.line_state import calibration_state
@@ -35,10 +35,12 @@ from lineside.train.proofs import parity_cases, parity_table, unseen, vector_can
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
 from lineside.train.sorting_images import sorting_references
 from lineside.train.task import Task, class_names, task_of
+from lineside.train.thresholds import with_defects
 from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.augment import Augmenter, copies_of
 from lineside.transfer.bridge_catalog import check_method
 from lineside.transfer.text_folder import check_text
+from lineside.wish_images import refuse_undecidable
 
 Pages = Callable[[TrainingRecord], Mapping[str, bytes]]
 """Makes further files of the bundle, such as its report, from the record."""
@@ -118,6 +120,7 @@ class Deployable:
 
 def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
     """Fit everything on a recipe's training images and assemble the graph that would be deployed."""
+    refuse_undecidable(loaded, dataset)
     task = task_of(loaded, dataset)
     references = _references(loaded, dataset, task)
     method = _method(loaded, references, task, journal)
@@ -127,6 +130,10 @@ def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Depl
     journal.stage("assembly")
     contract = contract_of(loaded, dataset, references.reader, method, calibration)
     model = assembled(calibration.head, contract)
+    decided = with_defects(loaded, dataset, references, calibration, (model, contract), journal)
+    if decided is not calibration:
+        calibration, contract = decided, contract_of(loaded, dataset, references.reader, method, decided)
+        model = rethresholded(model, contract)
     model, contract = fitted_to_marks(model, contract, dataset, references.reader, journal)
     return Deployable(references, calibration, contract, model, method.adaptation)
 
@@ -143,7 +150,8 @@ def _state_file(calibration: Calibration, references: References) -> dict[str, b
         return {}
     positions = sorted(calibration.scores)
     groups = [references.samples[i].group for i in positions]
-    scores = np.array([calibration.honest[i] for i in positions], np.float32)
+    honest = calibration.honest
+    scores = np.array([honest[i] for i in positions], np.float32)
     return {STATE_FILE: pack_state({**calibration.head.state(), **calibration_state(scores, groups)})}
 
 
@@ -219,9 +227,9 @@ def _record(
         )
         for s, proof in ((sample, by_name[sample.name]) for sample in unseen(dataset, sorts=references.sorts))
     )
-    limit = contract.threshold_ng.value
+    limits = contract.threshold_ng.value, contract.threshold_review.value
     calibrated = tuple(
-        ScoredImage(sample.name, sample.path, sample.label, score, Verdict(int(score > limit)).name)
+        ScoredImage(sample.name, sample.path, sample.label, score, decide(score, 0, *limits).name)
         for sample, score in ((references.samples[i], score) for i, score in sorted(calibration.scores.items()))
     )
     return TrainingRecord(

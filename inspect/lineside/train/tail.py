@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import Finding, QualityLimit, Threshold
+from lineside.contract import Finding, QualityLimit
+from lineside.contract_thresholds import Threshold
 from lineside.export.decision import FINDING_LIMITS, UNFAMILIAR_LIMIT, DecisionSettings
 from lineside.graph.join import rename_output, select_outputs
 from lineside.graph.onnx_export import export_module

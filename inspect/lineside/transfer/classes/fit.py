@@ -10,10 +10,11 @@ import numpy.typing as npt
 from lineside.errors import UsageError
 from lineside.transfer.classes.distance import fit_distance
 from lineside.transfer.classes.examples import Examples, folds
-from lineside.transfer.classes.head import ClassValues, classify_reference
+from lineside.transfer.classes.head import ClassValues, class_logits, classify_reference
 from lineside.transfer.classes.linear import LINEAR, Linear, LinearFit, class_means
 from lineside.transfer.classes.meta import Start
 from lineside.transfer.classes.tail import LEAST_EXAMPLES, TailValues, fit_tail, tuned_embeddings
+from lineside.transfer.classes.temperature import fit_temperature
 from lineside.transfer.classes.validate import Accuracy, Held, accuracy_of_choice, choice
 
 F32 = npt.NDArray[np.float32]
@@ -52,6 +53,9 @@ class ClassFit:
         Share of the held-out examples that would be called UNKNOWN (wrongly: their class is known).
     tail : TailValues or None
         What stands before the head in the graph, in place of the pooling alone; only with ``finetune``.
+    temperature : float
+        What the logits were divided by, so that probabilities say how often a class is right; 1 where no example could
+        be held out to fit it on.
     """
 
     values: ClassValues
@@ -61,6 +65,7 @@ class ClassFit:
     confusion: I64
     unknown_share: float | None
     tail: TailValues | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -121,17 +126,28 @@ def fit_classes(
         return ClassFit(values, way.method, (words,), None, np.zeros((examples.classes,) * 2, np.int64), None, tail)
     right = np.stack([held.right for held in known.values()]).astype(np.float64)
     way = ways[choice(right, np.ones(right.shape[1]))]
-    scores = _held_strangeness(examples, goods, way, tuner)
+    scores, temperature = _calibration(examples, goods, way, tuner)
     values, tail = _fit(examples, goods, way, scores, unknown, tuner)
+    values = replace(values, map=values.map / np.float32(temperature), bias=values.bias / np.float32(temperature))
     counts = (scores >= scores[:, None]).sum(axis=1)  # itself among them
     return ClassFit(
         values=values,
         method=way.method,
-        words=(_told(way, known),),
+        words=(_told(way, known), temperature_words(temperature)),
         accuracy=accuracy_of_choice(tuple(known.values()), seed),
         confusion=known[way].confusion,
         unknown_share=float((counts < values.least).mean()),
         tail=tail,
+        temperature=temperature,
+    )
+
+
+def temperature_words(temperature: float) -> str:
+    """Say what was done so that probabilities can be believed."""
+    sense = "too sure" if temperature > 1.0 else "not sure enough"
+    return (
+        f"Probabilities of classes: on held-out examples the head was {sense}; its logits are divided by "
+        f"{temperature:.3g}."
     )
 
 
@@ -214,13 +230,21 @@ def _cross_validate(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) ->
     return Held(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
 
 
-def _held_strangeness(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) -> F64:
-    """Measure how strange each example is for the class it is called, by heads that never saw its part."""
-    parts = []
+def _calibration(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) -> tuple[F64, float]:
+    """Return how strange each example is for the class it is called, and the temperature of all of them.
+
+    Both by heads that never saw the example's part.
+    """
+    strangeness, logits, labels, groups = [], [], [], []
     for fitting, held in folds(examples, tuner.seed):
         values, tail = _fit(examples.take(fitting), goods, way, None, 0.0, tuner)
-        parts.append(classify_reference(values, _embedded(examples, tail, held)).strangeness)
-    return np.concatenate(parts)
+        seen = _embedded(examples, tail, held)
+        strangeness.append(classify_reference(values, seen).strangeness)
+        logits.append(class_logits(values, seen))
+        labels.append(examples.labels[held])
+        groups.append(examples.groups[held])
+    temperature = fit_temperature(np.concatenate(logits), np.concatenate(labels), np.concatenate(groups))
+    return np.concatenate(strangeness), temperature
 
 
 def _seen(examples: Examples, goods: F32, way: _Way, tuner: _Tuner) -> tuple[Examples, TailValues | None, F32]:

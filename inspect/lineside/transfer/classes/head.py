@@ -44,7 +44,7 @@ class ClassValues:
     scale: F32
     """[D]: times what is left; the result is the normalised embedding."""
     map: F32
-    """[k, D]: normalised embedding -> logits."""
+    """[k, D]: normalised embedding -> logits, the temperature in it (`lineside.transfer.classes.temperature`)."""
     bias: F32
     """[k]: added to the logits."""
     centres: F32
@@ -119,10 +119,16 @@ class ClassHead(nn.Module):
         return prob, index, p_value, strangeness
 
 
+def class_logits(values: ClassValues, embeddings: npt.NDArray[np.generic]) -> F64:
+    """Return the logits [n, k] of embeddings [n, D] in double precision."""
+    z = (embeddings.astype(np.float64) - values.mean) * values.scale
+    return np.asarray(z @ values.map.T.astype(np.float64) + values.bias, np.float64)
+
+
 def classify_reference(values: ClassValues, embeddings: npt.NDArray[np.generic]) -> Classified:
     """Classify embeddings [n, D] in plain NumPy and double precision, as the head is defined."""
     z = (embeddings.astype(np.float64) - values.mean) * values.scale
-    logits = z @ values.map.T.astype(np.float64) + values.bias
+    logits = class_logits(values, embeddings)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     prob = powers / powers.sum(axis=1, keepdims=True)
     called = prob.argmax(axis=1)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lineside.binomial import beta_quantile
+
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -104,11 +106,9 @@ def accuracy_of_choice(outcomes: Sequence[Held], seed: int) -> Accuracy:
 
 def interval(share: float, n: int) -> tuple[float, float]:
     """95 % interval of a share of n after Clopper and Pearson."""
-    from scipy.stats import beta
-
     hits = share * n
-    low = float(beta.ppf(0.025, hits, n - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(0.975, hits + 1, n - hits)) if hits < n else 1.0
+    low = beta_quantile(0.025, hits, n - hits + 1) if hits > 0 else 0.0
+    high = beta_quantile(0.975, hits + 1, n - hits) if hits < n else 1.0
     return low, high
 
 

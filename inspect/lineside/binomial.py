@@ -1,11 +1,13 @@
-"""Exact interval for a share that was counted: k of n.
+"""Exact intervals for a share that was counted, k of n, and the quantiles of the beta distribution behind them.
 
-Clopper and Pearson (Biometrika 26, 1934): each end is the share at which a binomial tail reaches alpha / 2. It never
-covers less than it says, also at k = 0 and at small n, where the normal approximation gives nonsense (0 of 20: an
-interval of width nothing). Written out because scipy is no dependency of the base install; a test compares the two.
+Clopper and Pearson (Biometrika 26, 1934): each end is the share at which a binomial tail reaches alpha / 2, one-sided
+alpha. It never covers less than it says, also at k = 0 and at small n, where the normal approximation gives nonsense
+(0 of 20: an interval of width nothing). Written out because scipy is no dependency of the base install, which counts
+too; a test compares the two.
 """
 
 import math
+from functools import lru_cache
 
 _ITERATIONS = 300  # of the continued fraction: about sqrt(max(a, b)) are needed; larger n converge by symmetry
 _TINY = 1e-300
@@ -26,16 +28,33 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     (float, float)
         Lower and upper end, 0 to 1.
     """
-    if not 0 <= k <= n:
-        raise ValueError(f"Expected 0 <= k <= n, found k={k}, n={n}.")
+    _check(k, n)
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if k == 0 else _beta_quantile(tail, k, n - k + 1)
-    high = 1.0 if k == n else 1.0 - _beta_quantile(tail, n - k, k + 1)
+    low = 0.0 if k == 0 else beta_quantile(tail, k, n - k + 1)
+    high = 1.0 if k == n else 1.0 - beta_quantile(tail, n - k, k + 1)
     return low, high
 
 
-def _beta_quantile(p: float, a: int, b: int) -> float:
-    """x at which the regularised incomplete beta function reaches p, by bisection (100 halvings: to the last bit)."""
+def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
+    """Return the exact one-sided bound: with this confidence the share of successes is at most that.
+
+    Parameters
+    ----------
+    k, n : int
+        Successes and trials, 0 ≤ k ≤ n. With n = 0 nothing is known: 1.
+    confidence : float
+        Between 0 and 1.
+    """
+    _check(k, n)
+    return 1.0 if k == n else 1.0 - beta_quantile(1.0 - confidence, n - k, k + 1)
+
+
+@lru_cache(maxsize=4096)
+def beta_quantile(p: float, a: float, b: float) -> float:
+    """Return the share at which Beta(a, b), a and b above 0, reaches the probability p.
+
+    By bisection: 100 halvings, to the last bit.
+    """
     low, high = 0.0, 1.0
     for _ in range(100):
         middle = (low + high) / 2.0
@@ -46,7 +65,12 @@ def _beta_quantile(p: float, a: int, b: int) -> float:
     return (low + high) / 2.0
 
 
-def _beta_regularised(x: float, a: int, b: int) -> float:
+def _check(k: int, n: int) -> None:
+    if not 0 <= k <= n:
+        raise ValueError(f"Expected 0 <= k <= n, found k={k}, n={n}.")
+
+
+def _beta_regularised(x: float, a: float, b: float) -> float:
     """I_x(a, b) by its continued fraction (DLMF 8.17.22), on the side of the mean where it converges fast."""
     if x <= 0.0 or x >= 1.0:
         return 0.0 if x <= 0.0 else 1.0
@@ -56,7 +80,7 @@ def _beta_regularised(x: float, a: int, b: int) -> float:
     return math.exp(log_front) / a * _continued_fraction(x, a, b)
 
 
-def _continued_fraction(x: float, a: int, b: int) -> float:
+def _continued_fraction(x: float, a: float, b: float) -> float:
     """1 / (1 + d1 / (1 + d2 / (1 + …))) by the modified Lentz algorithm."""
     c, d = 1.0, 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
     value = d

@@ -1,0 +1,66 @@
+"""How a run went over time: verdicts and scores in the order in which the pictures were taken."""
+
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lineside.batch.row import Row
+from lineside.batch.when import taken_at
+from lineside.calibrate.control import Chart, ewma_chart, p_chart
+from lineside.contract import Verdict
+
+
+@dataclass(frozen=True)
+class Course:
+    """Charts over time, of the images that got a call."""
+
+    images: int
+    timed: int
+    """Images whose name or sidecar tells when they were taken; only these are charted."""
+    of_good: bool
+    """Whether only parts that are known to be good are in it."""
+    first: float | None
+    """Seconds since 1970; None where nothing tells a time."""
+    last: float | None
+    times: tuple[float, ...]
+    """Of the first image of each subgroup."""
+    rejects: Chart | None
+    """p-chart of the share that was NG; None where there are too few."""
+    scores: Chart | None
+    """EWMA of the mean score."""
+
+
+class CourseTaker:
+    """Takes rows in any order; keeps 13 bytes of each."""
+
+    def __init__(self) -> None:
+        self._times, self._scores, self._rejected = array("d"), array("f"), array("b")
+        self._images = 0
+
+    def add(self, row: Row, score: float) -> None:
+        """Take the row of an image that got a call."""
+        self._images += 1
+        time = taken_at(Path(row.path))
+        if time is not None:
+            self._times.append(time)
+            self._scores.append(score)
+            self._rejected.append(row.verdict == Verdict.NG.name)
+
+    def course(self, *, of_good: bool) -> Course:
+        """Sort by time and chart; `of_good` says which images were given."""
+        order = np.argsort(np.asarray(self._times), kind="stable")
+        times = np.asarray(self._times)[order]
+        rejects = p_chart((np.asarray(self._rejected)[order] > 0).tolist())
+        starts = tuple(float(times[point.first]) for point in rejects.points) if rejects else ()
+        return Course(
+            images=self._images,
+            timed=len(times),
+            of_good=of_good,
+            first=float(times[0]) if len(times) else None,
+            last=float(times[-1]) if len(times) else None,
+            times=starts,
+            rejects=rejects,
+            scores=ewma_chart(np.asarray(self._scores, np.float64)[order].tolist()),
+        )

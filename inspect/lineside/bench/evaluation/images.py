@@ -1,0 +1,167 @@
+"""The images of an evaluation: their truth by folder, their masks, their parts, and none that was trained on."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineside.batch.labels import truth_of
+from lineside.batch.plan import check_sources, plan_images
+from lineside.contract import Contract
+from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, grouping, refuse_odd_names
+from lineside.errors import ImageError, UsageError
+from lineside.export.known_images import KnownImages, file_sha256, known_images
+
+_TEST = "test"
+ALL_KNOWN = "all {} images are the model's own training images, or show parts of them."
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image and what is known of it."""
+
+    path: Path
+    label: str
+    """``good``, or the name of the folder."""
+    part: str
+    """The physical part; of several frames of one part the worst counts."""
+    mask: Path | None
+
+
+@dataclass(frozen=True)
+class EvaluationImages:
+    """What a model is evaluated on."""
+
+    sources: tuple[Path, ...]
+    """Files and folders as they were named."""
+    images: tuple[LabelledImage, ...]
+    left_out: tuple[str, ...]
+    """Files that are none of them: the model learned from them, by file or part."""
+    known: KnownImages
+    """To be asked of the others once the model has looked at them."""
+    pattern: str | None
+    """By which the part is read from file names; None: each image is a part of its own."""
+
+    @property
+    def parts(self) -> int:
+        """Number of physical parts."""
+        return len({image.part for image in self.images})
+
+    @property
+    def masks(self) -> int:
+        """Images whose defect is marked."""
+        return sum(image.mask is not None for image in self.images)
+
+
+def find_images(
+    bundle: Path, contract: Contract, sources: Sequence[Path], out: Path, pattern: str | None = None
+) -> EvaluationImages:
+    """List the images below some folders, with their truth.
+
+    Parameters
+    ----------
+    bundle : Path
+        The model's; it names the images that it was trained on, and how parts are told apart.
+    contract : Contract
+        Says which labels are good.
+    sources : sequence of Path
+        Files and folders. Of a folder with ``test/`` in it, that alone is taken.
+    out : Path
+        Where the results go: what is drawn there is no image of a part.
+    pattern : str, optional
+        Instead of the recipe's `capture.group`.
+
+    Raises
+    ------
+    UsageError
+        When a source does not exist, the pattern is none, or images of one part stand under two labels.
+    ImageError
+        When there is no image but those of the training, or no label that says good or names a class.
+    """
+    check_sources(sources)
+    known = known_images(bundle)
+    expression = pattern or known.group
+    group_of = _grouping(expression)
+    folders = tuple(source / _TEST if (source / _TEST).is_dir() else source for source in sources)
+    paths = [path for path in plan_images(folders, out) if MASK_FOLDER not in _below(path, folders)]
+    refuse_odd_names(sources[0], (path.as_posix() for path in paths))
+    learned = {path for path in paths if known.sides and known.learned(path, file_sha256(path))}
+    kept = [path for path in paths if path not in learned]
+    images = tuple(_labelled(path, group_of, contract) for path in kept)
+    _refuse_unknown(images, contract, sources, len(paths))
+    _refuse_two_labels(images)
+    left_out = tuple(path.as_posix() for path in paths if path in learned)
+    return EvaluationImages(tuple(sources), images, left_out, known, expression)
+
+
+def challenge_images(folder: Path, expression: str | None) -> tuple[LabelledImage, ...]:
+    """List the images of challenge parts, in whatever folders.
+
+    Raises
+    ------
+    UsageError
+        When there is no such folder.
+    ImageError
+        When there is no image in it.
+    """
+    check_sources([folder])
+    group_of = _grouping(expression)
+    paths = [path for path in plan_images([folder], folder) if MASK_FOLDER not in _below(path, (folder,))]
+    if not paths:
+        raise ImageError("no image in it: red rabbits are pictures of parts that must be NG.", path=folder)
+    return tuple(LabelledImage(path, truth_of(path), group_of(path, path.as_posix()), None) for path in paths)
+
+
+def _below(path: Path, folders: Iterable[Path]) -> tuple[str, ...]:
+    """Folders between the source and the image."""
+    return next((path.relative_to(f).parts[:-1] for f in folders if path != f and path.is_relative_to(f)), ())
+
+
+def _labelled(path: Path, group_of: Callable[[Path, str], str], contract: Contract) -> LabelledImage:
+    label = truth_of(path)
+    part = group_of(path, path.as_posix())
+    return LabelledImage(path, label, part, None if contract.is_good(label) else _mask(path))
+
+
+def _mask(path: Path) -> Path | None:
+    """Find a mask beside the class's folder, or beside the ``test`` that holds it."""
+    folder = path.parent
+    root = folder.parent.parent if folder.parent.name == _TEST else folder.parent
+    return find_mask(root, folder.name, Path(path.name))
+
+
+def _grouping(expression: str | None) -> Callable[[Path, str], str]:
+    try:
+        return grouping(expression)
+    except re.error as error:
+        raise UsageError(f"--group {expression!r}: no regular expression ({error}).") from None
+
+
+def _refuse_unknown(images: Sequence[LabelledImage], contract: Contract, sources: Sequence[Path], found: int) -> None:
+    where = ", ".join(map(str, sources))
+    if found and not images:
+        raise ImageError(f"{ALL_KNOWN.format(found)} Name others.", path=where)
+    if not images:
+        raise ImageError(f"no image in it. {LAYOUTS}", path=where)
+    known = (*GOOD_NAMES, *contract.class_names)
+    if not any(contract.is_good(one.label) or one.label in known or one.mask for one in images):
+        labels = Counter(one.label for one in images)
+        named = ", ".join(f"{name} ({count})" for name, count in labels.most_common(8))
+        raise ImageError(
+            f"the folders' names tell no truth: found {named}, none of them good, a class of the model, or with masks. "
+            f"{LAYOUTS} To judge images without a truth, use lineside inspect.",
+            path=where,
+        )
+
+
+def _refuse_two_labels(images: Iterable[LabelledImage]) -> None:
+    first: dict[str, LabelledImage] = {}
+    for image in images:
+        other = first.setdefault(image.part, image)
+        if other.label != image.label:
+            raise UsageError(
+                f"the part {image.part!r} stands under two labels: {other.path} and {image.path}. Move one of them, or "
+                "change the pattern (--group, else capture.group of the recipe) so that different parts get different "
+                "names."
+            )

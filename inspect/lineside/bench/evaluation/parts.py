@@ -1,0 +1,68 @@
+"""From rows of images to verdicts on parts: a part is as its worst frame."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lineside.batch.row import Row
+from lineside.batch.summary import UNREADABLE
+from lineside.bench.evaluation.images import LabelledImage
+from lineside.contract import Verdict
+
+_WORSE = (Verdict.OK.name, Verdict.REVIEW.name, Verdict.NO_CALL.name, UNREADABLE, Verdict.NG.name)
+"""From the best to the worst. One frame that says NG is enough; else a frame that nothing can be said of keeps the part
+from being OK."""
+CALLS = (Verdict.OK.name, Verdict.NG.name, Verdict.REVIEW.name)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One physical part and what was said of it."""
+
+    name: str
+    label: str
+    verdict: str
+    """Of the worst frame: a verdict's name, or ``unreadable``."""
+    score: float | None
+    """Highest of the frames that got a call; None where none did."""
+    duration_ms: float | None
+    """Time in the graph, all frames together; None where one could not be read."""
+    worst: Row
+    """Of the frames with that verdict the one with the highest score."""
+    frames: int
+
+    @property
+    def called(self) -> bool:
+        """Whether it got OK, NG or REVIEW."""
+        return self.verdict in CALLS
+
+
+def parts_of(rows: Iterable[Row], images: Mapping[str, LabelledImage]) -> tuple[Part, ...]:
+    """Group rows by part, in the order of their first image.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+        Of the images; others are passed over.
+    images : mapping of str to LabelledImage
+        By path as the rows have it.
+    """
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.path in images:
+            groups[images[row.path].part].append(row)
+    return tuple(_part(name, frames, images[frames[0].path].label) for name, frames in groups.items())
+
+
+def verdict_of(row: Row) -> str:
+    """Return a row's verdict, or ``unreadable``."""
+    return row.verdict or UNREADABLE
+
+
+def _part(name: str, frames: list[Row], label: str) -> Part:
+    verdict = max((verdict_of(row) for row in frames), key=_WORSE.index)
+    scores = [row.score for row in frames if row.verdict in CALLS and row.score is not None]
+    times = [row.duration_ms for row in frames]
+    worst = max((row for row in frames if verdict_of(row) == verdict), key=lambda row: row.score or 0.0)
+    total = sum(time for time in times if time is not None) if None not in times else None
+    return Part(name, label, verdict, max(scores, default=None), total, worst, len(frames))

@@ -1,0 +1,84 @@
+"""The band below NG that goes to a person: REVIEW, and what share of good parts is to be expected in it.
+
+Of n honest scores of good parts, d lie in the band. Where NG's threshold is itself one of them, a new good part falls
+between the two with probability d / (n + 1); where it is not (a fixed one, or one taken from defects), with at most
+(d + 1) / (n + 1) on average: the spacings of n exchangeable scores (Vovk et al., 2005, proposition 2.2).
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from lineside.binomial import beta_quantile, clopper_pearson, upper_bound
+from lineside.calibrate.honest import Honest, just_above
+from lineside.calibrate.threshold import ASSUMPTION, CONFIDENCE
+from lineside.contract_thresholds import Threshold, Wish
+from lineside.evidence import parts_needed
+
+
+def review_threshold(ng: Threshold, share: float, goods: Honest) -> Threshold:
+    """Find the threshold from which on a part goes to a person.
+
+    Parameters
+    ----------
+    ng : Threshold
+        Of NG.
+    share : float
+        Of good parts that may be in REVIEW, beyond those that are NG; above 0 and below 1.
+    goods : Honest
+
+    Returns
+    -------
+    Threshold
+        Below `ng`; with its value where so few parts support no band, which the statement then says. Its `supported`
+        is the share of good parts in the band, its `supported_overkill` that above it, NG included.
+    """
+    parts = np.sort(goods.parts())
+    n, below = len(parts), int((parts <= np.float32(ng.value)).sum())
+    own = ng.wish.kind == "overkill"
+    steps = math.floor(share * (n + 1) + 1e-9)
+    inside = min(steps if own else steps - 1, below - 1)
+    wish = Wish("review", share)
+    if steps < 1 or inside < (1 if own else 0):
+        return replace(
+            ng, wish=wish, supported=0.0, rule="the threshold of NG: no band", statement=_none(n, below, share)
+        )
+    value = min(just_above(parts, below - inside), ng.value)
+    above = n - below + inside
+    band = (inside if own else inside + 1) / (n + 1)
+    return Threshold(
+        value=value,
+        rule=f"just above score {below - inside} of {n} in ascending order ({goods.how})",
+        kind="guaranteed" if goods.held_out else "empirical",
+        wish=wish,
+        supported=band,
+        supported_overkill=(above + 1) / (n + 1),
+        n=len(goods.scores),
+        n_groups=n,
+        n_defects=0,
+        confidence=CONFIDENCE,
+        interval=clopper_pearson(above, n, CONFIDENCE),
+        upper=upper_bound(above, n, CONFIDENCE),
+        statement=_statement(n, inside, band, own, goods),
+    )
+
+
+def _none(n: int, below: int, share: float) -> str:
+    told = f"No part goes to REVIEW: {100 * share:g} % of the good parts were wished"
+    if n < parts_needed(share):
+        return f"{told}, which needs {parts_needed(share)} good parts, and there were {n}."
+    return f"{told}, and only {below} of {n} lie below the threshold of NG."
+
+
+def _statement(n: int, inside: int, band: float, own: bool, goods: Honest) -> str:
+    d = inside if own else inside + 1
+    low, high = (beta_quantile(p, d, n + 1 - d) for p in ((1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0))
+    spread = f"{100 * low:.1f} to {100 * high:.1f} % at {100 * CONFIDENCE:g} %"
+    band_words = f"{100 * band:.1f} % of good parts are to be expected in REVIEW, beyond those that are NG"
+    if goods.held_out:
+        return f"From {n} good parts that the model was not fitted on: {band_words} ({spread}). {ASSUMPTION}"
+    return (
+        f"No guarantee: from {n} good parts, {goods.how}, {band_words} ({spread}, if cross-fitted scores were the "
+        f"deployed model's own). {ASSUMPTION}"
+    )

@@ -1,0 +1,131 @@
+"""Which images a bundle's model learned from: told by file, by part, and by what the model sees in them.
+
+An image that the model learned from proves nothing of it, neither in a calibration nor in an evaluation. As far as a
+bundle can know, it is found: by the SHA-256 of its file in the recipe's lock file; by the part's name where the
+recipe has a pattern for it (`capture.group`); and by its embedding, beside those of the good frames that the bundle
+keeps, those of `lineside extend` among them, which finds a picture that was saved anew in another lossless format.
+Another picture of a training part without such a pattern is not recognised, and neither is a copy that was
+compressed; whoever compares says so (`KnownImages.compared`).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from lineside.dataset import part_of
+from lineside.errors import BundleError, ImageError
+from lineside.export.state import STATE_FILE, read_state
+from lineside.image_files import read_content
+
+LOCK_FILE = "recipe.lock.yaml"
+SAME_REL = 1e-4
+"""Distance of two embeddings, relative to their length, up to which they are of one picture. Measured on 14 rendered
+caps, 128 px: the same picture again 0, the nearest other part 0.06, a JPEG of the same at quality 95 0.13 and more."""
+TEST = "test"
+_TRAIN = "train"
+_NAMED = 12
+
+
+@dataclass(frozen=True, eq=False)
+class KnownImages:
+    """What a bundle keeps of the images that its model learned from."""
+
+    sides: Mapping[str, str]
+    """``train`` or ``test`` by the SHA-256 of each of the recipe's images; empty where the bundle names none."""
+    parts: frozenset[str]
+    """Physical parts on the side of training."""
+    group: str | None
+    """The recipe's pattern of parts in file names."""
+    embeddings: npt.NDArray[np.float32] | None
+    """[n, d] of good frames that the model was fitted on; None where the bundle keeps none."""
+
+    def part(self, path: Path, otherwise: str) -> str:
+        """Return an image's physical part by the recipe's pattern, else `otherwise`."""
+        return part_of(re.compile(self.group) if self.group else None, path.name, otherwise)
+
+    def learned(self, path: Path, sha256: str) -> bool:
+        """Whether the model learned from an image, by its file or its part's name."""
+        return self.sides.get(sha256) == _TRAIN or (self.part(path, "") or None) in self.parts
+
+    def looks_learned(self, embedding: npt.NDArray[np.float32]) -> bool:
+        """Whether a frame, by the embedding [d] that the model gives of it, is one that the model learned from."""
+        if self.embeddings is None or not len(self.embeddings):
+            return False
+        row = embedding.astype(np.float64)
+        nearest = float(np.linalg.norm(self.embeddings.astype(np.float64) - row, axis=1).min())
+        return nearest <= SAME_REL * float(np.linalg.norm(row))
+
+    @property
+    def compared(self) -> str | None:
+        """How images are compared, and what goes unnoticed; None where there is nothing to compare with."""
+        kept = {"files": bool(self.sides), "parts": bool(self.group), "embeddings": self.embeddings is not None}
+        ways = [name for name, there in kept.items() if there]
+        if not ways:
+            return None
+        named = " and ".join((", ".join(ways[:-1]), ways[-1])) if len(ways) > 1 else ways[0]
+        anew = f"{'images' if self.embeddings is None else 'defective ones'} saved anew"
+        unseen = anew if self.group else f"other pictures of training parts, and {anew},"
+        return f"compared by {named}; {unseen} would not be noticed"
+
+    def left_out(self, names: Sequence[str]) -> str:
+        """Say that images were left out, because the model learned from them."""
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        which = ", ".join(names[:_NAMED]) + more
+        by_part = " (or from a part of that name, by capture.group)" if self.group else ""
+        one = len(names) == 1
+        return (
+            f"{len(names)} image{' was' if one else 's were'} left out, since the model learned from "
+            f"{'it' if one else 'them'}{by_part}: {which}."
+        )
+
+
+def known_images(bundle: Path) -> KnownImages:
+    """Read what a bundle keeps of the images that its model learned from.
+
+    Raises
+    ------
+    BundleError
+        When the lock file or the state cannot be read.
+    """
+    embeddings = read_state(bundle).get("embeddings") if (bundle / STATE_FILE).is_file() else None
+    kept = None if embeddings is None else embeddings.astype(np.float32)
+    lock = _lock(bundle / LOCK_FILE)
+    if lock is None:
+        return KnownImages({}, frozenset(), None, kept)
+    try:
+        listed = lock["images"]
+        sides = {str(image["sha256"]): str(image["split"]) for image in listed}
+        parts = frozenset(str(image["group"]) for image in listed if image["split"] == _TRAIN)
+        group = lock["recipe"]["capture"]["group"]
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            f"{bundle / LOCK_FILE}: it does not list the recipe's images ({error}). Copy the bundle again."
+        ) from None
+    return KnownImages(sides, parts, str(group) if group else None, kept)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 (hex) of an image's file; empty where it cannot be read, which whoever reads it will say."""
+    try:
+        return hashlib.sha256(read_content(path)).hexdigest()
+    except ImageError:
+        return ""
+
+
+def _lock(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        document = yaml.safe_load(read_content(path))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        document = None
+    if not isinstance(document, dict):
+        raise BundleError(f"{path}: it is no recipe lock. Copy the bundle again from where it was made.")
+    return document

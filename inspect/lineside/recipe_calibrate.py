@@ -1,0 +1,159 @@
+"""The recipe's block `calibrate`: the one wish that decides the threshold, in the plant's words.
+
+Exactly one of `WISHES` holds; where none is named it is `overkill`, and where another is named `overkill` is null.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from lineside.contract_thresholds import Wish
+from lineside.errors import UsageError
+from lineside.recipe_block import Block, key
+
+WISHES = ("overkill", "escape", "cost", "threshold")
+OVERKILL = "a number above 0, which no number of images supports, and below 1, such as 0.05"
+ESCAPE = "null, or a number above 0, which no number of images supports, and below 1, such as 0.01"
+RATE = "a number between 0 and 1000000, both excluded, such as 800"
+
+
+class Cost(Block):
+    """What a wrong verdict costs, both in one currency."""
+
+    overkill: StrictFloat = Field(
+        gt=0,
+        description="Of a good part called NG.",
+        json_schema_extra={"x-expected": "a number above 0", "x-unit": "any currency"},
+    )
+    escape: StrictFloat = Field(
+        gt=0,
+        description="Of a defective part called OK.",
+        json_schema_extra={"x-expected": "a number above 0", "x-unit": "the same currency"},
+    )
+
+
+class Calibrate(Block):
+    """Where the threshold comes from."""
+
+    overkill: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = key(
+        0.05, OVERKILL, "The wish where no other is named: share of good parts that may be called NG.",
+        "share of good parts",
+    )  # fmt: skip
+    escape: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = key(
+        None,
+        ESCAPE,
+        "Instead of overkill: share of defective parts that may be called OK. Needs defective images in train/<class>.",
+        "share of defective parts",
+    )
+    cost: Cost | None = key(
+        None,
+        "a block of keys (overkill, escape), or null",
+        "Instead of overkill: the threshold at which a part costs least. Needs defective images in train/<class>, and "
+        "defect_rate_ppm.",
+    )
+    defect_rate_ppm: Annotated[StrictFloat, Field(gt=0, lt=1_000_000)] | None = key(
+        None, f"{RATE}, or null", "With cost: defective parts in a million parts of production.", "ppm"
+    )
+    threshold: StrictFloat | None = key(
+        None, "a number, or null", "Instead of overkill: NG above this score, whatever the images say.", "of the score"
+    )
+    review: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = key(
+        None,
+        "a number between 0 and 1, both excluded, such as 0.05, or null",
+        "Share of good parts that may go to a person (REVIEW), beyond those called NG. null: none does.",
+        "share of good parts",
+    )
+    crossfit: Literal["auto", "folds", "holdout"] = key(
+        "auto",
+        "auto, folds or holdout",
+        "How good images get a score from a model that has not seen them. holdout: 20 % of the parts are kept out. "
+        "auto: folds for lineside's own method, holdout for anomalib's.",
+    )
+    folds: StrictInt = key(5, "a whole number from 2 to 20", "Number of folds.", "folds", ge=2, le=20)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_default_beside_a_wish(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "overkill" not in value and any(value.get(name) is not None for name in WISHES):
+            return {**value, "overkill": None}
+        return value
+
+    @model_validator(mode="after")
+    def _one_wish(self) -> "Calibrate":
+        named = [name for name in WISHES if getattr(self, name) is not None]
+        if not named:
+            _refuse("overkill", f"expected {OVERKILL}; found nothing (null)")
+        if len(named) > 1:
+            first, second = named[:2]
+            _refuse(second, f"{first} and {second} are both named, and one wish decides: delete one of them")
+        if self.cost is not None and self.defect_rate_ppm is None:
+            _refuse(
+                "cost",
+                "a cost needs the share of defective parts in production: add calibrate.defect_rate_ppm, such as 800",
+            )
+        if self.cost is None and self.defect_rate_ppm is not None:
+            _refuse("defect_rate_ppm", "only counts with calibrate.cost: add that, or delete this")
+        if self.review is not None and self.overkill is not None and self.overkill + self.review >= 1.0:
+            _refuse("review", f"with an overkill of {self.overkill:g} less than {1.0 - self.overkill:g} is left")
+        return self
+
+    @property
+    def wish(self) -> Wish:
+        """What decides the threshold."""
+        if self.cost is not None:
+            costs = {"overkill_cost": self.cost.overkill, "escape_cost": self.cost.escape}
+            return Wish("cost", **costs, defect_rate_ppm=self.defect_rate_ppm)
+        if self.escape is not None:
+            return Wish("escape", self.escape)
+        if self.threshold is not None:
+            return Wish("fixed", score=self.threshold)
+        return Wish("overkill", self.overkill)
+
+
+def wish_of(options: Mapping[str, float]) -> Wish | None:
+    """Read the options of a command as the block is read.
+
+    Parameters
+    ----------
+    options : mapping of str to float
+        By name: overkill, escape, threshold, cost_overkill, cost_escape, defect_rate_ppm, review.
+
+    Returns
+    -------
+    Wish or None
+        None where no option is a wish.
+
+    Raises
+    ------
+    UsageError
+        When an option is out of range, two are wishes, or one lacks another.
+    """
+    costs = {name: options[f"cost_{name}"] for name in ("overkill", "escape") if f"cost_{name}" in options}
+    block: dict[str, Any] = {name: value for name, value in options.items() if not name.startswith("cost_")}
+    block |= {"cost": costs} if costs else {}
+    try:
+        wish = Calibrate.model_validate(block).wish
+    except ValidationError as error:
+        raise UsageError(_option_words(error.errors()[0])) from None
+    return wish if any(name in block for name in WISHES) else None
+
+
+def _option_words(detail: ErrorDetails) -> str:
+    """Say in a command's words what the block refuses."""
+    named = detail.get("ctx", {}).get("key")
+    at = [str(part) for part in detail["loc"]] or [str(named)]
+    field = (Cost if at[0] == "cost" and len(at) > 1 else Calibrate).model_fields[at[-1]]
+    extra, said = field.json_schema_extra, detail["msg"]
+    if detail["type"] == "missing":
+        said = "is missing beside the other cost"
+    elif detail["type"] != "lineside" and isinstance(extra, dict):
+        said = f"expected {extra['x-expected']}".replace("null, or ", "").replace(", or null", "")
+    said = said.replace("calibrate.cost", "--cost-overkill and --cost-escape").replace("calibrate.", "--")
+    option = "--cost-overkill" if at == ["cost"] else "--" + "-".join(at)
+    return f"{option}: {said}.".replace("_", "-")
+
+
+def _refuse(name: str, reason: str) -> NoReturn:
+    raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})

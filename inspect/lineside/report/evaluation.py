@@ -1,0 +1,183 @@
+"""report.html of an evaluation: whether the model may go to the line, why, and every part that it got wrong."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lineside.batch.gallery import Picture, take_pictures
+from lineside.batch.row import Row
+from lineside.batch.summary import UNREADABLE, Collector
+from lineside.contract import Contract, Verdict
+from lineside.report.capture_quality import quality_section
+from lineside.report.course import course_section
+from lineside.report.document import document
+from lineside.report.evaluation_sections import (
+    against_the_truth,
+    classes,
+    curves,
+    plant,
+    promise,
+    red_rabbits,
+    scores,
+    tiles,
+    timing,
+    untested_section,
+)
+from lineside.report.gallery import HOW_TO_READ, colour_scale, pictured_section, row_cards
+from lineside.report.markup import Markup, element
+from lineside.report.origin import model_section, threshold_section
+from lineside.report.pareto import causes_section
+from lineside.report.refused import no_call_section, unreadable_section
+from lineside.report.roc import script
+
+if TYPE_CHECKING:
+    from lineside.bench.evaluation.parts import Part
+    from lineside.bench.evaluation.run import Evaluation
+    from lineside.runtime import Inspector
+
+MOST_ESCAPES, MOST_OTHERS = 200, 24
+"""Pictures of each kind; escapes are what an evaluation is read for."""
+PICTURE_BYTES = 10_000_000
+"""Of all pictures as JPEG: in base64 they grow by a third, and the page stays below 15 MB."""
+_TOO_LARGE = "Left out to keep the page below 15 MB; the image lies where the path says."
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Worst frames of parts, in the order of the page."""
+
+    rabbits: tuple[Row, ...]
+    escapes: tuple[Row, ...]
+    overkill: tuple[Row, ...]
+    review: tuple[Row, ...]
+    no_call: tuple[Row, ...]
+    unreadable: tuple[Row, ...]
+
+
+def evaluation_page(made: "Evaluation", inspector: "Inspector", collector: Collector, workers: int) -> str:
+    """Return the page as HTML text.
+
+    Parameters
+    ----------
+    made : Evaluation
+    inspector : Inspector
+        The model: its pictures are taken by one more look at each image.
+    collector : Collector
+        Has taken the rows.
+    workers : int
+        Threads for the pictures.
+    """
+    from lineside.bench.evaluation.words import left_out_words, verdict_words
+
+    shown = _shown(made, inspector.contract)
+    taken = (*shown.rabbits, *shown.escapes, *shown.overkill, *shown.review, *shown.no_call)
+    pictures = within_budget(take_pictures(taken, inspector, inspector.threshold_ng, workers), taken)
+    summary, n = made.summary, made.numbers
+    images = "" if n.images == n.parts else f" in {n.images:,} images"
+    facts = [f"{n.parts:,} parts{images}", ", ".join(summary.images), f"begun {summary.created}", left_out_words(made)]
+    introduction = (
+        element("p", verdict_words(made), class_="lead"),
+        element("p", " · ".join(fact for fact in facts if fact), class_="note"),
+    )
+    footer = f"lineside {summary.lineside_version} · {summary.job_id} · model {summary.model_sha256[:12]}"
+    sections = _sections(made, inspector.contract, collector, shown, pictures)
+    moving = script() if n.auroc else None
+    return document(f"Evaluation of {summary.part}", introduction, sections, footer, moving)
+
+
+def within_budget(
+    pictures: Mapping[str, Picture], order: Iterable[Row], most: int = PICTURE_BYTES
+) -> dict[str, Picture]:
+    """Keep pictures in their order until they would make the page too large; the others say so."""
+    kept: dict[str, Picture] = {}
+    spent = 0
+    for row in order:
+        picture = pictures[row.path]
+        if row.path in kept:
+            continue
+        spent += len(picture.raw) + len(picture.overlay)
+        kept[row.path] = picture if spent <= most else Picture(b"", b"", _TOO_LARGE)
+    return kept
+
+
+def _shown(made: "Evaluation", contract: Contract) -> _Shown:
+    parts = made.parts
+    escapes = [part for part in parts if not contract.is_good(part.label) and part.verdict == Verdict.OK.name]
+    overkill = [part for part in parts if contract.is_good(part.label) and part.verdict == Verdict.NG.name]
+
+    def rows(chosen: Iterable["Part"], most: int, *, lowest: bool = False) -> tuple[Row, ...]:
+        sign = 1.0 if lowest else -1.0
+        ordered = sorted(chosen, key=lambda part: (sign * (part.worst.score or 0.0), part.name))
+        return tuple(part.worst for part in ordered[:most])
+
+    def of(verdict: str) -> "list[Part]":
+        return [part for part in parts if part.verdict == verdict]
+
+    rabbits = [part for part in made.rabbits.passed if part.verdict != UNREADABLE] if made.rabbits else []
+    return _Shown(
+        rabbits=tuple(part.worst for part in rabbits[:MOST_OTHERS]),
+        escapes=rows(escapes, MOST_ESCAPES, lowest=True),
+        overkill=rows(overkill, MOST_OTHERS),
+        review=rows(of(Verdict.REVIEW.name), MOST_OTHERS),
+        no_call=rows(of(Verdict.NO_CALL.name), MOST_OTHERS),
+        unreadable=tuple(part.worst for part in of(UNREADABLE)),
+    )
+
+
+def _sections(
+    made: "Evaluation", contract: Contract, collector: Collector, shown: _Shown, pictures: Mapping[str, Picture]
+) -> dict[str, Markup]:
+    """The sections by title: the decision first, the mistakes next, the machinery last."""
+    n, summary = made.numbers, made.summary
+    parts = {"Decision": tiles(made)}
+    if made.rabbits:
+        parts["Red rabbits"] = red_rabbits(made.rabbits)
+    parts["Threshold"] = threshold_section(summary.threshold, contract, *promise(n))
+    parts["Against the truth"] = against_the_truth(n)
+    if n.plant:
+        parts["In the plant"] = plant(n.plant)
+    parts["Scores"] = scores(collector, summary.threshold)
+    if n.auroc:
+        parts["Curves"] = curves(n, made.parts, contract)
+    parts |= _galleries(made, contract, shown, pictures)
+    parts["Why parts did not pass"] = causes_section(collector.causes())
+    if n.classes:
+        parts["Classes"] = classes(n, contract.class_names)
+    parts["Over time"] = course_section(collector.course())
+    parts["Picture quality"] = quality_section(collector.quality())
+    if n.timing:
+        parts["Time"] = timing(n.timing)
+    parts["Not tested"] = untested_section(made, contract)
+    parts["Model"] = model_section(summary, contract)
+    return parts
+
+
+def _galleries(
+    made: "Evaluation", contract: Contract, shown: _Shown, pictures: Mapping[str, Picture]
+) -> dict[str, Markup]:
+    n, limit = made.numbers, made.summary.threshold.ng
+    named = {
+        "Escapes": (shown.escapes, n.labels.escapes.k, "Defective parts called OK, lowest score first."),
+        "Overkill": (shown.overkill, n.labels.overkill.k, "Good parts called NG, highest score first."),
+        "Review": (shown.review, n.counts[Verdict.REVIEW.name], "Parts for a person to decide, highest score first."),
+    }
+    if shown.rabbits and made.rabbits:
+        passed = "Challenge parts that were not called NG, lowest score first."
+        named = {"Red rabbits that passed": (shown.rabbits, len(made.rabbits.passed), passed), **named}
+    sections: dict[str, Markup] = {}
+    explained = False
+    for title, (rows, count, words) in named.items():
+        if title == "Review" and not rows:
+            continue
+        legend = () if explained or not rows else (element("p", HOW_TO_READ, class_="note"), colour_scale(limit))
+        explained = explained or bool(rows)
+        cut = f" {len(rows)} of {count} are shown." if count > len(rows) else ""
+        cards = row_cards(rows, pictures, contract)
+        sections[title] = pictured_section(title, cards, limit, words + cut, *legend)
+    if shown.no_call:
+        cards = row_cards(shown.no_call, pictures, contract)
+        cut = f"; {len(shown.no_call)} of {n.no_call.k} parts are shown" if n.no_call.k > len(shown.no_call) else ""
+        sections["No call"] = no_call_section(made.summary.no_call, cards, limit, cut)
+    if shown.unreadable:
+        sections["Unreadable"] = unreadable_section(shown.unreadable[:200], len(shown.unreadable))
+    return sections

@@ -1,0 +1,157 @@
+"""A bundle gets other thresholds by new images, without being trained again: its own graph scores them.
+
+Nothing of the model was fitted on the new images, so a promise that is taken from them is about the deployed model
+itself. A picture or a part that the model learned from would spoil that: `lineside.export.known_images` finds them as
+far as a bundle can know, and none takes part. A second copy among the new images counts once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.calibrate.wishes import Thresholds, thresholds
+from lineside.contract_thresholds import Wish
+from lineside.dataset import GOOD
+from lineside.errors import UsageError
+from lineside.export.known_images import TEST, KnownImages, file_sha256, known_images
+from lineside.train.deployed_scores import Deployed, Shown, deployed_scores
+from lineside.train.line_parent import LineImage, Opened, Parent
+from lineside.train.line_result import Changed
+from lineside.train.line_state import LineState
+from lineside.train.progress import Journal
+
+HOW = "new images that the model was not fitted on"
+
+
+def recalibrated(
+    parent: Opened, images: Sequence[LineImage], wish: Wish | None, review: float | None, journal: Journal
+) -> Changed:
+    """Take a bundle's thresholds from new images.
+
+    Parameters
+    ----------
+    parent : Opened
+    images : sequence of LineImage
+        Good ones and defective ones, by their label.
+    wish : Wish or None
+        None: the bundle's own.
+    review : float or None
+        Share of good parts for REVIEW, 0 for no band; None: as the bundle has it.
+    journal : Journal
+
+    Raises
+    ------
+    UsageError
+        When no good image is left that got a call and is no copy, or the wish needs defective images.
+    """
+    known = known_images(parent.folder)
+    shown = [Shown(image.name, image.label, known.part(image.path, str(image.path)), image.load) for image in images]
+    journal.stage("the model on the new images", len(shown))
+    seen = deployed_scores(parent.model, parent.contract, shown, journal.step)
+    fresh = _fresh(parent, known, images, seen, journal)
+    goods = seen.honest([i for i in fresh if shown[i].label == GOOD], HOW)
+    defects = seen.honest([i for i in fresh if shown[i].label != GOOD], HOW)
+    if not np.isfinite(goods.parts()).any():
+        raise UsageError(
+            f"None of the good images leaves a score to take a threshold from: of {len(fresh)} new ones "
+            f"{goods.no_call} good ones get no call, the others are NG by a finding. Look at them with "
+            "`lineside inspect`."
+        )
+    old = parent.contract
+    own = old.threshold_review.wish
+    band = review if review is not None else own.share if own.kind == "review" else None
+    found = thresholds(wish or old.threshold_ng.wish, band or None, goods, defects)
+    compared = _compared(known)
+    ng = replace(found.ng, statement=f"{found.ng.statement} {compared}")
+    _note(found, journal)
+    return Changed(
+        how="calibrated",
+        numbers={},
+        threshold=ng,
+        review=None if found.review is found.ng else found.review,
+        escapes=found.escapes,
+        quality_limits=old.quality_limits,
+        findings=old.findings,
+        state=_state(parent, goods.scores, goods.groups),
+        frames=len(goods.scores) + len(defects.scores),
+        counted=_counted(shown, fresh),
+        statement=(
+            f"Thresholds were taken from {len(goods.scores)} new good and {len(defects.scores)} new defective images, "
+            f"for {ng.wish.in_words}. Scores, map, gate and classes are those of the parent. {compared}"
+        ),
+        facts={
+            "images": float(len(shown)),
+            "good_images_used": float(len(goods.scores)),
+            "defective_images_used": float(len(defects.scores)),
+            "copies_left_out": float(len(shown) - len(fresh)),
+            "no_call": float(goods.no_call + defects.no_call),
+            "good_ng_before": float((goods.scores > old.threshold_ng.value).mean()),
+            "good_ng_after": float((goods.scores > ng.value).mean()),
+        },
+    )
+
+
+def _note(found: Thresholds, journal: Journal) -> None:
+    journal.note(f"Threshold {found.ng.value:.4g}: {found.ng.rule}. {found.ng.statement}")
+    if found.review is not found.ng:
+        journal.note(f"REVIEW above {found.review.value:.4g}: {found.review.rule}. {found.review.statement}")
+    journal.note(found.escapes.statement)
+
+
+def _state(parent: Opened, scores: npt.NDArray[np.float32], groups: tuple[str, ...]) -> LineState | None:
+    """Return the bundle's state with the scores that the threshold is now taken from."""
+    return replace(parent.state, scores=scores, groups=groups) if isinstance(parent, Parent) else None
+
+
+def _counted(shown: Sequence[Shown], rows: Sequence[int]) -> dict[str, int]:
+    labels = [shown[i].label for i in rows]
+    return {f"calibrate/{label}": labels.count(label) for label in sorted(set(labels))}
+
+
+def _fresh(
+    parent: Opened, known: KnownImages, images: Sequence[LineImage], seen: Deployed, journal: Journal
+) -> tuple[int, ...]:
+    """Return the rows of images that the model did not learn from, each picture once.
+
+    Raises
+    ------
+    UsageError
+        When one picture is given under two labels, or no good one is left.
+    """
+    hashes = [file_sha256(image.path) for image in images]
+    learned = [
+        known.learned(image.path, digest) or known.looks_learned(embedding)
+        for image, digest, embedding in zip(images, hashes, seen.embeddings, strict=True)
+    ]
+    first: dict[str, int] = {}
+    for i, digest in enumerate(hashes):
+        other = first.setdefault(digest, i)
+        if images[other].label != images[i].label:
+            raise UsageError(
+                f"{images[i].path} is given as {images[i].label}, and the same picture, {images[other].path}, as "
+                f"{images[other].label}: one of them is wrong."
+            )
+    rows = tuple(i for i, digest in enumerate(hashes) if not learned[i] and first[digest] == i)
+    if any(learned):
+        journal.note(known.left_out([image.name for image, own in zip(images, learned, strict=True) if own]))
+    if len(first) < len(images):
+        journal.note(f"{len(images) - len(first)} images are copies of others given here, and count once.")
+    tested = sum(known.sides.get(hashes[i]) == TEST for i in rows)
+    if tested:
+        journal.note(f"{tested} are test images of the recipe: its evaluation no longer judges these thresholds.")
+    if not any(images[i].label == GOOD for i in rows):
+        raise UsageError(
+            f"{parent.folder}: the model was trained on all {sum(image.label == GOOD for image in images)} good images "
+            f"given here{' or on parts of their names' if known.group else ''}, so they can promise nothing. Give good "
+            "images that it has not seen."
+        )
+    return rows
+
+
+def _compared(known: KnownImages) -> str:
+    """Say how it was made sure that the model had not seen the images."""
+    if known.compared is None:
+        return "Whether the model was trained on any of them cannot be told: the bundle keeps nothing to compare with."
+    return f"None of them is a copy of a training image ({known.compared})."

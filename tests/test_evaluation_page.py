@@ -1,0 +1,354 @@
+"""The evaluation's report: what stands in it, and the page as a real browser opens it."""
+
+import base64
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lineside.report
+from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, paint
+from lineside.batch.gallery import Picture
+from lineside.batch.row import Row
+from lineside.batch.when import taken_at
+from lineside.bench.evaluation.limits import Limits
+from lineside.bench.evaluation.plant import Costs
+from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
+from lineside.report.evaluation import within_budget
+from lineside.report.roc import operating_points
+from lineside.runtime import Inspector
+from test_report import Page
+from tiny import tiny_contract, tiny_model
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-logging=stderr",
+    "--virtual-time-budget=5000",
+)  # fmt: skip
+REVIEW_RGB = (105, 60, 90)
+"""A score of 15: above 12, where the review begins, and not above 20."""
+EVIL = '"><script>alert(1)</script>'
+ESCAPES = 5
+
+
+@dataclass(frozen=True)
+class Made:
+    """An evaluation with everything in it, and its page."""
+
+    evaluation: Evaluation
+    file: Path
+    text: str
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Good and scratched parts of every verdict, with times in their names, limits, takt, costs and red rabbits."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for i in range(40):
+            red = 95 + i % 5 if i != 17 else 140
+            paint(Path(f"parts/good/2026030{1 + i // 20}T07{i % 20:02d}00.png"), (red, 60, 90))
+        for i in range(ESCAPES):
+            paint(Path(f"parts/scratch/missed{i}.png"), (95 + i, 60, 90))
+        for i in range(8):
+            paint(Path(f"parts/scratch/found{i}.png"), (130 + 9 * i, 60, 90))
+        paint(Path("parts/scratch/unsure.png"), REVIEW_RGB)
+        paint(Path("parts/good/dark.png"), DARK_RGB)
+        paint(Path(f"parts/{EVIL.replace('/', '')}/<b>.png"), BAD_RGB)
+        Path("parts/good/empty.png").touch()
+        paint(Path("rabbits/pale.png"), GOOD_RGB)
+        options = EvaluateOptions(
+            limits=Limits(overkill=0.1, escape=0.1),
+            red_rabbits=Path("rabbits"),
+            defect_rate_ppm=800,
+            costs=Costs(1.0, 50.0),
+            takt_s=2.0,
+        )
+        evaluation = evaluate_images(Inspector(_bundle(folder / "model")), ["parts"], "out", options)
+    file = folder / "out" / "report.html"
+    return Made(evaluation, file, file.read_text(encoding="utf-8"))
+
+
+def _bundle(folder: Path) -> Path:
+    """Write the tiny bundle with a band for review from 12 to 20."""
+    contract = tiny_contract()
+    review = dataclasses.replace(contract.threshold_review, value=12.0)
+    contract = dataclasses.replace(contract, threshold_review=review)
+    files = {"model.onnx": tiny_model(contract), "contract.json": contract.to_json().encode()}
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "SHA256SUMS").write_text(
+        "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    )
+    return folder
+
+
+def of_section(made: Made, title: str) -> str:
+    """The HTML of one section."""
+    found = re.search(rf'<section id="{title}">.*?</section>', made.text, re.S)
+    assert found, title
+    return found.group()
+
+
+# ---- what stands in it
+
+
+def test_the_page_says_in_words_whether_the_model_may_go(made: Made) -> None:
+    """The first sentence needs no term of statistics."""
+    text = Page(made.text).text
+    assert "Of 40 good parts it rejected 1 and it let 5 of 15 defective parts pass." in text
+    assert "1 part got no call: the picture was not fit for a verdict." in text
+    assert "It cannot be released: 1 of 2 limits is broken and 1 of 1 red rabbit passed." in text
+
+
+def test_every_part_that_was_wrong_or_unsure_is_shown_with_its_picture(made: Made) -> None:
+    """Escapes lowest score first, overkill, review, no call, the red rabbit: image and heatmap each."""
+    escapes = of_section(made, "escapes")
+    assert re.findall(r"missed(\d)\.png</span>", escapes) == ["0", "1", "2", "3", "4"]
+    assert len(re.findall(r"<img ", escapes)) == 2 * ESCAPES
+    for title, name in (
+        ("overkill", "20260301T071700.png"),
+        ("review", "unsure.png"),
+        ("no-call", "dark.png"),
+        ("red-rabbits-that-passed", "pale.png"),
+    ):
+        shown = of_section(made, title)
+        assert name in shown
+        assert len(re.findall(r"<img ", shown)) == 2
+    assert "empty.png" in of_section(made, "unreadable")
+
+
+def test_the_promise_stands_beside_what_came_of_it(made: Made) -> None:
+    """The box holds the contract's statement, the realised overkill, and what may be said of escapes."""
+    box = Page(of_section(made, "threshold")).text
+    for words in (
+        "A test's threshold: it promises nothing.",
+        "agrees with the stated 5.0 %",
+        "5 of 15 defective parts passed: with 95 % confidence",
+    ):
+        assert words in box
+
+
+def test_the_plant_the_takt_and_the_quality_are_told(made: Made) -> None:
+    """Numbers at the plant's share of defects, time against takt, the gate's numbers, what was not tested."""
+    assert "800 of them defective" in of_section(made, "in-the-plant")
+    assert "Takt: 2 s per part. One image at a time" in of_section(made, "time")
+    assert "mean_level" in of_section(made, "picture-quality")
+    assert "there are no masks" in of_section(made, "not-tested")
+
+
+def test_the_good_parts_are_charted_over_time(made: Made) -> None:
+    """Names tell the time; the forty good parts with one make ten subgroups, the others are not charted."""
+    chart = Page(of_section(made, "over-time")).text
+    assert "40 good parts in the order in which they were taken, 2026-03-01 to 2026-03-02" in chart
+    assert "in 10 subgroups of 4" in chart
+    assert chart.count("p-chart of 10 subgroups") == 1
+
+
+def test_the_page_is_small_and_needs_nothing_but_itself(made: Made) -> None:
+    """Below 15 MB, no address, no picture from outside, one script of our own; a name that is markup stays text."""
+    page = Page(made.text)
+    assert made.file.stat().st_size < 15_000_000
+    assert not {"link", "iframe", "object", "base", "form", "b>"} & {name for name, _ in page.elements}
+    assert all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in page.all("img"))
+    assert len(page.all("script")) == 1
+    assert "alert(1)" in page.text
+    policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
+    assert str(policy).startswith("default-src 'none'")
+
+
+def test_pictures_beyond_the_budget_are_left_out_and_say_so() -> None:
+    """The order of the page decides; a picture that stands twice is counted once."""
+    rows = [Row(name, "OK", 1.0, (), None, 1.0, None) for name in ("a", "b", "a", "c")]
+    kept = within_budget({name: Picture(b"x" * 40, b"y" * 40) for name in "abc"}, rows, most=160)
+    assert [kept[name].missing is None for name in "abc"] == [True, True, False]
+    assert "below 15 MB" in (kept["c"].missing or "")
+
+
+def test_operating_points_count_what_is_above_each_threshold() -> None:
+    """By hand: at a score itself it is not NG."""
+    points = operating_points([1.0, 2.0], [2.0, 3.0])
+    assert points.thresholds[1:].tolist() == [1.0, 2.0, 3.0]
+    assert points.overkill.tolist() == [1.0, 0.5, 0.0, 0.0]
+    assert points.escapes.tolist() == [0.0, 0.0, 0.5, 1.0]
+
+
+def test_very_many_scores_still_make_a_small_curve() -> None:
+    """Thinned, and still from everything NG to nothing NG."""
+    rng = np.random.default_rng(0)
+    points = operating_points(rng.normal(0, 1, 20_000).tolist(), rng.normal(2, 1, 20_000).tolist())
+    assert len(points.thresholds) <= 601
+    assert (points.overkill[0], points.overkill[-1], points.escapes[0], points.escapes[-1]) == (1.0, 0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("20260301T071530.png", 1772349330.0),
+        ("cam1_2026-03-01_07-15-30_p7.png", 1772349330.0),
+        ("01_260301071530_4.jpg", 1772349330.0),
+        ("000.png", None),
+        ("20261301T071530.png", None),
+        ("1234567890123456.png", None),
+    ],
+)
+def test_a_time_in_a_name_is_read(name: str, seconds: float | None) -> None:
+    """Year to second; digits that are no time are none."""
+    assert taken_at(Path(name)) == seconds
+
+
+def test_a_sidecar_goes_before_the_name_unless_it_had_to_guess(tmp_path: Path) -> None:
+    """lineside capture says when; where it only had the file's date, the name counts."""
+    path = tmp_path / "20260301T071530.png"
+    path.with_suffix(".json").write_text('{"time": "2026-03-01T08:00:00+00:00", "time_of": "camera"}')
+    assert taken_at(path) == 1772352000.0
+    path.with_suffix(".json").write_text('{"time": "2026-03-01T08:00:00+00:00", "time_of": "last change of the file"}')
+    assert taken_at(path) == 1772349330.0
+    path.with_suffix(".json").write_text("[]")
+    assert taken_at(path) == 1772349330.0
+
+
+# ---- colours
+
+
+def palettes() -> list[dict[str, str]]:
+    """Return the colours of light and dark."""
+    style = Path(lineside.report.__file__).with_name("page.css").read_text(encoding="utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", style, re.S)
+    found = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in blocks]
+    return [one for one in found if one]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours, 1 to 21: WCAG 2.2, definitions of relative luminance and contrast ratio."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        r, g, b = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("text", ["ink", "soft", "accent", "ok", "ng", "review", "no-call"])
+def test_text_stands_out(mode: int, text: str) -> None:
+    """WCAG AA: 4.5 for text, on paper and on cards."""
+    palette = palettes()[mode]
+    assert len(palettes()) == 2
+    assert contrast(palette[text], palette["paper"]) >= 4.5
+    assert contrast(palette[text], palette["card"]) >= 4.5
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+def test_marks_stand_out(mode: int) -> None:
+    """WCAG AA: 3 for bars, lines and borders that mean something; text of a warning 4.5 on its ground."""
+    palette = palettes()[mode]
+    for mark in ("ok", "ng", "review", "no-call", "unreadable", "accent"):
+        assert contrast(palette[mark], palette["card"]) >= 3.0
+    assert contrast(palette["ink"], palette["warn"]) >= 4.5
+
+
+# ---- a real browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    """Chromium; where it is missing the test skips, but not in CI."""
+    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
+    if found is None:
+        reason = f"no browser here: none of {', '.join(BROWSERS)} is on the path"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}; CI must have one")
+        pytest.skip(reason)
+    return found
+
+
+def opened(browser: str, page: Path, folder: Path, *flags: str) -> tuple[str, list[str]]:
+    """Open a page in a fresh profile: what the document became, and what the console said."""
+    words = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", *(flags or ("--dump-dom",)), page.as_uri()]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+
+
+def test_a_browser_opens_it_without_a_complaint(made: Made, browser: str, tmp_path: Path) -> None:
+    """No console message: no error, no request that the page's own policy would have had to stop. The script ran."""
+    document, console = opened(browser, made.file, tmp_path)
+    assert console == []
+    assert "http://" not in document.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in document
+    slider = re.search(r'<p class="slider"[^>]*>', document)
+    assert slider
+    assert "hidden" not in slider.group()
+
+
+def test_a_request_that_left_the_page_would_be_seen(made: Made, browser: str, tmp_path: Path) -> None:
+    """The check above can fail: a picture from elsewhere, put into the page, is stopped by its policy and told."""
+    spoiled = tmp_path / "spoiled.html"
+    spoiled.write_text(made.text.replace("</main>", '<img src="http://localhost:9/x.png" alt="x"></main>'))
+    _, console = opened(browser, spoiled, tmp_path)
+    assert any("localhost:9" in line and "Content Security Policy" in line for line in console)
+
+
+def test_without_script_everything_but_the_slider_is_there(made: Made, browser: str, tmp_path: Path) -> None:
+    """Where scripts are forbidden: the same pictures, curves and tables, and no slider that would not move."""
+    forbidden = tmp_path / "forbidden.html"
+    forbidden.write_text(made.text.replace("; script-src &#x27;unsafe-inline&#x27;", ""))
+    document, console = opened(browser, forbidden, tmp_path)
+    assert len(console) == 1  # the script was stopped
+    for tag in ("<img", "<svg", "<table"):
+        assert document.count(tag) == made.text.count(tag) > 0
+    assert re.search(r'<p class="slider" hidden="hidden">', document)
+
+
+def test_headings_pictures_and_curves_can_be_heard(made: Made, browser: str, tmp_path: Path) -> None:
+    """As the browser sees it: one h1, no level skipped, every picture whole and with words, every drawing titled."""
+    document, _ = opened(browser, made.file, tmp_path)
+    levels = [int(level) for level in re.findall(r"<h([1-6])[ >]", document)]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    pictures = re.findall(r"<img [^>]*>", document)
+    escapes = [one for one in pictures if "missed" in one]
+    assert len(escapes) == 2 * ESCAPES
+    for one in pictures:
+        alt, data = re.search(r'alt="([^"]+)"', one), re.search(r'src="data:image/jpeg;base64,([^"]+)"', one)
+        assert alt
+        assert data
+        assert base64.b64decode(data.group(1))[:2] == b"\xff\xd8"
+    drawings = re.findall(r"<svg [^>]*>(?:<title>[^<]+</title>)?", document)
+    assert drawings
+    assert all('aria-hidden="true"' in one or ("<title>" in one and 'role="img"' in one) for one in drawings)
+    assert re.search(r'<html lang="en"', document)
+
+
+@pytest.mark.parametrize("width", [420, 1280])
+def test_nothing_is_wider_than_the_window(made: Made, browser: str, tmp_path: Path, width: int) -> None:
+    """On a phone and on a desk the page scrolls down only; wide tables scroll inside themselves."""
+    probe = tmp_path / "probe.html"
+    script = "document.title = document.documentElement.scrollWidth + ' of ' + window.innerWidth"
+    probe.write_text(made.text.replace("</body>", f"<script>{script}</script></body>"))
+    document, _ = opened(browser, probe, tmp_path, "--dump-dom", f"--window-size={width},900")
+    told = re.search(r"<title>(\d+) of (\d+)</title>", document)
+    assert told
+    assert int(told.group(1)) <= int(told.group(2))
+
+
+def test_it_prints(made: Made, browser: str, tmp_path: Path) -> None:
+    """A PDF of several pages comes out."""
+    target = tmp_path / "page.pdf"
+    opened(browser, made.file, tmp_path, f"--print-to-pdf={target}", "--no-pdf-header-footer")
+    content = target.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 2

@@ -1,0 +1,150 @@
+"""Which images a model knows: by file, by part, by what it sees in them; and that an evaluation leaves them out."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from flat_parts import GOOD_RGB, lines, paint
+from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
+from lineside.errors import BundleError, ImageError
+from lineside.export.known_images import SAME_REL, file_sha256, known_images
+from lineside.export.state import pack_state
+from lineside.runtime import Inspector
+from tiny import write_tiny_bundle
+
+OWN_RGB = (103, 61, 97)
+"""Colour of the training image; no other image has it."""
+
+
+def bundle_with(
+    folder: Path, group: str | None = None, trained: Path | None = None, embeddings: np.ndarray | None = None
+) -> Path:
+    """Write a tiny bundle with a lock that names one training and one test image, and a state where asked."""
+    bundle = write_tiny_bundle(folder)
+    own = hashlib.sha256(trained.read_bytes()).hexdigest() if trained else "a" * 64
+    images = [
+        {"split": "train", "group": "p1", "sha256": own},
+        {"split": "test", "group": "p2", "sha256": "b" * 64},
+    ]
+    document = {"recipe": {"capture": {"group": group}}, "images": images}
+    (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(document))
+    if embeddings is not None:
+        (bundle / "state.npz").write_bytes(pack_state({"embeddings": embeddings}))
+    return bundle
+
+
+def bundle_that_learned(folder: Path, rgb: tuple[int, int, int]) -> Path:
+    """Write a tiny bundle whose state holds the embedding of a flat frame."""
+    plain = Inspector(write_tiny_bundle(folder / "plain"))
+    seen = plain.inspect(np.full((16, 16, 3), rgb, np.uint8)).embedding
+    return bundle_with(folder / "own", embeddings=seen[None])
+
+
+def evaluated(bundle: Path, images: Path | str, out: str = "out") -> Evaluation:
+    """Evaluate."""
+    return evaluate_images(Inspector(bundle), [images], out, EvaluateOptions())
+
+
+def test_files_and_parts_are_known(tmp_path: Path) -> None:
+    """A file by its content; by its part only where the recipe has a pattern; test images are not learned from."""
+    known = known_images(bundle_with(tmp_path / "a", r"(?P<part>p\d)_"))
+    assert known.learned(Path("x.png"), "a" * 64)
+    assert known.learned(Path("p1_7.png"), "c" * 64)
+    assert not known.learned(Path("p2_7.png"), "b" * 64)
+    assert not known.learned(Path("x.png"), "c" * 64)
+    assert not known_images(bundle_with(tmp_path / "b")).learned(Path("p1_7.png"), "c" * 64)
+
+
+def test_a_picture_is_known_by_its_embedding(tmp_path: Path) -> None:
+    """Within the tolerance, relative to the length; a bundle without embeddings knows none."""
+    rows = np.array([[3.0, 4.0], [30.0, 40.0]], np.float32)
+    known = known_images(bundle_with(tmp_path / "a", embeddings=rows))
+    assert known.looks_learned(np.array([3.0, 4.0 + 4.0 * SAME_REL], np.float32))
+    assert not known.looks_learned(np.array([3.0, 4.0 + 6.0 * SAME_REL], np.float32))
+    assert not known_images(bundle_with(tmp_path / "b")).looks_learned(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("group", "embeddings", "ways", "unseen"),
+    [
+        (None, False, "files", "other pictures of training parts, and images saved anew,"),
+        (None, True, "files and embeddings", "other pictures of training parts, and defective ones saved anew,"),
+        (r"(p\d)", True, "files, parts and embeddings", "defective ones saved anew"),
+    ],
+)
+def test_it_says_how_it_compares(tmp_path: Path, group: str | None, embeddings: bool, ways: str, unseen: str) -> None:
+    """And what it would not notice."""
+    rows = np.ones((1, 3), np.float32) if embeddings else None
+    said = known_images(bundle_with(tmp_path / "a", group, embeddings=rows)).compared
+    assert said == f"compared by {ways}; {unseen} would not be noticed"
+
+
+def test_a_bundle_that_keeps_nothing_says_so(tmp_path: Path) -> None:
+    """Neither lock nor state."""
+    known = known_images(write_tiny_bundle(tmp_path / "bare"))
+    assert known.compared is None
+    assert not known.learned(Path("x.png"), "a" * 64)
+
+
+@pytest.mark.parametrize("text", ["- 1", "images: 3", "{", "images: [{split: train}]"])
+def test_a_lock_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    """In one sentence, with the file."""
+    bundle = write_tiny_bundle(tmp_path / "a")
+    (bundle / "recipe.lock.yaml").write_text(text)
+    with pytest.raises(BundleError, match=r"recipe\.lock\.yaml.*Copy the bundle again"):
+        known_images(bundle)
+
+
+def test_what_cannot_be_read_has_no_hash(tmp_path: Path) -> None:
+    """Its row will say so."""
+    assert file_sha256(tmp_path / "gone.png") == ""
+
+
+def test_many_names_are_cut() -> None:
+    """A sentence names twelve, and counts the rest."""
+    said = known_images(Path("nowhere")).left_out([f"{i}.png" for i in range(14)])
+    assert said.startswith("14 images were left out, since the model learned from them: 0.png, 1.png, ")
+    assert said.endswith(", 11.png and 2 more.")
+
+
+def test_an_evaluation_leaves_out_what_looks_learned(images: Path, tmp_path: Path) -> None:
+    """A training picture in another format is counted nowhere, neither now nor by the run that goes on with it."""
+    copy = paint(images / "good/copy.bmp", OWN_RGB)
+    embedding = (
+        Inspector(write_tiny_bundle(tmp_path / "plain")).inspect(np.full((16, 16, 3), OWN_RGB, np.uint8)).embedding
+    )
+    bundle = bundle_with(tmp_path / "own", embeddings=embedding[None])
+    made = evaluated(bundle, images)
+    before = len(lines("out"))
+    assert made.left_out == (copy.as_posix(),)
+    assert made.numbers.images == made.summary.total == before - 1
+    assert "copy.bmp" not in Path("out/results.csv").read_text()
+    again = evaluated(bundle, images)
+    assert (again.left_out, again.numbers.labels) == (made.left_out, made.numbers.labels)
+    page = Path("out/report.html").read_text()
+    assert "1 image was left out, since the model learned from it: " in page
+    assert "compared by files and embeddings" in page
+
+
+def test_an_evaluation_leaves_out_parts_of_the_training(images: Path, tmp_path: Path) -> None:
+    """Another picture of a training part, by the recipe's pattern."""
+    bundle = bundle_with(tmp_path / "own", r"(?P<part>p\d)_")
+    for name in ("p1_9", "p2_9"):
+        paint(Path(f"shots/good/{name}.png"), GOOD_RGB)
+    made = evaluated(bundle, "shots")
+    assert made.left_out == ("shots/good/p1_9.png",)
+    assert [part.name for part in made.parts] == ["p2"]
+
+
+def test_nothing_left_to_evaluate_is_an_error(images: Path, tmp_path: Path) -> None:
+    """Whichever way they were found."""
+    paint(Path("own/good/0.png"), OWN_RGB)
+    embedding = (
+        Inspector(write_tiny_bundle(tmp_path / "plain")).inspect(np.full((16, 16, 3), OWN_RGB, np.uint8)).embedding
+    )
+    bundle = bundle_with(tmp_path / "own", embeddings=embedding[None])
+    with pytest.raises(ImageError, match="all 1 images are the model's own training images, or show parts of them"):
+        evaluated(bundle, "own")

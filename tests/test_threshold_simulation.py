@@ -1,0 +1,208 @@
+"""What thresholds promise against what they keep, where the truth is known: seeded draws, 2,000 of each and more."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import stats
+
+from lineside.binomial import clopper_pearson, upper_bound
+from lineside.calibrate.cost import cost_threshold
+from lineside.calibrate.escape import escape_threshold
+from lineside.calibrate.honest import Honest
+from lineside.calibrate.review import review_threshold
+from lineside.calibrate.threshold import fixed_threshold, overkill_threshold
+from lineside.contract_thresholds import Threshold, Wish
+
+DRAWS = 2000
+SIZES = (8, 20, 59, 100)
+LAWS = {
+    "normal": stats.norm(10.0, 1.0),
+    "log-normal": stats.lognorm(1.0),
+    "heavy-tailed": stats.t(2, loc=50.0),
+}
+COSTS = Wish("cost", overkill_cost=1.0, escape_cost=20.0, defect_rate_ppm=50_000.0)
+
+
+def honest(scores: npt.NDArray[np.floating[Any]], label: str = "good", groups: Sequence[str] | None = None) -> Honest:
+    """Return held-out scores of parts, each another unless groups say otherwise."""
+    names = tuple(groups or (f"{i:04d}" for i in range(len(scores))))
+    return Honest(scores.astype(np.float32), names, (label,) * len(scores), held_out=True, how="held-out parts")
+
+
+def error(values: npt.NDArray[np.floating[Any]]) -> float:
+    """Three standard errors of a mean over draws."""
+    return float(3.0 * np.std(values) / np.sqrt(len(values)))
+
+
+def least_coverage() -> float:
+    """What a coverage of 95 % may come to over `DRAWS` draws, three standard errors below."""
+    return float(0.95 - 3.0 * np.sqrt(0.95 * 0.05 / DRAWS))
+
+
+def limits(law: str, n: int, wish: float, seed: int) -> list[Threshold]:
+    """Return the held-out thresholds of as many calibrations of n good parts."""
+    draws = LAWS[law].rvs((DRAWS, n), random_state=seed)
+    names = [f"{i:04d}" for i in range(n)]
+    return [
+        overkill_threshold(row.astype(np.float32), names, wish, crossfit="held-out parts", held_out=True)
+        for row in draws
+    ]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("n", SIZES)
+def test_overkill_is_what_was_promised(law: str, n: int) -> None:
+    """Over 2,000 calibrations the mean overkill keeps the promise, and each one's interval holds as often as stated."""
+    made = limits(law, n, 0.05, seed=n)
+    overkill = LAWS[law].sf([limit.value for limit in made])
+    supported = made[0].supported_overkill
+    assert supported <= max(0.05, 1 / (n + 1)) + 1e-12
+    assert overkill.mean() <= supported + error(overkill)
+    assert overkill.mean() >= 0.85 * supported - error(overkill)
+    low, high = np.array([limit.interval for limit in made]).T
+    assert np.mean((low <= overkill) & (overkill <= high)) >= least_coverage()
+    assert np.mean(overkill <= [limit.upper for limit in made]) >= least_coverage()
+
+
+def test_fifty_nine_good_parts_support_five_per_cent_with_confidence() -> None:
+    """The number that statisticians know: the largest of 59 bounds 5 % at 95 %, of 58 it does not."""
+    for n, holds in ((59, True), (58, False)):
+        made = limits("normal", n, 1e-6, seed=1)[0]
+        assert (made.upper <= 0.05) == holds
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("n", SIZES)
+def test_escape_is_what_was_promised(law: str, n: int) -> None:
+    """Over 2,000 sets of n defective parts the mean escape keeps the promise, and its bound holds in 95 %."""
+    draws = LAWS[law].rvs((DRAWS, n), random_state=n + 1)
+    goods = honest(np.zeros(3))
+    made = [escape_threshold(0.05, goods, honest(row, "scratch")) for row in draws]
+    escape = LAWS[law].cdf([limit.value for limit in made])
+    supported = made[0].supported
+    assert supported is not None
+    rank = round(supported * (n + 1))
+    assert rank == max(1, int(0.05 * (n + 1)))
+    assert escape.mean() <= supported + error(escape)
+    assert escape.mean() >= 0.85 * supported - error(escape)
+    assert np.mean(escape <= upper_bound(rank - 1, n)) >= least_coverage()
+
+
+@pytest.mark.parametrize("n", [*SIZES, 30])
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05, 0.2, 0.5, 0.9])
+def test_the_binomial_bounds_cover_as_stated(n: int, share: float) -> None:
+    """Summed over every count there can be, one- and two-sided bounds hold with 95 % probability at least."""
+    probability = stats.binom(n, share).pmf(np.arange(n + 1))
+    ends = [clopper_pearson(k, n) for k in range(n + 1)]
+    inside = np.array([low <= share <= high for low, high in ends])
+    below = np.array([share <= upper_bound(k, n) for k in range(n + 1)])
+    assert probability[inside].sum() >= 0.95 - 1e-9
+    assert probability[below].sum() >= 0.95 - 1e-9
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_counted_escapes_are_bounded(law: str) -> None:
+    """A threshold that defects had no say in: over 2,000 sets of 30 the bound holds the true escape in 95 %."""
+    truth, rng = 0.08, np.random.default_rng(4)
+    limit = LAWS[law].ppf(truth)
+    missed = (LAWS[law].rvs((DRAWS, 30), random_state=rng) <= limit).sum(axis=1)
+    assert np.mean([truth <= upper_bound(int(k), 30) for k in missed]) >= least_coverage()
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("n", SIZES)
+def test_a_fixed_threshold_counts_its_overkill_honestly(law: str, n: int) -> None:
+    """What is to be expected at most is no less than the truth, and the bound holds in 95 % of 2,000 calibrations."""
+    value = float(np.float32(LAWS[law].isf(0.1)))
+    truth = float(LAWS[law].sf(value))
+    names = [f"{i:04d}" for i in range(n)]
+    draws = LAWS[law].rvs((DRAWS, n), random_state=n + 2)
+    made = [fixed_threshold(value, row.astype(np.float32), names, crossfit="x", held_out=True) for row in draws]
+    supported = np.array([limit.supported_overkill for limit in made])
+    assert supported.mean() + error(supported) >= truth
+    assert np.mean([truth <= limit.upper for limit in made]) >= least_coverage()
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["ng by good parts", "ng fixed"])
+@pytest.mark.parametrize("law", LAWS)
+def test_the_band_for_review_is_as_wide_as_promised(law: str, own: bool) -> None:
+    """The mean share of good parts in the band is what is stated, whether good parts decided NG or not."""
+    n, share = 59, 0.1
+    known, draws = LAWS[law], LAWS[law].rvs((DRAWS, 59), random_state=3)
+    names, bands, stated = [f"{i:04d}" for i in range(n)], [], []
+    for row in draws:
+        scores = row.astype(np.float32)
+        if own:
+            ng = overkill_threshold(scores, names, 0.05, crossfit="x", held_out=True)
+        else:
+            ng = fixed_threshold(float(known.isf(0.05)), scores, names, crossfit="x", held_out=True)
+        review = review_threshold(ng, share, honest(row))
+        bands.append(float(known.sf(review.value) - known.sf(ng.value)))
+        stated.append(review.supported or 0.0)
+    band = np.array(bands)
+    assert np.mean(stated) <= share + 1e-12
+    assert abs(band.mean() - np.mean(stated)) <= error(band) + 0.004
+
+
+def test_the_stated_cost_is_rather_too_low_and_said_to_be() -> None:
+    """A threshold that was chosen by what it costs on 30 and 30 parts costs others more, which the statement says."""
+    good, bad = stats.norm(0.0, 1.0), stats.norm(2.0, 1.0)
+    goods, bads = good.rvs((DRAWS, 30), random_state=5), bad.rvs((DRAWS, 30), random_state=6)
+    made = [cost_threshold(COSTS, honest(g), honest(b, "scratch")) for g, b in zip(goods, bads, strict=True)]
+    values = np.array([limit.value for limit in made])
+    true = 0.95 * 1.0 * good.sf(values) + 0.05 * 20.0 * bad.cdf(values)
+    stated = np.array([limit.supported for limit in made], np.float64)
+    assert true.mean() > stated.mean() + error(true - stated)
+    grid = np.linspace(-2.0, 4.0, 601)
+    best = (0.95 * good.sf(grid) + 0.05 * 20.0 * bad.cdf(grid)).min()
+    assert true.mean() < 1.15 * best
+    assert all(limit.kind == "empirical" and "cost more rather than less" in limit.statement for limit in made[:20])
+
+
+def parts_with_shots(rng: np.random.Generator, draws: int, parts: int) -> npt.NDArray[np.float64]:
+    """Return scores [draws, parts, 5] of five shots of each part: parts differ far more than shots of one do."""
+    return 10.0 + rng.standard_t(4, (draws, parts, 1)) + 0.3 * rng.standard_normal((draws, parts, 5))
+
+
+def test_grouped_parts_keep_the_promise_and_ungrouped_shots_break_it() -> None:
+    """Five shots of each of 20 parts. By part, overkill and bound hold; taken for 100 parts, both are broken."""
+    rng = np.random.default_rng(8)
+    truth = parts_with_shots(rng, 1, 200_000)[0]  # what a new part scores: [200000, 5]
+    of_part, of_shot = np.sort(truth.max(axis=1)), np.sort(truth.ravel())
+    by_part = [f"{i // 5:03d}" for i in range(100)]
+    by_shot = [f"{i:03d}" for i in range(100)]
+
+    def beyond(known: npt.NDArray[np.float64], made: Sequence[Threshold]) -> npt.NDArray[np.float64]:
+        return 1.0 - np.searchsorted(known, [limit.value for limit in made], side="right") / len(known)
+
+    grouped, ungrouped = [], []
+    for scores in parts_with_shots(rng, DRAWS, 20).reshape(DRAWS, 100).astype(np.float32):
+        grouped.append(overkill_threshold(scores, by_part, 0.05, crossfit="x", held_out=True))
+        ungrouped.append(overkill_threshold(scores, by_shot, 0.05, crossfit="x", held_out=True))
+    kept = beyond(of_part, grouped)
+    assert (grouped[0].n_groups, ungrouped[0].n_groups) == (20, 100)
+    assert kept.mean() <= grouped[0].supported_overkill + error(kept)
+    assert np.mean(kept <= [limit.upper for limit in grouped]) >= least_coverage()
+    broken = beyond(of_part, ungrouped)
+    assert broken.mean() > 1.3 * ungrouped[0].supported_overkill + error(broken)
+    assert np.mean(beyond(of_shot, ungrouped) <= [limit.upper for limit in ungrouped]) < 0.9
+
+
+def test_grouped_defects_keep_the_promise_and_ungrouped_shots_break_it() -> None:
+    """Five shots of each of 20 defective parts: by part the escape's bound holds, taken for 100 parts it is broken."""
+    rng, goods = np.random.default_rng(9), honest(np.zeros(3))
+    truth = parts_with_shots(rng, 1, 200_000)[0]
+    least, of_shot = np.sort(truth.min(axis=1)), np.sort(truth.ravel())
+    by_part = [f"{i // 5:03d}" for i in range(100)]
+    grouped, ungrouped = [], []
+    for scores in parts_with_shots(rng, DRAWS, 20).reshape(DRAWS, 100):
+        grouped.append(escape_threshold(0.05, goods, honest(scores, "scratch", by_part)).value)
+        ungrouped.append(escape_threshold(0.05, goods, honest(scores, "scratch")).value)
+    kept = np.searchsorted(least, grouped) / len(least)
+    assert kept.mean() <= 1 / 21 + error(kept)
+    assert np.mean(kept <= upper_bound(0, 20)) >= least_coverage()
+    broken = np.searchsorted(of_shot, ungrouped) / len(of_shot)
+    assert np.mean(broken <= upper_bound(4, 100)) < 0.9

@@ -1,0 +1,200 @@
+"""What each wish makes of honest scores: where the threshold lies, and what is said of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lineside.calibrate.escape import escape_statement
+from lineside.calibrate.honest import Honest, just_above, just_below
+from lineside.calibrate.wishes import Thresholds, thresholds
+from lineside.contract_thresholds import Wish
+from lineside.errors import UsageError
+
+INF = float("inf")
+ESCAPE = Wish("escape", 0.001)
+COST = Wish("cost", overkill_cost=0.4, escape_cost=250.0, defect_rate_ppm=800.0)
+FIVE = Wish("overkill", 0.05)
+
+
+def honest(
+    scores: Sequence[float], label: str = "scratch", groups: Sequence[str] | None = None, held_out: bool = True
+) -> Honest:
+    """Return scores of parts, each another unless groups say otherwise."""
+    names = tuple(groups or (f"{label}{i:03d}" for i in range(len(scores))))
+    return Honest(np.array(scores, np.float32), names, (label,) * len(scores), held_out, "held-out parts")
+
+
+GOODS = honest([float(i) for i in range(1, 21)], "good")
+
+
+def found(wish: Wish, defects: Honest | None = None, goods: Honest = GOODS, review: float | None = None) -> Thresholds:
+    """Find thresholds."""
+    return thresholds(wish, review, goods, defects)
+
+
+def test_thirty_defects_support_what_they_support() -> None:
+    """Just below the smallest of 30; 3.2 % on average, 9.5 % with confidence, and 999 are needed for the wish."""
+    made = found(ESCAPE, honest([float(i) for i in range(18, 48)])).ng
+    assert 17.98 < made.value < 18.0
+    assert made.supported == pytest.approx(1 / 31)
+    assert (made.kind, made.n_defects, made.n_groups) == ("guaranteed", 30, 20)
+    for words in ("30 defective parts", "3.2 %", "9.5 %", "needs 999", "strictest used here", "3 of 20 good parts"):
+        assert words in made.statement
+
+
+def test_a_wish_that_is_supported_takes_its_rank() -> None:
+    """Of 39 defects and a wish of 10 % the fourth smallest is still NG, and nothing is said to be missing."""
+    made = found(Wish("escape", 0.1), honest([float(i) for i in range(100, 139)])).ng
+    assert 102.8 < made.value < 103.0
+    assert made.supported == pytest.approx(0.1)
+    assert "strictest" not in made.statement
+
+
+def test_of_a_defect_in_several_frames_the_least_striking_counts() -> None:
+    """Three frames each: the threshold lies below the lowest, and three parts are three."""
+    defects = honest([50.0, 40.0, 90.0, 60.0, 70.0, 80.0], groups=["a", "a", "b", "b", "c", "c"])
+    made = found(ESCAPE, defects).ng
+    assert 39.9 < made.value < 40.0
+    assert made.n_defects == 3
+    assert "3 defective parts (6 frames, the least striking of each counts)" in made.statement
+
+
+def test_defects_that_a_finding_makes_ng_need_no_threshold() -> None:
+    """All of them are NG whatever it is: it lies above every score there is."""
+    made = found(ESCAPE, honest([INF, INF])).ng
+    assert 20.0 < made.value < 20.1
+    assert found(ESCAPE, honest([INF, 30.0])).escapes.overall.missed == 0
+
+
+def test_cross_fitted_defects_promise_nothing() -> None:
+    """Where parts are sorted no head gave all scores."""
+    made = found(ESCAPE, honest([30.0, 31.0], held_out=False))
+    assert made.ng.kind == "empirical"
+    assert "No guarantee" in made.ng.statement
+    assert "No guarantee" in made.escapes.statement
+
+
+@pytest.mark.parametrize("wish", [ESCAPE, COST])
+@pytest.mark.parametrize("defects", [None, Honest(np.zeros(0, np.float32), (), (), True, "x", no_call=4)])
+def test_a_wish_without_its_images_is_one_sentence(wish: Wish, defects: Honest | None) -> None:
+    """It names the wish, what is missing, and the remedy."""
+    with pytest.raises(UsageError, match=r"no defective images .*Give some, or wish an overkill\.") as raised:
+        found(wish, defects)
+    assert ("all 4 of them got no call" in raised.value.message) == (defects is not None)
+
+
+def test_the_cheapest_threshold_by_hand() -> None:
+    """Overlapping scores: with dear escapes it lies below every defect, with dear overkills above every good part."""
+    goods, defects = honest([1.0, 2.0, 3.0, 4.0], "good"), honest([3.5, 5.0, 6.0, 7.0])
+    dear_escape = Wish("cost", overkill_cost=1.0, escape_cost=1e6, defect_rate_ppm=500_000.0)
+    dear_overkill = Wish("cost", overkill_cost=1e6, escape_cost=1.0, defect_rate_ppm=500_000.0)
+    made = found(dear_escape, defects, goods).ng
+    assert made.value == pytest.approx(3.25)
+    assert made.supported == pytest.approx(0.5 * 1 / 4)
+    assert found(dear_overkill, defects, goods).ng.value == pytest.approx(4.5)
+    assert (made.kind, made.n_groups, made.n_defects) == ("empirical", 4, 4)
+    assert "4 good parts" in made.statement
+    assert "rejects 1 and misses 0" in made.statement
+
+
+def test_an_inspection_that_saves_nothing_is_told_so() -> None:
+    """Rare defects that look like good parts: at these costs everything is better called OK, or everything NG."""
+    goods, defects = honest([5.0, 6.0, 7.0], "good"), honest([1.0, 2.0])
+    rare = Wish("cost", overkill_cost=10.0, escape_cost=1.0, defect_rate_ppm=10.0)
+    common = Wish("cost", overkill_cost=1.0, escape_cost=100.0, defect_rate_ppm=900_000.0)
+    assert "call every part OK" in found(rare, defects, goods).ng.statement
+    assert "call every part NG" in found(common, defects, goods).ng.statement
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=30),
+    st.lists(st.integers(0, 40), min_size=1, max_size=30),
+    st.floats(0.1, 100),
+    st.floats(100, 900_000),
+)
+def test_no_threshold_is_cheaper(good: list[int], bad: list[int], escape_cost: float, ppm: float) -> None:
+    """Every place between two scores, tried one by one, costs as much or more."""
+    wish = Wish("cost", overkill_cost=1.0, escape_cost=escape_cost, defect_rate_ppm=ppm)
+    made = found(wish, honest([float(b) for b in bad]), honest([float(g) for g in good], "good")).ng
+    p = ppm * 1e-6
+    costs = [
+        (1 - p) * np.mean([g > t for g in good]) + p * escape_cost * np.mean([b <= t for b in bad])
+        for t in np.arange(-0.5, 41.0)
+    ]
+    assert made.supported == pytest.approx(min(costs), abs=1e-9)
+
+
+def test_a_fixed_threshold_is_taken_as_it_is() -> None:
+    """To float32, with the overkill counted there."""
+    made = found(Wish("fixed", score=18.5)).ng
+    assert made.value == 18.5
+    assert made.supported is None
+    assert made.supported_overkill == pytest.approx(3 / 21)
+    assert "2 of 20 good parts" in made.statement
+
+
+def test_no_band_is_wished_none_is_made() -> None:
+    """Both thresholds are the same one."""
+    made = found(FIVE)
+    assert made.review is made.ng
+
+
+def test_the_band_lies_below_ng_and_says_how_wide_it_is() -> None:
+    """20 parts and 10 %: two of them in the band, 2 / 21 of new ones, with the wish beside it."""
+    made = found(FIVE, review=0.1)
+    assert 20.0 < made.ng.value < 20.03
+    assert 18.0 < made.review.value < 18.03
+    assert made.review.supported == pytest.approx(2 / 21)
+    assert made.review.supported_overkill == pytest.approx(3 / 21)
+    assert made.review.wish == Wish("review", 0.1)
+    assert "9.5 % of good parts are to be expected in REVIEW" in made.review.statement
+
+
+@pytest.mark.parametrize(("wish", "share"), [(FIVE, 0.03), (Wish("fixed", score=15.5), 0.03)])
+def test_a_band_finer_than_the_images_is_none(wish: Wish, share: float) -> None:
+    """20 parts cannot tell 3 %: nothing goes to REVIEW, and how many would be needed is said."""
+    made = found(wish, review=share)
+    assert made.review.value == made.ng.value
+    assert made.review.supported == 0.0
+    assert "needs 33 good parts, and there were 20" in made.review.statement
+
+
+def test_where_every_good_part_is_ng_there_is_no_band() -> None:
+    """A threshold below all of them leaves nobody to review, and that is the reason given."""
+    made = found(Wish("fixed", score=0.5), review=0.2)
+    assert made.review.value == made.ng.value
+    assert "only 0 of 20 lie below the threshold of NG" in made.review.statement
+
+
+def test_escapes_are_counted_by_class_and_below_review() -> None:
+    """REVIEW is not OK: a defect in the band does not escape."""
+    defects = Honest(
+        np.array([17.0, 18.5, 30.0, 40.0], np.float32), ("a", "b", "c", "d"), ("dent", "dent", "dent", "scratch"),
+        True, "held-out parts", no_call=2,
+    )  # fmt: skip
+    with_band, without = found(FIVE, defects, review=0.1).escapes, found(FIVE, defects).escapes
+    assert (with_band.overall.missed, without.overall.missed) == (1, 2)
+    dent, scratch = without.classes
+    assert (dent.label, dent.missed, dent.n) == ("dent", 2, 3)
+    assert (scratch.label, scratch.missed, scratch.n) == ("scratch", 0, 1)
+    assert scratch.upper == pytest.approx(0.95)
+    assert "2 more images got no call" in without.statement
+
+
+def test_no_defects_no_word_of_escapes() -> None:
+    """Nothing is known, and that is said."""
+    told = escape_statement(1.0, None, FIVE)
+    assert (told.overall.n, told.overall.upper, told.classes) == (0, 1.0, ())
+    assert told.statement.startswith("Of escapes nothing is known")
+
+
+@given(st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=40, unique=True), st.data())
+def test_thresholds_part_the_scores_at_their_rank(scores: list[float], data: st.DataObject) -> None:
+    """Just above the k-th score k are OK; just below the k-th k - 1 are."""
+    ascending = np.sort(np.array(scores, np.float32))
+    k = data.draw(st.integers(1, len(ascending)))
+    assert (ascending <= np.float32(just_above(ascending, k))).sum() == k
+    assert (ascending <= np.float32(just_below(ascending, k))).sum() == k - 1

@@ -8,6 +8,7 @@ the smallest and the largest good value were rejected: the next good frame lies 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +105,7 @@ def reasons(gate: int) -> tuple[str, ...]:
     return tuple(name for bit, name in enumerate(GATE_BITS) if gate >> bit & 1)
 
 
+@cache
 def tolerance_factor(n: int) -> float:
     """Return the two-sided normal tolerance factor for a median and a Qn of n values.
 

@@ -67,7 +67,8 @@ class Trial:
         self._kinds = tuple(kind for kind in KINDS if kind != "whole" or part is not None)
         self._known: dict[LightSettings, Measured] = {}
         rng = np.random.default_rng([seed, 0x11647])
-        images, valid = _thinned(images), _thinned(valid)
+        images, valid = (_reduced(_thinned(planes), _smaller(planes)) for planes in (images, valid))
+        part = None if part is None else _reduced(part[None, None], _smaller(part))[0, 0]
         shape = np.ones(images.shape[2:], np.float32) if part is None else part
         order = np.arange(len(images))
         self._halves = [
@@ -135,15 +136,22 @@ def _corrected(
     return np.stack(small), np.asarray(shading, np.float32)
 
 
-def _reduced(images: F32, side: int = JUDGED_SIDE) -> F32:
-    planes = torch.from_numpy(images)
-    reduced: F32 = torch.nn.functional.interpolate(planes, size=(side, side), mode="area").numpy()
+def _reduced(images: F32, size: tuple[int, int] = (JUDGED_SIDE, JUDGED_SIDE)) -> F32:
+    """Images [n, C, h, w] at another size, height first."""
+    reduced: F32 = torch.nn.functional.interpolate(torch.from_numpy(images), size=size, mode="area").numpy()
     return reduced
+
+
+def _smaller(planes: F32) -> tuple[int, int]:
+    """Half the height and width of [..., h, w], where that still is the judged size or more: a quarter of the time."""
+    height, width = planes.shape[-2:]
+    factor = 2 if min(height, width) >= 2 * JUDGED_SIDE else 1
+    return height // factor, width // factor
 
 
 def _spreads(good: F32) -> dict[StepName, float]:
     """Spread of good images [n, C, 64, 64] in what each step acts on, as shares of the level."""
-    coarse = _reduced(good, COARSE_SIDE)
+    coarse = _reduced(good, (COARSE_SIDE, COARSE_SIDE))
     level = coarse.mean(axis=1, keepdims=True)
     in_level = _deviation(level) / max(float(good.mean()), 1.0)
     return {

@@ -33,6 +33,9 @@ SIMPLER = 1.03
 FEWEST = 4
 """Good frames that a decision needs."""
 
+MOST = 24
+"""Good frames that it looks at: what is chosen is then fitted on all of them."""
+
 APART_PX = 3
 REACH_PX = 10
 """Shifts that are another place, in pixels of the coarsest canvas (32 px)."""
@@ -92,7 +95,7 @@ def _spreads(fit: PoseFit) -> dict[str, float]:
 
 
 def _decide(smalls: F32, anchor: F32, settings: PoseSettings, seed: int) -> PoseDecision:
-    shuffled = smalls[np.random.default_rng([seed, 2]).permutation(len(smalls))]
+    shuffled = smalls[np.random.default_rng([seed, 2]).permutation(len(smalls))[:MOST]]
     halves = shuffled[::2], shuffled[1::2]
     in_place = _trial(*halves, replace(settings, model="shift"), seed, moved=False).unexplained
     numbers = {"unexplained_none": in_place}

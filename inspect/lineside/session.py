@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-__all__ = ["open_session", "ort"]
+__all__ = ["open_session", "ort", "processors"]
 
 MAX_THREADS = 1024
 """More than a machine has cores: a slip of the hand, which ONNX Runtime would answer by starting them all."""
@@ -53,3 +53,10 @@ def open_session(model: bytes, where: str, threads: int = 1) -> ort.InferenceSes
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root
         raise BundleError(f"{where}: ONNX Runtime cannot load the model ({str(error).splitlines()[0]}).") from None
+
+
+def processors() -> int:
+    """Return how many processors this process may use; in a container fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -5,7 +5,6 @@ writes, in input order, from a window of bounded length. Processes were rejected
 """
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from lineside.batch.summary import Collector, Limits, Summary
 from lineside.contract import Contract
 from lineside.errors import UsageError
 from lineside.runtime import Inspector
+from lineside.session import processors
 
 _WINDOW_PER_WORKER = 4  # enough that a slow image does not starve the others
 
@@ -180,7 +180,7 @@ def judged_images(
     UsageError, StorageError
         As `inspect_images`.
     """
-    workers = options.workers or os.cpu_count() or 1
+    workers = options.workers or processors()
     limits = limits_of(inspector)
     with open_store(folder, _header(inspector, work, options, limits), fresh=options.fresh) as store:
         judge = Judge(

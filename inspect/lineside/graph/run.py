@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lineside.session import open_session
+from lineside.session import open_session, processors
 
 if TYPE_CHECKING:
     import onnx
@@ -46,7 +46,7 @@ class Graph:
 
 def parallel(function: Callable[[_I], _O], items: Iterable[_I], workers: int | None = None) -> Iterator[_O]:
     """Map over items in a pool of threads, in order, holding only a few items at a time."""
-    workers = workers or int(os.environ.get(WORKERS_VARIABLE, 0)) or os.cpu_count() or 1
+    workers = workers or int(os.environ.get(WORKERS_VARIABLE, 0)) or processors()
     with ThreadPoolExecutor(workers) as pool:
         pending = []
         for item in items:

@@ -5,7 +5,6 @@ machine. The pictures are taken with the very graph that goes into the bundle. `
 only, or where its torch is loaded already: this room is torch-free.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from lineside.report.training_sections import (
     training,
     untested,
 )
+from lineside.session import processors
 
 if TYPE_CHECKING:
     from lineside.graph.run import Graph
@@ -75,7 +75,7 @@ def pages(record: "TrainingRecord") -> dict[str, bytes]:
     contract = record.contract
     shown = _shown(record)
     paths = {image.name: image.path for image in shown}
-    workers = os.cpu_count() or 1
+    workers = processors()
     graph = _graph(record.model)
     pictures = pictures_of(paths, contract.frame, _eye(graph), contract.threshold_ng.value, workers)
     found = {image.name: _found(image.path, graph, contract) for image in shown.overkill}

@@ -63,8 +63,8 @@ def test_a_scratch_and_a_stain_both_stand_out() -> None:
     assert by_tenth[0] < seen[0] - 0.1
 
 
-def test_the_score_keeps_the_unit_of_a_distance() -> None:
-    """Distances twice as large give a score twice as large, and a good frame's score is near its largest distances."""
+def test_at_the_level_of_good_frames_the_score_is_a_distance() -> None:
+    """A good frame's score is near the mean of its largest distances, whatever their unit."""
     one, two = (fit_pooling(factor * goods(40), everywhere(40), GRID) for factor in (1.0, 2.0))
     fresh = goods(50, seed=2)
     assert scored(two, 2.0 * fresh) == pytest.approx(2.0 * scored(one, fresh), rel=1e-3)

@@ -177,7 +177,7 @@ class Contract:
     """The same as `threshold_ng` where there is no band for REVIEW."""
     escapes: EscapeStatement
     map_threshold: float
-    """A cell of `anomaly_map` above it belongs to a defect; in the unit of `score`. It decides no verdict."""
+    """A cell of `anomaly_map` above it belongs to a defect; in the map's unit. It decides no verdict."""
     map_rule: str
     """How it was found, in words."""
     class_names: tuple[str, ...]

@@ -16,8 +16,8 @@ class Classes(Block):
         "auto",
         "auto, none, prototype, lda, logistic, finetune, reptile or anil",
         "How classes are told apart: nearest prototype, shrunk linear discriminant analysis, logistic regression, "
-        "partial fine-tuning of the backbone in a branch of its own (from 20 images of each class on), or an adapter "
-        "that was meta-learned on other parts. auto: what cross-validation finds best among "
+        "adapters behind the backbone that are fine-tuned in a branch of their own (from 20 images of each class on), "
+        "or one that was meta-learned on other parts. auto: what cross-validation finds best among "
         "those that so few images allow. none: classes are not told.",
     )
     unknown: Annotated[StrictFloat, Field(ge=0, lt=1)] = key(

@@ -28,7 +28,7 @@ class Region:
     area_px: int
     """Pixels of the frame that belong to it."""
     score: float
-    """The highest value of the map inside it, in the score's unit."""
+    """The highest value of the map inside it."""
     category: str
     """Name of the defect class, ``unknown``, or `DEFECT`."""
     cells: tuple[int, ...]

@@ -27,7 +27,7 @@ class Result:
     defect_class: str | None
     """Name of the class, ``"unknown"``, or None where no class was given."""
     anomaly_map: npt.NDArray[np.float32]
-    """[h, w] over the whole frame at a reduced size, in the score's unit."""
+    """[h, w] over the whole frame at a reduced size, in the unit of distances, which `score` pools."""
     pose: npt.NDArray[np.float32]
     """[5]: angle_deg, dx_px, dy_px, scale, confidence."""
     transform: npt.NDArray[np.float32]

@@ -144,7 +144,7 @@ def _told(parent: Parent) -> ClassStatement:
         )
     if told.method == TUNED:
         raise UsageError(
-            f"{parent.folder}: for its classes the trunk's last stages were tuned, on features that no bundle keeps. "
+            f"{parent.folder}: for its classes adapters behind the trunk were tuned, on features that no bundle keeps. "
             "Put the images into train/<class> and train the recipe again."
         )
     return told

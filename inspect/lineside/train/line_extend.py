@@ -114,7 +114,8 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
         state=kept,
         frames=len(seen),
         counted={"extend/good": len(seen)},
-        statement=f"{words} Gate, familiarity and threshold were learned again from old and new numbers together.",
+        statement=f"{words} Gate, familiarity and threshold were learned again from old and new numbers together."
+        + _of_classes(parent),
         facts={
             "frames": float(len(images)),
             "frames_used": float(len(seen)),
@@ -124,6 +125,15 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
             "memory_before": 0.0 if values.memory is None else float(len(parent.constants["memory"])),
             "memory_after": 0.0 if values.memory is None else float(len(values.memory)),
         },
+    )
+
+
+def _of_classes(parent: Parent) -> str:
+    if parent.contract.classes is None:
+        return ""
+    return (
+        " The classes are those of before; how often they are named rightly was counted with the old head, which may "
+        "have looked at other places."
     )
 
 

@@ -220,6 +220,7 @@ def _fitted() -> tuple[Fitted, ...]:
     return (
         Fitted("scale of each tap", REFITTED),
         Fitted("what patches are compared with, and whether the embedding is whitened", REFITTED),
+        Fitted("weights of border patches, and levels and powers of the pooling", REFITTED),
         Fitted("projection", "random, drawn from the recipe's seed; whitened, it is " + REFITTED),
     )
 

@@ -1,4 +1,4 @@
-"""Choosing the patch memory: k-centre greedy (farthest-first traversal), exact, at the speed of a matrix product.
+"""Choosing the patch memory: k-centre greedy (farthest-first traversal) at the speed of a matrix product.
 
 Gonzalez (1985) picks one centre at a time and reads all points after each; here the farthest points are handled
 together. Distances to the chosen set only fall, so while the farthest point of a small pool is still farther than any
@@ -38,7 +38,7 @@ def k_centre(points: Floats, count: int, seed: int) -> npt.NDArray[np.int64]:
     count : int
         Number to choose; all points are returned, in order, when there are no more than that.
     seed : int
-        Decides the first centre, and nothing else.
+        Decides the first centre, and which points are chosen from where there are more than `MOST_POINTS`.
 
     Returns
     -------

@@ -36,7 +36,7 @@ class Examples:
         True for copies that were turned or mirrored (`lineside.transfer.classes.turns`): learnt from only where
         cross-validation says that it helps. None: there are none.
     cells : Cells or None
-        What the trunk's last stages may be tuned on (`lineside.transfer.classes.tail.may_tune`); None: they are not.
+        What adapters behind the trunk may be tuned on (`lineside.transfer.classes.tail.may_tune`); None: they are not.
     """
 
     embeddings: F32

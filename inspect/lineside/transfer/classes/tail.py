@@ -1,4 +1,4 @@
-"""Partial fine-tuning: the trunk's last tapped stages are tuned to the classes, in a branch of the class head's own.
+"""Fine-tuning behind the trunk: adapters on its taps are tuned to the classes, in a branch of the class head's own.
 
 The trunk itself stays as it is, because the anomaly head stands on it: its scores, and the guarantee on them, must not
 depend on which defects are known. So what is tuned lies behind the taps: on each a residual adapter (Rebuffi et al.,

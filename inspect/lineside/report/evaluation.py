@@ -26,6 +26,7 @@ from lineside.report.evaluation_sections import (
 from lineside.report.gallery import HOW_TO_READ, colour_scale, pictured_section, row_cards
 from lineside.report.markup import Markup, element
 from lineside.report.origin import model_section, threshold_section
+from lineside.report.origins import TITLE, origins_section
 from lineside.report.pareto import causes_section
 from lineside.report.refused import no_call_section, unreadable_section
 from lineside.report.roc import script
@@ -141,6 +142,9 @@ def _sections(
         parts["Curves"] = curves(n, made.parts, contract)
     parts |= _galleries(made, contract, shown, pictures)
     parts["Why parts did not pass"] = causes_section(collector.causes())
+    origins = collector.origins()
+    if origins:
+        parts[TITLE] = origins_section(origins, of_good=True)
     if n.classes:
         parts["Classes"] = classes(n, contract.class_names)
     parts["Over time"] = course_section(collector.course())

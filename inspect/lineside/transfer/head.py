@@ -181,7 +181,8 @@ class PatchHead(nn.Module):
         Returns
         -------
         score [N], anomaly_map [N, h, w] and patch_distance [N, gh, gw] at last (0 outside the region); between them
-        embedding [N, d] (mean over the region)
+        embedding [N, d] (mean over the region). Score and map count what `least_patches` show, patch_distance counts
+        all: a class is told by a defect's peak.
         """
         count = len(self.shape.channels)
         projections, offsets = inputs[count + 1 : 2 * count + 1], inputs[2 * count + 1 : 3 * count + 1]
@@ -191,12 +192,12 @@ class PatchHead(nn.Module):
         flat = counts.flatten(1)  # [N, P]
         weight, factor, power = inputs[3 * count + 1 : 3 * count + 4]
         away = self.distance(projected, patches, inputs[3 * count + 4 :]) * (flat * weight)  # [N, P]
-        away = opened(away, self.shape.grid_hw, self.shape.least_patches)
-        score = pooled(away, factor, power)
+        counted = opened(away, self.shape.grid_hw, self.shape.least_patches)
+        score = pooled(counted, factor, power)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
-        grid = away.reshape(-1, 1, *self.shape.grid_hw)
-        return score, self._map(grid, counts), embedding, grid[:, 0]
+        grid = counted.reshape(-1, 1, *self.shape.grid_hw)
+        return score, self._map(grid, counts), embedding, away.reshape(-1, *self.shape.grid_hw)
 
     def distance(self, projected: Sequence[Tensor], patches: Tensor, fitted: tuple[Tensor, ...]) -> Tensor:
         """Distance [N, P] of each patch, averaged [N, P, d] and as it is; `fitted`: what the comparing takes."""

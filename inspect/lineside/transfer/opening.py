@@ -10,6 +10,12 @@ shape, since every such region has k connected patches and they fit into the win
 fewer patches with nothing else as strange within k patches; several specks that near each other count together.
 Rejected: an opening with squares or discs, which takes every scratch away that is narrower than they are.
 
+The region that a defect makes is larger than the defect: features look around, and are averaged over 3×3 patches.
+Measured on 6 rendered good caps (50 to train on, 32×32 patches, a dark square of so many patches painted on each), the
+region above the NG threshold, in patches, and how often NG without an opening and with a least number of 12: 0.36
+patches 3 to 12, 6 of 6 and 1 of 6; 0.64 patches 6 to 13, 6 and 2; 1.4 patches 11 to 21, 6 and 6; 2.6 patches 18 to 33,
+6 and 6. Image AUROC 1.000 and 0.999, escapes 0 and 1 of 60, overkill 1 and 0 of 40 (the training's own test images).
+
 Combining a local rank with a maximum: Ronse, "Erosion of narrow image features by combination of local low rank and max
 filters", 2nd IEE Int. Conf. on Image Processing and its Applications, 1986; it is an opening, and applying it again
 changes nothing (Heijmans, Morphological Image Operators, 1994).

@@ -15,6 +15,7 @@ from classed import write_classed_bundle
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.bench.evaluation.limits import Limits, judge_limits, load_limits
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
+from lineside.bench.evaluation.words import localisation_words
 from lineside.cli import evaluate as command_module
 from lineside.errors import ImageError, LinesideError, RecipeError, UsageError
 from lineside.runtime import Inspector
@@ -179,6 +180,35 @@ def test_a_mask_of_another_size_is_refused(images: Path, inspector: Inspector) -
     cv2.imwrite(str(images / "ground_truth/stain/0_mask.png"), np.full((4, 4), 255, np.uint8))
     with pytest.raises(ImageError, match="mask of the image's 16x16 px, found 4x4"):
         evaluated(inspector, images)
+
+
+def test_boxes_are_the_truth_where_there_are_no_masks(images: Path, inspector: Inspector) -> None:
+    """The same rectangle says the same as a mask and as a box; the words say which it was, and a mask goes first."""
+    half_red(images / "stain/0.png", images / "ground_truth/stain/0_mask.png")
+    masked = evaluated(inspector, images, fresh=True).numbers
+    (images / "boxes.csv").write_text("image,x1,y1,x2,y2\nstain/0.png,0,0,8,16\n")
+    both = evaluated(inspector, images, fresh=True).numbers
+    (images / "ground_truth/stain/0_mask.png").unlink()
+    boxed = evaluated(inspector, images, fresh=True).numbers
+    assert [(n.masks, n.boxed) for n in (masked, both, boxed)] == [(1, 0), (1, 0), (0, 1)]
+    assert masked.localisation.pixel_auroc is not None
+    assert masked.localisation == both.localisation == boxed.localisation
+    assert "1 of them by boxes" in localisation_words(boxed)[0][1]
+    assert "boxes" not in localisation_words(both)[0][1]
+
+
+def test_a_box_is_judged_where_it_lies(images: Path, inspector: Inspector) -> None:
+    """Boxes on the other half turn the pixel AUROC around; a file that names none of the images is refused."""
+    half_red(images / "stain/0.png", images / "ground_truth/stain/0_mask.png")
+    (images / "ground_truth/stain/0_mask.png").unlink()
+    areas = []
+    for left in (0, 8):
+        (images / "stain/boxes.csv").write_text(f"image,x1,y1,x2,y2\n0.png,{left},0,{left + 8},16\n")
+        areas.append(evaluated(inspector, images, fresh=True).numbers.localisation.pixel_auroc)
+    assert areas[0] > 0.9 > 0.5 > areas[1]
+    (images / "stain/boxes.csv").write_text("image,x1,y1,x2,y2\nelsewhere.png,0,0,8,16\n")
+    with pytest.raises(ImageError, match="none of its images"):
+        evaluated(inspector, images, fresh=True)
 
 
 # ---- classes

@@ -99,7 +99,8 @@ BROKEN: dict[str, tuple[str, str]] = {
     "misspelt": (
         HEAD + "calibrate:\n  overkil: 0.1\n",
         "F:4: calibrate.overkil: unknown key 'overkil'; did you mean 'overkill'? "
-        "Known keys here: overkill, escape, cost, defect_rate_ppm, threshold, review, crossfit, folds.",
+        "Known keys here: overkill, escape, cost, defect_rate_ppm, threshold, review, least_defect_mm2, crossfit, "
+        "folds.",
     ),
     "misspelt block": (
         HEAD + "normalize: {size: 256}\n",
@@ -116,11 +117,12 @@ BROKEN: dict[str, tuple[str, str]] = {
     "too much indentation": (
         HEAD + "calibrate:\n  overkill: 0.1\n  seed: 3\n",
         "F:5: calibrate.seed: unknown key 'seed'; did you mean 'seed' without indentation? "
-        "Known keys here: overkill, escape, cost, defect_rate_ppm, threshold, review, crossfit, folds.",
+        "Known keys here: overkill, escape, cost, defect_rate_ppm, threshold, review, least_defect_mm2, crossfit, "
+        "folds.",
     ),
     "block not block": (
         HEAD + "capture: 12\n",
-        "F:3: capture: expected a block of keys (bit_depth, group, color); found 12.",
+        "F:3: capture: expected a block of keys (bit_depth, group, color, px_per_mm); found 12.",
     ),
     "number as key": (HEAD + "8: 1\n", f"F:3: 8: unknown key '8'; did you mean 'transfer'? Known keys here: {TOP}."),
     "bit depth": (
@@ -170,7 +172,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "memory": (
         HEAD + "transfer: {memory: 1e3}\n",
-        "F:3: transfer.memory: expected a whole number from 16 to 16384; found 1000.0.",
+        "F:3: transfer.memory: expected auto, or a whole number from 16 to 16384; found 1000.0.",
     ),
     "augment": (
         HEAD + "transfer:\n  augment:\n    - HorizontalFlip\n",

@@ -17,9 +17,12 @@ from pydantic import TypeAdapter
 
 import lineside
 from conftest import Trained, write_part
+from lineside.batch.working import WORKING, WorkingImages
 from lineside.capture.decode import read_image
 from lineside.contract import INPUT_FRAME, METADATA_KEY, OUTPUTS, Contract, Verdict
 from lineside.errors import BundleError, LinesideError, ParityError, StorageError, UsageError
+from lineside.graph.join import select_outputs
+from lineside.graph.run import Graph
 from lineside.recipe import load_recipe
 from lineside.runtime import Inspector, verify_bundle
 from lineside.train import train
@@ -147,6 +150,20 @@ def test_the_contract_follows_its_published_schema(small: Trained) -> None:
     jsonschema.validate(json.loads(text), schema)
     model = onnx.load(small.bundle / "model.onnx")
     assert {p.key: p.value for p in model.metadata_props}[METADATA_KEY] == text
+
+
+def test_the_working_image_is_what_the_network_was_given(small: Trained) -> None:
+    """Read out of the bundle's bytes, it is the trunk's own working tensor in grey levels; no verdict changes by it."""
+    front, frame = small.calibration.head.front, read_image(small.images / "train" / "good" / "000.png")
+    inner = Graph(select_outputs(front.trunk.joined(front.decision.values), (WORKING,)))({"frame": frame[None]})
+    settings = front.decision.settings
+    levels = 255.0 * (inner[WORKING][0].transpose(1, 2, 0) * np.array(settings.std) + np.array(settings.mean))
+    inspector = Inspector(small.bundle)
+    before = inspector.inspect(frame).score
+    shown = WorkingImages(inspector)(frame)
+    assert shown is not None
+    assert np.abs(shown - np.clip(levels, 0, 255)).max() <= 0.51
+    assert inspector.inspect(frame).score == before
 
 
 def test_threshold_inputs_override_the_verdict(small: Trained) -> None:

@@ -15,6 +15,8 @@ from lineside.batch.gallery import pictures_of
 from lineside.batch.overlay import mark_peak
 from lineside.binomial import clopper_pearson
 from lineside.contract import Component, Finding, QualityLimit, Verdict
+from lineside.licences import OBLIGATIONS, obligation
+from lineside.recipe import Transfer
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.training import SHOWN, pages
 from lineside.train.card import card, limits
@@ -190,6 +192,26 @@ def test_the_frame_size_is_told_where_it_matters(record: TrainingRecord) -> None
     words = "of 1280×1024 px (others get no call)"
     assert words in page_of(fixed).text
     assert words in card(fixed)
+
+
+def test_the_card_says_what_may_be_asked_of_a_model(record: TrainingRecord) -> None:
+    """Ranges of the good images, exact intervals, what each licence asks, whole hashes, and how to go on."""
+    text = card(record)
+    assert "| mean_level | 61.5 | 88.25 | 5 to any |" in text
+    ends = [f"{100 * end:.1f}" for end in clopper_pearson(record.evaluation.overkill, record.evaluation.good)]
+    assert f"of {record.evaluation.good} ({ends[0]} to {ends[1]} %) good called NG" in text
+    licences = {part.licence for part in record.contract.components}
+    assert all(obligation(licence) in text and "Not described" not in obligation(licence) for licence in licences)
+    assert record.model_sha256 in text
+    assert record.contract.data_sha256 in text
+    assert "lineside calibrate MODEL --good" in text
+
+
+def test_every_allowed_licence_has_its_sentence_and_others_are_not_made_up() -> None:
+    """The recipe's own default licences are described; of an unknown one the card says that it must be read."""
+    assert all(name in OBLIGATIONS for name in Transfer().licences)
+    assert "read its text" in obligation("proprietary")
+    assert obligation("AGPL-3.0-only") == OBLIGATIONS["agpl-3.0"]
 
 
 def test_training_json_holds_the_numbers(record: TrainingRecord) -> None:

@@ -35,6 +35,7 @@ def tiny_contract(
         escapes=EscapeStatement(Escapes("all", 0, 0, 1.0), (), 0.95, "Of escapes nothing is known."),
         map_threshold=map_threshold,
         map_rule="fixed by the test",
+        least_defect=None,
         class_names=(),
         classes=None,
         gate_bits=("exposure",),

@@ -16,10 +16,10 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract_thresholds import EscapeStatement, Threshold
+from lineside.contract_thresholds import EscapeStatement, LeastDefect, Threshold
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "4.0"
+CONTRACT_VERSION = "5.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 METADATA_KEY = "lineside"
@@ -176,6 +176,8 @@ class Contract:
     threshold_review: Threshold
     """The same as `threshold_ng` where there is no band for REVIEW."""
     escapes: EscapeStatement
+    least_defect: LeastDefect | None
+    """None where every region counts."""
     map_threshold: float
     """A cell of `anomaly_map` above it belongs to a defect; in the map's unit. It decides no verdict."""
     map_rule: str

@@ -83,6 +83,22 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class LeastDefect:
+    """The smallest region of the anomaly map that can make a part NG; a part of the graph."""
+
+    area_mm2: float
+    """As asked for."""
+    px_per_mm: float
+    """Pixels of the frame along a millimetre of the part, as stated."""
+    patch_mm2: float
+    """Area of a patch."""
+    patches: int
+    """What fewer neighbouring patches show is lowered before it is scored; 1: nothing is."""
+    statement: str
+    """What that means, in a few sentences."""
+
+
+@dataclass(frozen=True)
 class Escapes:
     """Defective parts that were called OK."""
 

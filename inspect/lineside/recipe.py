@@ -128,7 +128,26 @@ def _checked(located: Located, file: Path) -> LoadedRecipe:
         raise located_error(error, located, file) from None
     loaded = LoadedRecipe(recipe, file, file.parent, recipe_sha256(recipe), located.lines)
     _refuse_missing(loaded)
+    _refuse_unscaled(loaded)
     return loaded
+
+
+def _refuse_unscaled(loaded: LoadedRecipe) -> None:
+    """Refuse a smallest defect in mm² where nothing says what a millimetre is, or no patches are compared."""
+    recipe, key = loaded.recipe, "calibrate.least_defect_mm2"
+    if recipe.calibrate.least_defect_mm2 is None:
+        return
+    if recipe.capture.px_per_mm is None:
+        raise loaded.error(
+            "an area in mm² needs the scale of the picture: add capture.px_per_mm, pixels of the frame along a "
+            "millimetre of the part, such as 20.",
+            key,
+        )
+    if recipe.transfer.method != "lineside" or recipe.transfer.task == "classify":
+        raise loaded.error(
+            "only allowed with method: lineside and without task: classify, whose score has no regions; delete it.",
+            key,
+        )
 
 
 def _refuse_missing(loaded: LoadedRecipe) -> None:

@@ -65,6 +65,13 @@ class Calibrate(Block):
         "Share of good parts that may go to a person (REVIEW), beyond those called NG. null: none does.",
         "share of good parts",
     )
+    least_defect_mm2: Annotated[StrictFloat, Field(gt=0)] | None = key(
+        None,
+        "a number above 0, such as 0.5, or null",
+        "A region of the anomaly map smaller than this makes no part NG. Needs capture.px_per_mm; only with method: "
+        "lineside, and not with task: classify. null: every region counts.",
+        "mm²",
+    )
     crossfit: Literal["auto", "folds", "holdout"] = key(
         "auto",
         "auto, folds or holdout",

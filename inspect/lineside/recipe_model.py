@@ -75,6 +75,12 @@ class Capture(Block):
         "auto, rgb or mono",
         "Channels of the frame. auto: mono when every good training image has one channel, else rgb.",
     )
+    px_per_mm: Annotated[StrictFloat, Field(gt=0)] | None = key(
+        None,
+        "a number above 0, such as 20, or null",
+        "Pixels of the camera's frame along a millimetre of the part, for calibrate.least_defect_mm2.",
+        "px/mm",
+    )
 
 
 class Prompts(Block):

@@ -24,6 +24,8 @@ from lineside.runtime import Inspector
 
 Look = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """A model's eye: frame uint8 [H, W, C] to anomaly map [h, w]; called from several threads."""
+Show = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8] | None]
+"""Frame uint8 [H, W, C] to working image uint8 [h, w, 3], or None; called from several threads."""
 
 THUMBNAIL_PX = 320
 _QUALITY = 82
@@ -37,9 +39,18 @@ class Picture:
     raw: bytes
     overlay: bytes
     missing: str | None = None
+    working: bytes = b""
+    """What the network saw, where it was asked for and the model tells."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return len(self.raw) + len(self.overlay) + len(self.working)
 
 
-def take_pictures(rows: Sequence[Row], inspector: Inspector, threshold: float, workers: int) -> dict[str, Picture]:
+def take_pictures(
+    rows: Sequence[Row], inspector: Inspector, threshold: float, workers: int, working: Show | None = None
+) -> dict[str, Picture]:
     """Return the pictures of `rows`, by path; each image is read once.
 
     Parameters
@@ -52,6 +63,8 @@ def take_pictures(rows: Sequence[Row], inspector: Inspector, threshold: float, w
         Where the overlays' colour sets in.
     workers : int
         Threads.
+    working : callable, optional
+        Makes the working image, which then stands between the two.
     """
     paths = {row.path: Path(row.path) for row in rows}
 
@@ -59,7 +72,7 @@ def take_pictures(rows: Sequence[Row], inspector: Inspector, threshold: float, w
         return inspector.inspect(frame, reduced=True).anomaly_map
 
     boxes = {row.path: row.regions for row in rows if row.regions}
-    return pictures_of(paths, inspector.contract.frame, look, threshold, workers, boxes)
+    return pictures_of(paths, inspector.contract.frame, look, threshold, workers, boxes, working)
 
 
 def pictures_of(
@@ -69,6 +82,7 @@ def pictures_of(
     threshold: float,
     workers: int,
     boxes: Mapping[str, Sequence[Region]] | None = None,
+    working: Show | None = None,
 ) -> dict[str, Picture]:
     """Return the pictures of images, under the names given; each image is read once.
 
@@ -86,20 +100,25 @@ def pictures_of(
         Threads.
     boxes : mapping of str to sequence of Region, optional
         Defects to draw, by the names given.
+    working : callable, optional
+        Makes the working image.
     """
     shown = boxes or {}
 
     def picture(name: str) -> Picture:
-        return _picture(paths[name], spec, look, threshold, shown.get(name, ()))
+        return _picture(paths[name], spec, look, threshold, shown.get(name, ()), working)
 
     with ThreadPoolExecutor(workers) as pool:
         return dict(zip(paths, pool.map(picture, paths), strict=True))
 
 
-def _picture(path: Path, spec: FrameSpec, look: Look, threshold: float, regions: Sequence[Region]) -> Picture:
+def _picture(
+    path: Path, spec: FrameSpec, look: Look, threshold: float, regions: Sequence[Region], working: Show | None
+) -> Picture:
     try:
         frame = read_frame(path, spec)
         anomaly_map = look(frame)
+        seen = working(frame) if working else None
     except LinesideError:
         there = "can no longer be read" if path.exists() else "is no longer where it was inspected"
         return Picture(b"", b"", f"The image {there}.")
@@ -108,7 +127,8 @@ def _picture(path: Path, spec: FrameSpec, look: Look, threshold: float, regions:
     if (anomaly_map > threshold).mean() < _SMALL_SHARE:
         heat = mark_peak(heat, anomaly_map)
     heat = draw_boxes(heat, regions, (frame.shape[1], frame.shape[0]))
-    return Picture(encode_jpeg(small, _QUALITY), encode_jpeg(heat, _QUALITY))
+    inner = b"" if seen is None else encode_jpeg(_shrunk(seen), _QUALITY)
+    return Picture(encode_jpeg(small, _QUALITY), encode_jpeg(heat, _QUALITY), working=inner)
 
 
 def _shrunk(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -260,6 +260,7 @@ def _finish(run: JudgedRun) -> Summary:
             course=collector.course(),
             quality=collector.quality(),
             causes=collector.causes(),
+            origins=collector.origins(),
         )
     )
     write_atomic(run.store.folder / REPORT_FILE, page.encode("utf-8", "backslashreplace"))

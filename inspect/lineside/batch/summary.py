@@ -20,6 +20,7 @@ from lineside.batch.classes import ToldClasses, told_classes
 from lineside.batch.course import Course, CourseTaker
 from lineside.batch.labels import LabelSummary, is_good_folder, summarise_labels
 from lineside.batch.no_call import NoCalls
+from lineside.batch.origins import Origin, OriginTaker
 from lineside.batch.quality import QualityBounds, QualityFound, QualityTaker
 from lineside.batch.row import Row, finite
 from lineside.contract import Verdict
@@ -146,6 +147,7 @@ class Collector:
     ) -> None:
         self._labels, self._is_good = labels, is_good
         self._course, self._quality, self._causes = CourseTaker(), QualityTaker(limits or {}), Causes()
+        self._origins = OriginTaker()
         self._told: dict[str, Counter[str]] = defaultdict(Counter)
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._scores: dict[str, array[float]] = defaultdict(lambda: array("f"))  # of images that got a call
@@ -168,6 +170,8 @@ class Collector:
             self._durations.append(row.duration_ms)
         self._quality.add(row)
         self._causes.add(row)
+        if row.verdict is not None and self._charted(label):
+            self._origins.add(row)
         if row.verdict is None or row.score is None:
             self._unreadable.add(0.0, row)
         elif row.verdict == Verdict.NO_CALL.name:
@@ -180,12 +184,16 @@ class Collector:
         self._scores[label].append(score)
         self._told[label][row.defect_class or row.verdict or ""] += 1
         self._worst.add(score, row)
-        if not self._labels or self._is_good(label):
+        if self._charted(label):
             self._course.add(row, score)
         if self._labels and self._is_good(label) and row.verdict == Verdict.NG.name:
             self._overkill.add(score, row)
         if self._labels and not self._is_good(label) and row.verdict == Verdict.OK.name:
             self._escapes.add(-score, row)
+
+    def _charted(self, label: str) -> bool:
+        """Whether an image says something of the line: with labels, of good parts alone."""
+        return not self._labels or self._is_good(label)
 
     def counts(self) -> dict[str, int]:
         """Return the number of images by verdict name, and ``unreadable``."""
@@ -217,6 +225,10 @@ class Collector:
     def course(self) -> Course:
         """Return the images that got a call, in time order: of the good parts, or without labels of all."""
         return self._course.course(of_good=self._labels)
+
+    def origins(self) -> tuple[Origin, ...]:
+        """Return the images by lot, camera, station and hour: of the good parts, or without labels of all."""
+        return self._origins.origins()
 
     def quality(self) -> tuple[QualityFound, ...]:
         """Return what the numbers behind the gate were."""

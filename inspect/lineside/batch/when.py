@@ -4,10 +4,11 @@ The file's own date is not asked: a copy has another one, and a chart over copyi
 `lineside capture` had to take the file's date for says so in its sidecar, and is passed over too.
 """
 
-import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+
+from lineside.capture.sidecar import read_sidecar
 
 _NAMED = re.compile(
     r"(?<!\d)(?P<year>(?:20)?\d\d)(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
@@ -23,16 +24,21 @@ def taken_at(path: Path) -> float | None:
     The sidecar of `lineside capture` goes before the name. A time in a name is taken as it stands, without a time zone:
     only differences and order are used.
     """
-    return _of_sidecar(path.with_suffix(".json")) or _of_name(path.name)
+    return _of_sidecar(path) or _of_name(path.name)
+
+
+def without_times(name: str) -> str:
+    """Return a name with a space for each date and time."""
+    return _NAMED.sub(" ", name)
 
 
 def _of_sidecar(path: Path) -> float | None:
     try:
-        document = json.loads(path.read_bytes())
+        document = read_sidecar(path)
         if document["time_of"] not in _TRUSTED:
             return None
         return datetime.fromisoformat(document["time"]).timestamp()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None  # no sidecar, or one of another program
 
 

@@ -22,6 +22,7 @@ from lineside.dataset import Dataset, Sample, load_dataset
 from lineside.errors import ImageError, RecipeError
 from lineside.evidence import holdout_parts, holdout_total, parts_needed, supported_overkill
 from lineside.image_files import is_own_output, read_content, shown
+from lineside.least_defect import estimated
 from lineside.recipe import LoadedRecipe, Recipe
 from lineside.wish_images import undecidable
 
@@ -76,6 +77,7 @@ def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> Chec
         *_own_output(dataset),
         *_enough(recipe, groups, len({s.group for s in listed})),
         *_wish(loaded, dataset),
+        *_least_defect(loaded, goods, seen.probes),
         *_mixed(seen.probes, goods, recipe),
         *_copies(dataset, seen.probes),
         *_near(likeness),
@@ -220,6 +222,16 @@ def _wish(loaded: LoadedRecipe, dataset: Dataset) -> list[Problem]:
         f"calibrate.escape: {math.ceil(1000 * supported_overkill(n) - 1e-9) / 1000:g}"
     )
     return [Problem("warning", text)]
+
+
+def _least_defect(loaded: LoadedRecipe, goods: list[Sample], probes: Mapping[str, Probe]) -> list[Problem]:
+    """Say whether patches are small enough for the smallest defect, and it is small enough for the search."""
+    sizes = Counter(probes[s.name].size_wh for s in goods)
+    found = estimated(loaded, sizes.most_common(1)[0][0]) if sizes else None
+    if found is None:
+        return []
+    severity, text = found
+    return [Problem(severity, text, exit_code=RecipeError.exit_code if severity == "error" else 0)]
 
 
 def _mixed(probes: Mapping[str, Probe], goods: list[Sample], recipe: Recipe) -> list[Problem]:

@@ -1,6 +1,7 @@
 """Where a defect really is, as people marked it: a mask's pixels, or those inside boxes."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from lineside.capture.decode import read_image
 from lineside.dataset import Sample
 from lineside.errors import ImageError
+from lineside.marked_boxes import MarkedBox
 
 
 def defect_mask(sample: Sample, frame_wh: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
@@ -35,10 +37,13 @@ def defect_mask(sample: Sample, frame_wh: tuple[int, int]) -> npt.NDArray[np.boo
                 path=sample.mask,
             )
         return mask
-    if not sample.boxes:
-        return None
-    pixels = np.zeros((height, width), np.bool_)
-    for box in sample.boxes:
+    return box_pixels(sample.boxes, (width, height)) if sample.boxes else None
+
+
+def box_pixels(boxes: Iterable[MarkedBox], frame_wh: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return the pixels [H, W] of a frame that lie in any of some boxes."""
+    pixels = np.zeros(frame_wh[::-1], np.bool_)
+    for box in boxes:
         left, top, right, bottom = (max(0, math.floor(value + 0.5)) for value in box.box_xyxy)
         pixels[top:bottom, left:right] = True
     return pixels

@@ -12,7 +12,8 @@ def command(
     images: Annotated[
         list[Path],
         typer.Argument(
-            help="Folder with test/, or with good/ beside a folder for each defect class; masks in ground_truth/.",
+            help="Folder with test/, or with good/ beside a folder for each defect class; masks in ground_truth/, or "
+            "boxes in boxes.csv or coco.json.",
             show_default=False,
         ),
     ],

@@ -239,9 +239,24 @@ def reference_score(
     distances = distances * pooling.weight
     if region is not None:
         distances = np.where(region.ravel() < 0.5, 0.0, distances)
+    distances = _opened(distances.reshape(shape.grid_hw), shape.least_patches).ravel()
     largest = np.sort(distances)[::-1]
     means = np.array([largest[:size].mean() for size in pool_sizes(len(distances))])
     return float(np.max(means**pooling.power * pooling.factor))
+
+
+def _opened(distances: Doubles, least: int) -> Doubles:
+    """Lower each patch [h, w] to the highest level that `least` patches of a window around it reach."""
+    if least < 2:
+        return distances
+    (height, width), lowered = distances.shape, np.zeros_like(distances)
+    for top in range(1 - least, height):
+        for left in range(1 - least, width):
+            window = np.s_[max(0, top) : top + least, max(0, left) : left + least]
+            inside = np.sort(distances[window], axis=None)[::-1]
+            level = inside[least - 1] if len(inside) >= least else 0.0
+            lowered[window] = np.maximum(lowered[window], np.minimum(distances[window], level))
+    return lowered
 
 
 def _embedded(shape: HeadShape, values: HeadValues, features: Features, *, averaged: bool) -> Doubles:

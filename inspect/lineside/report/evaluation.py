@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lineside.batch.gallery import Picture, take_pictures
 from lineside.batch.row import Row
 from lineside.batch.summary import UNREADABLE, Collector
+from lineside.batch.working import WorkingImages
 from lineside.contract import Contract, Verdict
 from lineside.report.capture_quality import quality_section
 from lineside.report.course import course_section
@@ -23,9 +24,10 @@ from lineside.report.evaluation_sections import (
     timing,
     untested_section,
 )
-from lineside.report.gallery import HOW_TO_READ, colour_scale, pictured_section, row_cards
+from lineside.report.gallery import HOW_TO_READ, IN_THE_MIDDLE, colour_scale, pictured_section, row_cards
 from lineside.report.markup import Markup, element
 from lineside.report.origin import model_section, threshold_section
+from lineside.report.origins import TITLE, origins_section
 from lineside.report.pareto import causes_section
 from lineside.report.refused import no_call_section, unreadable_section
 from lineside.report.roc import script
@@ -71,7 +73,9 @@ def evaluation_page(made: "Evaluation", inspector: "Inspector", collector: Colle
 
     shown = _shown(made, inspector.contract)
     taken = (*shown.rabbits, *shown.escapes, *shown.overkill, *shown.review, *shown.no_call)
-    pictures = within_budget(take_pictures(taken, inspector, inspector.threshold_ng, workers), taken)
+    pictures = within_budget(
+        take_pictures(taken, inspector, inspector.threshold_ng, workers, WorkingImages(inspector)), taken
+    )
     summary, n = made.summary, made.numbers
     images = "" if n.images == n.parts else f" in {n.images:,} images"
     facts = [f"{n.parts:,} parts{images}", ", ".join(summary.images), f"begun {summary.created}", left_out_words(made)]
@@ -95,7 +99,7 @@ def within_budget(
         picture = pictures[row.path]
         if row.path in kept:
             continue
-        spent += len(picture.raw) + len(picture.overlay)
+        spent += picture.size
         kept[row.path] = picture if spent <= most else Picture(b"", b"", _TOO_LARGE)
     return kept
 
@@ -141,6 +145,9 @@ def _sections(
         parts["Curves"] = curves(n, made.parts, contract)
     parts |= _galleries(made, contract, shown, pictures)
     parts["Why parts did not pass"] = causes_section(collector.causes())
+    origins = collector.origins()
+    if origins:
+        parts[TITLE] = origins_section(origins, of_good=True)
     if n.classes:
         parts["Classes"] = classes(n, contract.class_names)
     parts["Over time"] = course_section(collector.course())
@@ -150,6 +157,12 @@ def _sections(
     parts["Not tested"] = untested_section(made, contract)
     parts["Model"] = model_section(summary, contract)
     return parts
+
+
+def _how_to_read(rows: Iterable[Row], pictures: Mapping[str, Picture]) -> tuple[str, ...]:
+    """Say what the pictures are; the middle one where there is one."""
+    shown = any(pictures[row.path].working for row in rows)
+    return (HOW_TO_READ, IN_THE_MIDDLE) if shown else (HOW_TO_READ,)
 
 
 def _galleries(
@@ -169,7 +182,11 @@ def _galleries(
     for title, (rows, count, words) in named.items():
         if title == "Review" and not rows:
             continue
-        legend = () if explained or not rows else (element("p", HOW_TO_READ, class_="note"), colour_scale(limit))
+        legend = (
+            ()
+            if explained or not rows
+            else (element("p", *_how_to_read(rows, pictures), class_="note"), colour_scale(limit))
+        )
         explained = explained or bool(rows)
         cut = f" {len(rows)} of {count} are shown." if count > len(rows) else ""
         cards = row_cards(rows, pictures, contract)

@@ -20,6 +20,11 @@ HOW_TO_READ = (
     "around what lies above the map's own threshold."
 )
 
+IN_THE_MIDDLE = (
+    " In the middle the working image, read out of the model: what the network was given of the frame, after pose and "
+    "light. The heatmap lies on the frame."
+)
+
 
 @dataclass(frozen=True)
 class Card:
@@ -96,11 +101,13 @@ def _images(card: Card) -> Markup:
     if picture is None or picture.missing:
         return element("div", picture.missing if picture else "No picture was taken.", class_="missing")
     words = f"verdict {card.verdict}, score {number(card.score)}"
+    seen = f"{card.path}: what the network saw, after light and pose"
     return element(
         "div",
         element("img", src=_embedded(picture.raw), alt=f"{card.path}: the image", loading="lazy"),
+        element("img", src=_embedded(picture.working), alt=seen, loading="lazy") if picture.working else None,
         element("img", src=_embedded(picture.overlay), alt=f"{card.path}: overlay, {words}", loading="lazy"),
-        class_="pair",
+        class_="pair triple" if picture.working else "pair",
     )
 
 

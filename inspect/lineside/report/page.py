@@ -11,6 +11,7 @@ from lineside.batch.classes import ToldClasses, confusion_rows
 from lineside.batch.course import Course
 from lineside.batch.gallery import Picture
 from lineside.batch.labels import LabelSummary
+from lineside.batch.origins import Origin
 from lineside.batch.quality import QualityFound
 from lineside.batch.row import Row
 from lineside.batch.summary import COUNTED, NO_CALL_SHOWN, WORST_SHOWN, WRONG_SHOWN, Shown, Summary
@@ -25,6 +26,7 @@ from lineside.report.gallery import HOW_TO_READ, colour_scale, pictured_section,
 from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import definitions, model_section, threshold_section
+from lineside.report.origins import TITLE, origins_section
 from lineside.report.pareto import causes_section
 from lineside.report.refused import no_call_section, unreadable_section
 
@@ -45,6 +47,7 @@ class ReportInput:
     course: Course
     quality: tuple[QualityFound, ...]
     causes: tuple[Cause, ...]
+    origins: tuple[Origin, ...]
 
 
 def render_page(given: ReportInput) -> str:
@@ -82,8 +85,10 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
         parts["No call"] = no_call_section(summary.no_call, cards, summary.threshold.ng, cut)
     if shown.unreadable:
         parts["Unreadable"] = unreadable_section(shown.unreadable, summary.counts["unreadable"])
+    parts["Why parts did not pass"] = causes_section(given.causes)
+    if given.origins:
+        parts[TITLE] = origins_section(given.origins, of_good=summary.labels is not None)
     return parts | {
-        "Why parts did not pass": causes_section(given.causes),
         "Over time": course_section(given.course),
         "Picture quality": quality_section(given.quality),
         "Time": _timing(summary),

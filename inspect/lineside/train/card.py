@@ -1,11 +1,14 @@
 """The model card: what a model is for, what it was made of, what is known of it, and what is not.
 
-The headings follow Mitchell et al., "Model Cards for Model Reporting" (2019).
+After the headings of Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019), with the licences that a plant
+asks about first. Every number comes from the record; what was not measured is said to be unknown.
 """
 
 from collections.abc import Iterator
 
+from lineside.binomial import clopper_pearson
 from lineside.contract import Contract
+from lineside.licences import IMAGENET, obligation
 from lineside.normalise.gate_rules import SIZE_NAMES
 from lineside.train.record import Evaluation, TrainingRecord
 from lineside.untested import untested
@@ -36,69 +39,109 @@ def frame_size_words(contract: Contract) -> str:
 
 def _lines(record: TrainingRecord) -> Iterator[str]:
     contract = record.contract
-    yield f"# {contract.part}: model card"
-    yield ""
-    yield "## Intended use"
-    yield ""
-    yield (f"{_what(contract)} It judges frames of the camera set-up that the training images were taken with.")
+    yield from (f"# {contract.part}: model card", "")
+    for title, lines in (
+        ("Intended use", _use(contract)),
+        ("Out of scope", _out_of_scope(contract)),
+        ("What the good images showed", _factors(record)),
+        ("Threshold and what it is worth", _threshold(contract)),
+        ("Classes", _classes(contract, record.evaluation)),
+        ("Evaluation on the test images", _evaluation(record.evaluation)),
+        ("Training data", _training_data(contract)),
+        ("Limits", (f"- {words}" for words in limits(record))),
+        ("When the line changes", _recalibrate(contract)),
+        ("Licences", _licences(contract)),
+        ("Provenance", _provenance(record)),
+        ("How it was trained", (f"- {decision}" for decision in record.decisions)),
+    ):
+        made = tuple(lines)
+        if made:
+            yield from (f"## {title}", "", *made, "")
+
+
+def _use(contract: Contract) -> Iterator[str]:
+    yield f"{_what(contract)} It judges frames of the camera set-up that the training images were taken with."
     yield ""
     size = f"reduced to {_size(contract.working_wh)} inside the graph"
     yield f"- Input: {_frame_words(contract)}, {frame_size_words(contract)}; {size}."
-    yield f"- Recipe `{contract.recipe_sha256[:12]}`, images `{contract.data_sha256[:12]}`, " + (
-        f"model.onnx `{record.model_sha256[:12]}` ({record.model_bytes / 1e6:.1f} MB)."
-    )
     for step, how in contract.normalisation.items():
         yield f"- {step.capitalize()}: {how}."
+
+
+def _out_of_scope(contract: Contract) -> Iterator[str]:
+    yield "- Other parts, and this part under another camera, lens, lamp or background than in the training images."
+    yield "- Measuring: score and heatmap say how strange a place is, not how large or deep a defect."
+    if contract.least_defect and contract.least_defect.patches > 1:
+        yield f"- Small defects: {contract.least_defect.statement}"
+    yield (
+        "- Deciding alone where an escape can hurt somebody, beyond what the bounds below and your own evaluation "
+        "support."
+    )
+
+
+def _factors(record: TrainingRecord) -> Iterator[str]:
+    """Within what the model knows good parts, and what it has seen of defects."""
+    contract = record.contract
+    bounds = dict(zip(contract.quality_names, contract.quality_limits, strict=True))
+    yield "Good parts beyond these ranges were never seen; the gate gives no call beyond its limits."
     yield ""
-    yield "## Threshold and what it is worth"
-    yield ""
+    yield "| number | least | greatest | gate's limits |"
+    yield "|---|---|---|---|"
+    for name, (low, high) in record.front.good_ranges.items():
+        ends = " to ".join("any" if end is None else f"{end:.4g}" for end in bounds[name])
+        yield f"| {name} | {low:.4g} | {high:.4g} | {'none' if ends == 'any to any' else ends} |"
+
+
+def _threshold(contract: Contract) -> Iterator[str]:
     limit = contract.threshold_ng
     yield f"NG when score > {limit.value:.6g} ({limit.rule})."
-    yield ""
-    yield f"**{limit.kind.capitalize()}.** {limit.statement}"
-    yield ""
+    yield from ("", f"**{limit.kind.capitalize()}.** {limit.statement}")
     if contract.threshold_review.wish.kind == "review":
-        yield f"REVIEW when score > {contract.threshold_review.value:.6g}. {contract.threshold_review.statement}"
         yield ""
-    yield contract.escapes.statement
-    yield ""
-    yield from _classes(contract, record.evaluation)
-    yield from _evaluation(record.evaluation)
-    yield "## Training data"
-    yield ""
+        yield f"REVIEW when score > {contract.threshold_review.value:.6g}. {contract.threshold_review.statement}"
+    if contract.least_defect and contract.least_defect.patches < 2:
+        yield from ("", contract.least_defect.statement)
+    yield from ("", contract.escapes.statement)
+
+
+def _training_data(contract: Contract) -> Iterator[str]:
     for name, count in contract.image_counts.items():
         yield f"- {name}: {count}"
-    yield ""
-    yield "Fitted on images, and how the calibration scores were kept honest:"
-    yield ""
+    yield from ("", "Fitted on images, and how the calibration scores were kept honest:", "")
     for item in contract.fitted:
         yield f"- {item.what}: {item.crossfit}"
-    yield ""
-    yield "## Parts that others made"
-    yield ""
-    yield "| role | name | source | licence | SHA-256 |"
-    yield "|---|---|---|---|---|"
-    for part in contract.components:
-        yield f"| {part.role} | {part.name} | {part.source} | {part.licence} | {part.sha256[:12] or '–'} |"
-    yield ""
-    yield "## Parity"
-    yield ""
+
+
+def _recalibrate(contract: Contract) -> Iterator[str]:
     yield (
-        f"The file in this folder was run on {record.parity_frames} frames (`parity.csv`) and compared with a slow "
+        f"New thresholds from images that the model never saw, without training: `lineside calibrate MODEL --good "
+        f"FOLDER --overkill {contract.threshold_ng.wish_overkill:.3g}`, with `--defect CLASS=FOLDER` for bounds of "
+        "escapes; `lineside evaluate` says what they are worth. What was promised above is void as soon as camera, "
+        "lamp, lens or the parts themselves change: train again, or see `lineside adapt` and `extend`."
+    )
+
+
+def _licences(contract: Contract) -> Iterator[str]:
+    yield "| role | name | source | licence | SHA-256 | what it asks |"
+    yield "|---|---|---|---|---|---|"
+    for part in contract.components:
+        digest = part.sha256[:12] or "–"
+        yield f"| {part.role} | {part.name} | {part.source} | {part.licence} | {digest} | {obligation(part.licence)} |"
+    if any("imagenet" in part.name.lower() for part in contract.components):
+        yield from ("", IMAGENET)
+
+
+def _provenance(record: TrainingRecord) -> Iterator[str]:
+    contract = record.contract
+    yield f"- model.onnx: `{record.model_sha256}` ({record.model_bytes / 1e6:.1f} MB)"
+    yield f"- recipe: `{contract.recipe_sha256}` (resolved: `recipe.lock.yaml`)"
+    yield f"- images: `{contract.data_sha256}`"
+    yield f"- Software: {', '.join(f'{name} {version}' for name, version in contract.software.items())}."
+    yield (
+        f"- The file in this folder was run on {record.parity_frames} frames (`parity.csv`) and compared with a slow "
         f"reference: no verdict differed, scores by at most {record.parity_worst_rel:.0e}, "
         "relative to the larger of score and threshold."
     )
-    yield ""
-    yield "## Limits"
-    yield ""
-    for limit_words in limits(record):
-        yield f"- {limit_words}"
-    yield ""
-    yield "## How it was trained"
-    yield ""
-    for decision in record.decisions:
-        yield f"- {decision}"
-    yield f"- Software: {', '.join(f'{name} {version}' for name, version in contract.software.items())}."
 
 
 def _what(contract: Contract) -> str:
@@ -120,35 +163,36 @@ def _classes(contract: Contract, result: Evaluation) -> Iterator[str]:
     told = contract.classes
     if told is None:
         return
-    yield "## Classes"
-    yield ""
     images = ", ".join(f"{count} {name}" for name, count in told.images.items())
     yield f"By {told.method}, from {images}. {told.statement}"
-    yield ""
     if result.classes and result.classes.accuracy is not None:
         low, high = result.classes.interval
+        yield ""
         yield (
             f"On the test images: {result.classes.right} of {result.classes.named} named images of these classes right "
             f"({100 * result.classes.accuracy:.1f} %; 95 % interval {100 * low:.1f} to {100 * high:.1f} %)."
         )
-        yield ""
 
 
 def _evaluation(result: Evaluation) -> Iterator[str]:
-    yield "## Evaluation on the test images"
-    yield ""
     if not result.good and not result.defective:
         yield "There were none. Nothing is known of escapes."
-        yield ""
         return
     auroc = "not defined" if result.auroc is None else f"{result.auroc:.4f}"
     yield f"- Image AUROC: {auroc} ({result.good} good, {result.defective} defective)"
-    yield f"- Overkill: {result.overkill} of {result.good} good called NG"
-    yield f"- Escapes: {result.escapes} of {result.defective} defective called OK"
+    yield f"- Overkill: {_counted(result.overkill, result.good)} good called NG"
+    yield f"- Escapes: {_counted(result.escapes, result.defective)} defective called OK"
     for label, escaped, images in result.escapes_by_class:
-        yield f"  - {label}: {escaped} of {images}"
+        yield f"  - {label}: {_counted(escaped, images)}"
     yield f"- No call: {result.no_call}"
-    yield ""
+    yield from ("", "Intervals are exact (Clopper-Pearson, 95 %) and hold for images like these, one a part.")
+
+
+def _counted(k: int, n: int) -> str:
+    if not n:
+        return "0 of 0"
+    low, high = clopper_pearson(k, n)
+    return f"{k} of {n} ({100 * low:.1f} to {100 * high:.1f} %)"
 
 
 def _frame_words(contract: Contract) -> str:

@@ -102,6 +102,7 @@ def contract_of(
         threshold_ng=calibration.threshold,
         threshold_review=calibration.review,
         escapes=calibration.escapes,
+        least_defect=method.least_defect,
         map_threshold=level.value,
         map_rule=level.rule,
         class_names=head.classes.names if head.classes else (),

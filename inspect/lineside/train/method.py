@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
+from lineside.contract_thresholds import LeastDefect
 from lineside.dataset import GOOD
 from lineside.export.parity import ClassAnswer
 from lineside.train.front_fit import FittedFront
@@ -122,6 +123,8 @@ class Method(Protocol):
     seen: frozenset[int]
     """Positions of good frames that had a say in what all heads share, an adapted trunk: no threshold is taken from
     them."""
+    least_defect: LeastDefect | None
+    """The smallest defect that the head counts; None where every one does."""
     adaptation: Outcome | None
     """Adapted against frozen trunk; None where no adaptation was tried."""
     withheld: frozenset[int]

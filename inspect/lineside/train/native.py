@@ -1,5 +1,6 @@
 """lineside's own method: a pretrained trunk and a memory of good patches."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from lineside.contract import Component, Fitted
 from lineside.export.parity import reference_score
 from lineside.graph.run import Graph
 from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
+from lineside.least_defect import least_defect
 from lineside.normalise.front import Front, FrontSettings
 from lineside.normalise.front_fit import FrontRequest
 from lineside.recipe import LoadedRecipe
@@ -55,16 +57,20 @@ class NativeMethod:
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:
         recipe = loaded.recipe
         journal.stage("backbone")
-        working_wh = recipe.normalise.working_wh(usual_frame_wh(references))
+        frame_wh = usual_frame_wh(references)
+        working_wh = recipe.normalise.working_wh(frame_wh)
         self._backbone = load_backbone(
             recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder), working_wh
         )
+        grids_hw = tap_grids(self._backbone.module, working_wh)
+        self.least_defect = least_defect(loaded, frame_wh, max(grids_hw, key=math.prod)[::-1])
         self._shape: HeadShape = head_shape(
             self._backbone.channels,
-            tap_grids(self._backbone.module, working_wh),
+            grids_hw,
             working_wh,
             recipe.transfer.projection,
             entries_for(len(references.samples)) if recipe.transfer.memory == "auto" else recipe.transfer.memory,
+            self.least_defect.patches if self.least_defect else 1,
         )
         self.map_wh = self._shape.map_wh
         self.embedding = _embedding_in_words(self._shape.dimensions)
@@ -93,6 +99,8 @@ class NativeMethod:
         self.components = (*self._backbone.components, _own_component())
         self._fronts = FrontFitter(request, references, anchor, self._build, self._taps, journal)
         journal.note(_described(self._backbone, self._shape, references))
+        if self.least_defect:
+            journal.note(self.least_defect.statement)
 
     def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8], working_wh: tuple[int, int]) -> None:
         """Put the adapted trunk in the frozen one's place, where it is better."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
+from lineside.contract_thresholds import LeastDefect
 from lineside.dataset import GOOD
 from lineside.export.decision import CLASS_PROBABILITY
 from lineside.export.parity import ClassAnswer
@@ -57,6 +58,7 @@ class SortingMethod:
     prefers_holdout = False
     withheld: frozenset[int] = frozenset()
     seen: frozenset[int] = frozenset()
+    least_defect: LeastDefect | None = None
     adaptation: Outcome | None = None
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from lineside.graph.onnx_export import export_module
 from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, distance, example_inputs
+from lineside.transfer.opening import opened
 from lineside.transfer.place import Place
 from lineside.transfer.pooling import POOL_INPUTS, Pooling, plain_pooling, pooled
 from lineside.transfer.sharp import SHARP_INPUTS, Sharp, SharpPlace, sharp_distance, sharp_example
@@ -74,6 +75,8 @@ class HeadShape:
     """How averaged patches are compared with good ones."""
     sharp: Sharp = "off"
     """How patches as they are are compared."""
+    least_patches: int = 1
+    """What fewer patches than this show does not count (`lineside.transfer.opening`)."""
 
     @property
     def placed(self) -> bool:
@@ -178,7 +181,8 @@ class PatchHead(nn.Module):
         Returns
         -------
         score [N], anomaly_map [N, h, w] and patch_distance [N, gh, gw] at last (0 outside the region); between them
-        embedding [N, d] (mean over the region)
+        embedding [N, d] (mean over the region). Score and map count what `least_patches` show, patch_distance counts
+        all: a class is told by a defect's peak.
         """
         count = len(self.shape.channels)
         projections, offsets = inputs[count + 1 : 2 * count + 1], inputs[2 * count + 1 : 3 * count + 1]
@@ -188,11 +192,12 @@ class PatchHead(nn.Module):
         flat = counts.flatten(1)  # [N, P]
         weight, factor, power = inputs[3 * count + 1 : 3 * count + 4]
         away = self.distance(projected, patches, inputs[3 * count + 4 :]) * (flat * weight)  # [N, P]
-        score = pooled(away, factor, power)
+        counted = opened(away, self.shape.grid_hw, self.shape.least_patches)
+        score = pooled(counted, factor, power)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
-        grid = away.reshape(-1, 1, *self.shape.grid_hw)
-        return score, self._map(grid, counts), embedding, grid[:, 0]
+        grid = counted.reshape(-1, 1, *self.shape.grid_hw)
+        return score, self._map(grid, counts), embedding, away.reshape(-1, *self.shape.grid_hw)
 
     def distance(self, projected: Sequence[Tensor], patches: Tensor, fitted: tuple[Tensor, ...]) -> Tensor:
         """Distance [N, P] of each patch, averaged [N, P, d] and as it is; `fitted`: what the comparing takes."""
@@ -244,6 +249,7 @@ def head_shape(
     working_wh: tuple[int, int],
     projection: int | None,
     memory: int,
+    least_patches: int = 1,
 ) -> HeadShape:
     """Derive the head's shape from the recipe's settings and the backbone's taps."""
     width, height = working_wh
@@ -255,6 +261,7 @@ def head_shape(
         dimensions=dimensions,
         projected=projection is not None and projection < sum(channels),
         memory=memory,
+        least_patches=least_patches,
     )
 
 

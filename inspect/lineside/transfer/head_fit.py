@@ -188,7 +188,7 @@ def _pooled(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
         inner, unseen = _as_told(small, known.of_parts(rest), seed, fit.whitened), known.of_parts(held).firsts()
         away.append(_distances(inner, unseen))
         counts.append(unseen.inside(fit.shape.grid_hw))
-    pooling = fit_pooling(np.concatenate(away), np.concatenate(counts), fit.shape.grid_hw)
+    pooling = fit_pooling(np.concatenate(away), np.concatenate(counts), fit.shape.grid_hw, fit.shape.least_patches)
     means = ", ".join(str(size) for size in pool_sizes(len(pooling.weight)))
     words = (
         f"A frame's score is the mean of its {means} largest patch distances, whichever stands out most from held-out "

@@ -26,6 +26,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lineside.transfer.opening import opened
+
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
@@ -101,7 +103,7 @@ def plain_pooling(patches: int) -> Pooling:
     return Pooling(np.ones(patches, np.float32), np.array(factor, np.float32), np.ones(len(factor), np.float32))
 
 
-def fit_pooling(away: Floats, counts: Bools, grid_hw: tuple[int, int]) -> Pooling:
+def fit_pooling(away: Floats, counts: Bools, grid_hw: tuple[int, int], least_patches: int = 1) -> Pooling:
     """Learn weights and factors.
 
     Parameters
@@ -112,9 +114,12 @@ def fit_pooling(away: Floats, counts: Bools, grid_hw: tuple[int, int]) -> Poolin
         Which patches lie inside the region.
     grid_hw : tuple of int
         Patches down and across.
+    least_patches : int
+        What fewer patches show does not count.
     """
     weight, sizes = _ring_weights(away, counts, grid_hw), pool_sizes(away.shape[1])
-    ordered = -np.sort(-(away * counts * weight), axis=1)
+    weighted = opened(torch.from_numpy(away * counts * weight), grid_hw, least_patches).numpy()
+    ordered = -np.sort(-weighted, axis=1)
     means = np.stack([ordered[:, :size].mean(axis=1) for size in sizes], axis=1).astype(np.float64)  # [n, K]
     seen = means[(means > 0).all(axis=1)]
     if len(seen) < 2:

@@ -12,6 +12,7 @@ from lineside.contract import Contract
 from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, grouping, refuse_odd_names
 from lineside.errors import ImageError, UsageError
 from lineside.export.known_images import KnownImages, file_sha256, known_images
+from lineside.marked_boxes import MarkedBox, boxes_by_image
 
 _TEST = "test"
 ALL_KNOWN = "all {} images are the model's own training images, or show parts of them."
@@ -27,6 +28,13 @@ class LabelledImage:
     part: str
     """The physical part; of several frames of one part the worst counts."""
     mask: Path | None
+    boxes: tuple[MarkedBox, ...] = ()
+    """Of a defective part without a mask, where somebody drew boxes instead."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether it is known where its defect is."""
+        return self.mask is not None or bool(self.boxes)
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,13 @@ class EvaluationImages:
         return len({image.part for image in self.images})
 
     @property
+    def marked(self) -> int:
+        """Images whose defect is marked, by a mask or by boxes."""
+        return sum(image.marked for image in self.images)
+
+    @property
     def masks(self) -> int:
-        """Images whose defect is marked."""
+        """Images whose defect is marked by a mask."""
         return sum(image.mask is not None for image in self.images)
 
 
@@ -77,7 +90,8 @@ def find_images(
     UsageError
         When a source does not exist, the pattern is none, or images of one part stand under two labels.
     ImageError
-        When there is no image but those of the training, or no label that says good or names a class.
+        When there is no image but those of the training, no label that says good or names a class, or a file of boxes
+        that cannot be read.
     """
     check_sources(sources)
     known = known_images(bundle)
@@ -88,7 +102,8 @@ def find_images(
     refuse_odd_names(sources[0], (path.as_posix() for path in paths))
     learned = {path for path in paths if known.sides and known.learned(path, file_sha256(path))}
     kept = [path for path in paths if path not in learned]
-    images = tuple(_labelled(path, group_of, contract) for path in kept)
+    boxes = {path: found for source in sources for path, found in _boxes(source, out).items()}
+    images = tuple(_labelled(path, group_of, contract, boxes.get(path, ())) for path in kept)
     _refuse_unknown(images, contract, sources, len(paths))
     _refuse_two_labels(images)
     left_out = tuple(path.as_posix() for path in paths if path in learned)
@@ -118,10 +133,20 @@ def _below(path: Path, folders: Iterable[Path]) -> tuple[str, ...]:
     return next((path.relative_to(f).parts[:-1] for f in folders if path != f and path.is_relative_to(f)), ())
 
 
-def _labelled(path: Path, group_of: Callable[[Path, str], str], contract: Contract) -> LabelledImage:
+def _labelled(
+    path: Path, group_of: Callable[[Path, str], str], contract: Contract, boxes: tuple[MarkedBox, ...]
+) -> LabelledImage:
     label = truth_of(path)
     part = group_of(path, path.as_posix())
-    return LabelledImage(path, label, part, None if contract.is_good(label) else _mask(path))
+    if contract.is_good(label):
+        return LabelledImage(path, label, part, None)
+    mask = _mask(path)
+    return LabelledImage(path, label, part, mask, () if mask else boxes)
+
+
+def _boxes(source: Path, out: Path) -> dict[Path, tuple[MarkedBox, ...]]:
+    """Read boxes from files beside the images; those of ``train/`` count as images that a file may name."""
+    return boxes_by_image(source if source.is_dir() else source.parent, plan_images((source,), out))
 
 
 def _mask(path: Path) -> Path | None:
@@ -145,12 +170,12 @@ def _refuse_unknown(images: Sequence[LabelledImage], contract: Contract, sources
     if not images:
         raise ImageError(f"no image in it. {LAYOUTS}", path=where)
     known = (*GOOD_NAMES, *contract.class_names)
-    if not any(contract.is_good(one.label) or one.label in known or one.mask for one in images):
+    if not any(contract.is_good(one.label) or one.label in known or one.marked for one in images):
         labels = Counter(one.label for one in images)
         named = ", ".join(f"{name} ({count})" for name, count in labels.most_common(8))
         raise ImageError(
-            f"the folders' names tell no truth: found {named}, none of them good, a class of the model, or with masks. "
-            f"{LAYOUTS} To judge images without a truth, use lineside inspect.",
+            f"the folders' names tell no truth: found {named}, none of them good, a class of the model, or "
+            f"with masks or boxes. {LAYOUTS} To judge images without a truth, use lineside inspect.",
             path=where,
         )
 

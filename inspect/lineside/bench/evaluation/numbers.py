@@ -59,7 +59,9 @@ class Numbers:
     """Each defect class against the good parts."""
     localisation: Localisation
     masks: int
-    """Images with a call whose defect is marked."""
+    """Images with a call whose defect is marked by a mask."""
+    boxed: int
+    """Images with a call whose defect is marked by boxes alone."""
     no_call: Rate
     """Parts without a call, of all that could be read."""
     good_passed: Rate
@@ -130,6 +132,7 @@ def summed_up(
         class_areas=_class_areas(labels, good, scores),
         localisation=where,
         masks=sum(row.verdict in CALLS and images[row.path].mask is not None for row in rows),
+        boxed=sum(row.verdict in CALLS and bool(images[row.path].boxes) for row in rows),
         no_call=rate(by_kind[True][Verdict.NO_CALL.name] + by_kind[False][Verdict.NO_CALL.name], readable),
         good_passed=rate(by_kind[True][Verdict.OK.name], readable_good),
         in_review=in_review,

@@ -26,6 +26,7 @@ from lineside.bench.evaluation.plant import Costs, check_plant
 from lineside.bench.evaluation.rabbits import Rabbits, challenge
 from lineside.calibrate.localisation import Localisation, Marked, localisation
 from lineside.capture.masks import read_mask
+from lineside.capture.truth import box_pixels
 from lineside.contract import Contract
 from lineside.errors import ImageError, UsageError
 from lineside.export.known_images import KnownImages
@@ -141,7 +142,7 @@ def evaluate_images(
     by_path = {image.path.as_posix(): image for image in found.images}
     rabbits = challenge_images(options.red_rabbits, found.pattern) if options.red_rabbits else ()
     maps: Maps = {}
-    keep = partial(_keep, by_path if found.masks else {}, maps, Lock(), found.known)
+    keep = partial(_keep, by_path if found.marked else {}, maps, Lock(), found.known)
     paths = [image.path for image in found.images]
     work = Work(found.sources, lambda: iter(paths), Census(len(paths), found.masks), "evaluate", keep)
     how = InspectOptions("ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet)
@@ -215,7 +216,7 @@ def _refuse_impossible(options: EvaluateOptions, found: EvaluationImages, contra
         options.limits,
         good=any(contract.is_good(label) for label in labels),
         defective=frozenset(label for label in labels if not contract.is_good(label)),
-        masks=found.masks > 0,
+        masks=found.marked > 0,
         classes=bool(contract.class_names),
         given=frozenset(name for name, value in given.items() if value is not None),
     )
@@ -262,14 +263,14 @@ def _refuse_known(rows: Sequence[Row], every: Sequence[Row], sources: Sequence[P
 
 def _compared(image: LabelledImage) -> bool:
     """Whether it is known of every pixel what it should be."""
-    return image.mask is not None or image.label == GOOD
+    return image.marked or image.label == GOOD
 
 
 def _localised(
     inspector: Inspector, rows: Sequence[Row], images: Mapping[str, LabelledImage], maps: Maps
 ) -> Localisation:
     """Compare maps with masks. A run that was resumed looks again at what an earlier call judged."""
-    if not any(image.mask for image in images.values()):
+    if not any(image.marked for image in images.values()):
         return Localisation(None, None)
     wanted = [row.path for row in rows if row.verdict in CALLS and _compared(images[row.path])]
     for name in wanted:
@@ -280,7 +281,7 @@ def _localised(
 
 
 def _truth(image: LabelledImage, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    return np.zeros(size_hw, np.bool_) if image.mask is None else read_mask(image.mask, size_hw)
+    return box_pixels(image.boxes, size_hw[::-1]) if image.mask is None else read_mask(image.mask, size_hw)
 
 
 def _write(run: JudgedRun, made: Evaluation, collector: Collector) -> None:

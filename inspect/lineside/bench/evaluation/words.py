@@ -78,9 +78,15 @@ def localisation_words(n: Numbers) -> list[tuple[str, str]]:
     """Return name and value of what masks tell; one line that there are none."""
     where = n.localisation
     if where.pixel_auroc is None:
-        return [("localisation", "needs masks of defects in ground_truth/")]
+        return [("localisation", "needs masks of defects in ground_truth/, or boxes in boxes.csv or coco.json")]
+    boxed = (
+        f", {n.boxed} of them by boxes: all that lies in a rectangle counts as defective, so not to be compared with "
+        "areas from masks"
+        if n.boxed
+        else ""
+    )
     return [
-        ("pixel AUROC", f"{area(where.pixel_auroc)} ({plural(n.masks, 'marked image')})"),
+        ("pixel AUROC", f"{area(where.pixel_auroc)} ({plural(n.masks + n.boxed, 'marked image')}{boxed})"),
         ("AUPRO", f"{area(where.aupro)} up to a false-positive rate of 0.3, {area(where.aupro_strict)} up to 0.05"),
     ]
 

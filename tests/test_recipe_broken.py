@@ -170,7 +170,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "memory": (
         HEAD + "transfer: {memory: 1e3}\n",
-        "F:3: transfer.memory: expected a whole number from 16 to 16384; found 1000.0.",
+        "F:3: transfer.memory: expected auto, or a whole number from 16 to 16384; found 1000.0.",
     ),
     "augment": (
         HEAD + "transfer:\n  augment:\n    - HorizontalFlip\n",

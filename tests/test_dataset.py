@@ -250,7 +250,7 @@ def test_the_lock_names_every_default_and_every_image(tmp_path: Path) -> None:
     dataset = load_dataset(recipe)
     text = lock_document(recipe, dataset)
     document = yaml.safe_load(text)
-    assert document["recipe"]["transfer"]["memory"] == 1024
+    assert document["recipe"]["transfer"]["memory"] == "auto"
     assert document["recipe"]["normalise"]["light"]["exposure"] == "auto"
     assert document["recipe_sha256"] == recipe.sha256
     assert document["data_sha256"] == data_sha256(dataset)

@@ -15,7 +15,7 @@ from lineside.graph.join import select_outputs
 from lineside.graph.run import Graph
 from lineside.recipe import load_recipe
 from lineside.runtime import Inspector, verify_bundle
-from lineside.synth import Pose, render
+from lineside.synth import render
 from lineside.train import train
 
 pytestmark = pytest.mark.slow
@@ -103,23 +103,6 @@ def test_the_flat_field_picture_of_the_recipe_is_in_the_graph(fenced: Trained) -
     assert even.std() < 1.5
 
 
-@pytest.mark.parametrize(("angle", "dx", "dy"), [(40.0, 6.0, -5.0), (-110.0, -6.0, 4.0), (170.0, 5.0, 6.0)])
-def test_the_map_lies_in_the_frame_up_to_its_border(posed: Trained, angle: float, dx: float, dy: float) -> None:
-    """However the part is turned, the map's peak is where the defect was painted, at the frame's border too."""
-    inspector = Inspector(posed.bundle)
-    clean = render("caps", 5000, size=128, pose=Pose(angle, dx, dy, 1.0)).image
-    reach = 50.0
-    for direction in np.deg2rad(np.arange(0, 360, 45)):
-        x, y = round(63.5 + dx + reach * np.cos(direction)), round(63.5 + dy + reach * np.sin(direction))
-        frame = clean.copy()
-        cv2.circle(frame, (x, y), 5, (40, 160, 60), -1)
-        result = inspector.inspect(frame)
-        row, column = np.unravel_index(result.anomaly_map.argmax(), result.anomaly_map.shape)
-        peak = (np.array([column, row]) + 0.5) * 128 / np.array(result.anomaly_map.shape[::-1]) - 0.5
-        assert result.verdict == Verdict.NG
-        assert np.hypot(*(peak - (x, y))) <= 12.0  # one and a half cells of the backbone
-
-
 def test_a_grey_deep_camera_goes_all_the_way(tmp_path: Path) -> None:
     """12-bit grey PNGs in the plain layout: trained, verified, inspected from files and from arrays alike."""
     rng = np.random.default_rng(0)
@@ -131,7 +114,8 @@ def test_a_grey_deep_camera_goes_all_the_way(tmp_path: Path) -> None:
                 grey[30:45, 40:55] = 200
             cv2.imwrite(str(tmp_path / "images" / label / f"{i}.png"), grey.clip(0, 4095).astype(np.uint16))
     (tmp_path / "recipe.yaml").write_text(
-        "part: deep\nimages: images\ncapture: {bit_depth: 12}\nnormalise: {size: 96}\ntransfer: {memory: 64}\n"
+        "part: deep\nimages: images\ncapture: {bit_depth: 12}\ntransfer: {memory: 64}\n"
+        "normalise: {size: 128, pose: {model: none}, light: {exposure: 'on', gradient: 'off', contrast: 'off'}}\n"
         "calibrate: {folds: 2}\n"
     )
     record = train(load_recipe(tmp_path), tmp_path / "model")

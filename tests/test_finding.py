@@ -1,18 +1,12 @@
 """Findings: what no patch shows raises the score, by one rule in graph, calibration and contract."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 
-from conftest import Trained
 from lineside.contract import Finding, QualityLimit, Verdict
 from lineside.export.decision import DECISION_OUTPUTS, Decision, DecisionSettings, export_decision
 from lineside.graph.run import Graph
-from lineside.runtime import Inspector
-from lineside.synth import cap, render
-from lineside.train.tail import decision_settings, findings, found
 
 SETTINGS = DecisionSettings(quality_count=5, unfamiliar_bit=10, findings=((1, 3), (4,)))
 LIMITS = np.array([[0.5, np.inf], [0.7, np.inf], [-np.inf, 8.0]], np.float32)
@@ -93,57 +87,3 @@ def test_a_limit_of_the_contract_counts_beyond_and_not_at_it() -> None:
     assert finding.holds({"a": 0.4, "b": 8.1})
     assert not finding.holds({"a": 0.5, "b": 8.1})
     assert not finding.holds({"a": 0.4, "b": 8.0})
-
-
-@pytest.mark.slow
-def test_graph_numpy_and_contract_have_one_rule(posed: Trained) -> None:
-    """Random numbers around the limits of a trained part: three ways to say whether a finding holds, one answer."""
-    head = posed.calibration.head
-    settings = decision_settings(head.front.decision.settings)
-    names = head.front.decision.settings.gate.quality_names
-    limits = head.finding_limits
-    rng = np.random.default_rng(0)
-    quality = rng.uniform(0, 1.2, (400, settings.quality_count)).astype(np.float32)
-    quality[:, names.index("shading")] = rng.uniform(0, 16, 400)
-    numpy_says = found(head.front, limits, quality)
-    graph = Graph(export_decision(settings))
-    graph_says = graph({**feed(quality), "finding_limits": limits})["score"] == FLOOR
-    told = findings(head.front.decision.settings, limits)
-    assert told == posed.record.contract.findings
-    contract_says = [any(f.holds(dict(zip(names, line.tolist(), strict=True))) for f in told) for line in quality]
-    assert numpy_says.tolist() == graph_says.tolist() == contract_says
-    assert 40 < numpy_says.sum() < 360
-
-
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caps are rendered without print and without mark."""
-
-    def nothing(side: int) -> Any:
-        return np.zeros((side, side), np.float32)
-
-    monkeypatch.setattr(cap, "_stamp", nothing)
-    monkeypatch.setattr(cap, "_print", lambda side: (nothing(side), nothing(side)))
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("bare")
-@pytest.mark.parametrize("seed", range(5000, 5008))
-def test_a_cap_without_print_and_mark_is_ng(seed: int, posed: Trained) -> None:
-    """Nothing shows how it is turned: NG for the missing feature with a score well above the threshold, no NO_CALL."""
-    result = Inspector(posed.bundle).inspect(render("caps", seed, size=128).image)
-    assert result.verdict == Verdict.NG
-    assert "expected_feature_not_found" in result.reasons
-    assert result.score >= 2 * posed.record.contract.threshold_ng.value * (1 - 1e-6)
-    assert "missing" in posed.record.contract.in_words("expected_feature_not_found")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("defect", [None, "missing_print", "stain", "dent"])
-def test_other_caps_have_no_missing_feature(defect: str | None, posed: Trained) -> None:
-    """Good caps and caps with defects that leave enough to see their angle by get a call, without the finding."""
-    inspector = Inspector(posed.bundle)
-    for seed in range(6000, 6006):
-        result = inspector.inspect(render("caps", seed, defect, severity=0.8, size=128).image)
-        assert result.verdict != Verdict.NO_CALL
-        assert "expected_feature_not_found" not in result.reasons

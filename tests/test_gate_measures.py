@@ -155,15 +155,19 @@ def test_ranked_means_by_hand() -> None:
     assert ranked_means(values, counted, ((0.25, 0.75),)).tolist() == [[2.5], [0.0]]
 
 
+@pytest.fixture(scope="module")
+def exported() -> Graph:
+    """The measures in ONNX Runtime."""
+    examples = {"working": torch.zeros(2, 3, 96, 128), "valid": torch.ones(2, 1, 96, 128)}
+    return Graph(export_module(Measures(WH, 3), examples, ("measures",), {name: {0: "N"} for name in examples}))
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_the_exported_measures_are_the_same(count: int) -> None:
+def test_the_exported_measures_are_the_same(count: int, exported: Graph) -> None:
     """ONNX Runtime gives torch's numbers for 1, 2 and 7 images."""
     images = torch.from_numpy(np.stack([scene(s) for s in range(count)]))
     valid = torch.ones(count, 1, 96, 128)
     valid[:, :, :, 70:] = 0
-    module = Measures(WH, 3)
-    wanted = module(images, valid).numpy()
-    examples = {"working": torch.zeros(2, 3, 96, 128), "valid": torch.ones(2, 1, 96, 128)}
-    graph = Graph(export_module(module, examples, ("measures",), {name: {0: "N"} for name in examples}))
-    found = graph({"working": images.numpy(), "valid": valid.numpy()})["measures"]
+    wanted = Measures(WH, 3)(images, valid).numpy()
+    found = exported({"working": images.numpy(), "valid": valid.numpy()})["measures"]
     assert np.allclose(found, wanted, rtol=1e-4)

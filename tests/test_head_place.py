@@ -73,8 +73,8 @@ def test_equal_frames_give_finite_distances(places: np.ndarray) -> None:
 def test_places_separate_parts_and_not_textures(places: np.ndarray) -> None:
     """Where places differ a strange patch is told from goods nearly always, where they are alike not."""
     counts, spread = np.repeat(ALL, 9, 0), np.full(6, 0.5)
-    of_part = separation(frames_of(9, 0, spread, places), counts, range(9), GRID, 2, 0)
-    of_texture = separation(frames_of(9, 0, spread, 0.0 * places), counts, range(9), GRID, 2, 0)
+    of_part = separation(frames_of(9, 0, spread, places), counts, range(9), GRID, 0)
+    of_texture = separation(frames_of(9, 0, spread, 0.0 * places), counts, range(9), GRID, 0)
     assert of_part > LEAST_SEPARATION
     assert of_texture < LEAST_SEPARATION
 
@@ -84,12 +84,12 @@ def test_copies_are_held_out_with_their_frame(places: np.ndarray) -> None:
     goods = frames_of(6, 0, np.full(6, 0.5), places)
     twice = np.repeat(goods, 2, 0)
     counts = np.repeat(ALL, 12, 0)
-    together = separation(twice, counts, np.repeat(np.arange(6), 2).tolist(), GRID, 2, 0)
-    alone = separation(goods, counts[:6], range(6), GRID, 2, 0)
+    together = separation(twice, counts, np.repeat(np.arange(6), 2).tolist(), GRID, 0)
+    alone = separation(goods, counts[:6], range(6), GRID, 0)
     assert together == pytest.approx(alone, abs=0.1)
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_too_few_frames_cannot_say(n: int, places: np.ndarray) -> None:
     """With fewer frames than folds nothing is held out, and places stay unused."""
-    assert separation(frames_of(n, 0, np.ones(6), places), np.repeat(ALL, n, 0), range(n), GRID, 2, 0) == 0.0
+    assert separation(frames_of(n, 0, np.ones(6), places), np.repeat(ALL, n, 0), range(n), GRID, 0) == 0.0

@@ -1,8 +1,6 @@
 """The training run on a small rendered part: the bundle, its bytes, its verdicts, and what is refused."""
 
-import csv
 import json
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,6 @@ import cv2
 import jsonschema
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from pydantic import TypeAdapter
 
@@ -19,7 +16,7 @@ import lineside
 from conftest import Trained, write_part
 from lineside.batch.working import WORKING, WorkingImages
 from lineside.capture.decode import read_image
-from lineside.contract import INPUT_FRAME, METADATA_KEY, OUTPUTS, Contract, Verdict
+from lineside.contract import METADATA_KEY, Contract, Verdict
 from lineside.errors import BundleError, LinesideError, ParityError, StorageError, UsageError
 from lineside.graph.join import select_outputs
 from lineside.graph.run import Graph
@@ -29,117 +26,6 @@ from lineside.train import train
 from lineside.transfer.backbone import load_backbone
 
 SCHEMA = Path(lineside.__file__).parent / "contract.schema.json"
-
-
-WHICH = ("small", pytest.param("posed", marks=pytest.mark.slow))
-"""A part that lies still, and one at any angle with pose, light and gate switched on."""
-
-
-def part(which: str, request: pytest.FixtureRequest) -> Trained:
-    """Return one of `WHICH`, trained."""
-    trained: Trained = request.getfixturevalue(which)
-    return trained
-
-
-def recorded(bundle: Path) -> dict[str, tuple[float, str]]:
-    """Return what training recorded: image -> (score, verdict), for the images that lie on disk."""
-    with (bundle / "parity.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["kind"] != "disturbed"]
-    return {row["name"]: (float(row["score"]), row["verdict"]) for row in rows}
-
-
-@pytest.mark.parametrize("which", WHICH)
-def test_inspector_and_plain_onnxruntime_say_what_training_recorded(which: str, request: pytest.FixtureRequest) -> None:
-    """Every image: the same verdict, and the same score, from the written file."""
-    trained = part(which, request)
-    inspector = Inspector(trained.bundle)
-    session = ort.InferenceSession(str(trained.bundle / "model.onnx"), providers=["CPUExecutionProvider"])
-    verdicts = recorded(trained.bundle)
-    assert len(verdicts) == sum(trained.record.contract.image_counts.values())
-    for name, (score, verdict) in verdicts.items():
-        frame = read_image(trained.images / name)
-        result = inspector.inspect(frame)
-        plain = session.run(["score", "verdict"], {INPUT_FRAME: frame[None]})
-        assert (result.verdict.name, Verdict(int(plain[1][0])).name) == (verdict, verdict)
-        assert result.score == pytest.approx(score, rel=1e-6)
-
-
-@pytest.mark.slow
-def test_everything_is_on_where_the_part_turns(posed: Trained) -> None:
-    """The recipe's defaults found a pose, corrected light and set limits; parity was proven with all of it."""
-    contract = posed.record.contract
-    assert contract.normalisation["pose"].startswith("similarity")
-    assert contract.normalisation["exposure"] != "off"
-    assert sum(limits != (None, None) for limits in contract.quality_limits) > 10
-    assert {finding.name for finding in contract.findings} == {"expected_feature_not_found", "shading"}
-    with (posed.bundle / "parity.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["kind"] for row in rows} == {"calibration", "disturbed", "test"}
-    assert posed.record.parity_frames == len(rows)
-    assert {row["verdict"] for row in rows if row["label"] == "good" and row["kind"] == "test"} == {"OK"}
-    assert max(float(row["difference_rel"]) for row in rows) <= 1e-3
-
-
-@pytest.mark.slow
-def test_the_same_recipe_gives_the_same_bytes(posed: Trained) -> None:
-    """Training again on the same machine writes the same model.onnx and contract, pose and light included."""
-    again = posed.recipe / "again"
-    train(load_recipe(posed.recipe), again)
-    for name in ("model.onnx", "contract.json", "recipe.lock.yaml", "parity.csv", "vectors/vectors.json"):
-        assert (again / name).read_bytes() == (posed.bundle / name).read_bytes(), name
-
-
-@pytest.mark.parametrize("batch", [1, 2, 7])
-@pytest.mark.parametrize("size_hw", [(128, 128), (90, 210), (333, 257)])
-@pytest.mark.parametrize("which", WHICH)
-def test_one_file_takes_any_batch_and_frame_size(
-    which: str, batch: int, size_hw: tuple[int, int], request: pytest.FixtureRequest
-) -> None:
-    """Every output has the contract's shape and type, and no score is anything but finite."""
-    inspector = Inspector(part(which, request).bundle)
-    frames = np.random.default_rng(0).integers(0, 256, (batch, *size_hw, 3), dtype=np.uint8)
-    out = inspector.raw_outputs(frames)
-    map_w, map_h = inspector.contract.map_wh
-    shapes = {name: out[name].shape for name in OUTPUTS}
-    size = int(re.findall(r"(\d+)-dimensional", inspector.contract.embedding)[0])
-    assert shapes == {
-        "score": (batch,), "verdict": (batch,), "anomaly_map": (batch, map_h, map_w), "pose": (batch, 5),
-        "transform": (batch, 3, 3), "gate": (batch,), "defect_class": (batch,),
-        "quality": (batch, len(inspector.contract.quality_names)), "class_prob": (batch, 0), "embedding": (batch, size),
-    }  # fmt: skip
-    assert {out[name].dtype for name in ("verdict", "gate", "defect_class")} == {np.dtype(np.int64)}
-    assert all(np.isfinite(out[name]).all() for name in OUTPUTS)
-
-
-@pytest.mark.parametrize("which", WHICH)
-@pytest.mark.parametrize(("level", "reason"), [(0, "exposure"), (255, "clipped")])
-def test_a_black_or_white_frame_gets_no_call(
-    which: str, level: int, reason: str, request: pytest.FixtureRequest
-) -> None:
-    """NO_CALL with its reason and a finite score, never OK."""
-    result = Inspector(part(which, request).bundle).inspect(np.full((128, 128, 3), level, np.uint8))
-    assert result.verdict == Verdict.NO_CALL
-    assert reason in result.reasons
-    assert np.isfinite(result.score)
-    assert np.isfinite(list(result.quality.values())).all()
-
-
-@pytest.mark.parametrize("which", WHICH)
-def test_the_model_is_one_file_of_standard_operators_without_paths(which: str, request: pytest.FixtureRequest) -> None:
-    """No external data, no custom operators, opset and IR within the contract, no path of this machine."""
-    trained = part(which, request)
-    content = (trained.bundle / "model.onnx").read_bytes()
-    model = onnx.load_model_from_string(content)
-    onnx.checker.check_model(model)
-    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
-    assert {entry.domain for entry in model.opset_import} <= {"", "ai.onnx"}
-    assert model.opset_import[0].version <= 21
-    assert model.ir_version <= 10
-    assert not model.functions
-    assert all(w.data_location == onnx.TensorProto.DEFAULT for w in model.graph.initializer)
-    assert {i.name for i in model.graph.input} == {"frame", "threshold_ng", "threshold_review"}
-    needles = (str(Path.home()), str(trained.recipe), ".py", "stack_trace")
-    assert not any(needle.encode() in content for needle in needles)
 
 
 def test_the_contract_follows_its_published_schema(small: Trained) -> None:

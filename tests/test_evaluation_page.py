@@ -3,10 +3,7 @@
 import base64
 import dataclasses
 import hashlib
-import os
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 
 import lineside.report
+from browsing import find_browser, opened
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, paint
 from lineside.batch.gallery import Picture
 from lineside.batch.row import Row
@@ -30,11 +28,6 @@ from lineside.runtime import Inspector
 from test_report import Page
 from tiny import tiny_contract, tiny_model
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-logging=stderr",
-    "--virtual-time-budget=5000",
-)  # fmt: skip
 REVIEW_RGB = (105, 60, 90)
 """A score of 15: above 12, where the review begins, and not above 20."""
 EVIL = '"><script>alert(1)</script>'
@@ -278,20 +271,7 @@ def test_marks_stand_out(mode: int) -> None:
 @pytest.fixture(scope="module")
 def browser() -> str:
     """Chromium; where it is missing the test skips, but not in CI."""
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    if found is None:
-        reason = f"no browser here: none of {', '.join(BROWSERS)} is on the path"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}; CI must have one")
-        pytest.skip(reason)
-    return found
-
-
-def opened(browser: str, page: Path, folder: Path, *flags: str) -> tuple[str, list[str]]:
-    """Open a page in a fresh profile: what the document became, and what the console said."""
-    words = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", *(flags or ("--dump-dom",)), page.as_uri()]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
-    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+    return find_browser()
 
 
 def test_a_browser_opens_it_without_a_complaint(made: Made, browser: str, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Whole parts, rendered and real, and anomalib's models on one of them: AUROC, no flips, sound bundles. Slow."""
 
 import csv
+import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from browsing import find_browser, opened
 from conftest import ROOT
+from lineside.bench.evaluation.run import evaluate_images
 from lineside.capture.decode import read_image
 from lineside.contract import Verdict
 from lineside.recipe import load_recipe
@@ -98,3 +102,19 @@ def test_real_parts_have_no_flips(tmp_path: Path, real_data: Path) -> None:
     assert flips(tmp_path / "model", images) == (60, 0)
     assert record.evaluation.auroc is not None
     assert record.evaluation.auroc > 0.85
+    _report_is_sound(tmp_path, images)
+
+
+def _report_is_sound(tmp_path: Path, images: Path) -> None:
+    """Evaluate the model and open the report: nothing on the console, no address outside, every escape's picture."""
+    found = evaluate_images(Inspector(tmp_path / "model"), [images / "test"], tmp_path / "evaluation")
+    rows = [json.loads(line) for line in (tmp_path / "evaluation" / "results.jsonl").read_text().splitlines()]
+    escaped = [row["path"] for row in rows if "pitting" in row["path"] and row["verdict"] == "OK"]
+    document, console = opened(find_browser(), tmp_path / "evaluation" / "report.html", tmp_path)
+    assert console == []
+    assert found.summary.total == len(rows) == 40
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", document)
+    pictures = re.findall(r"<img [^>]*>", document)
+    assert all(re.search(r'alt="[^"]+"', one) and "data:image/jpeg;base64," in one for one in pictures)
+    for path in escaped:
+        assert any(Path(path).name in one for one in pictures)

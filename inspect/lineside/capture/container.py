@@ -29,8 +29,8 @@ class Header:
             raise HeaderError(f"its header says {width}x{height} pixels; the file is damaged")
         if width * height > MAX_FRAME_PIXELS:
             raise HeaderError(
-                f"its header asks for {width}x{height} pixels, more than the {MAX_FRAME_PIXELS // 10**6} megapixels that "
-                "are read; cut it into frames"
+                f"its header asks for {width}x{height} pixels, more than the {MAX_FRAME_PIXELS // 10**6} megapixels "
+                "that are read; cut it into frames"
             )
 
 

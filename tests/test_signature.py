@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
+from lineside.cli.main import register
 from lineside.errors import BundleError, LinesideError, UsageError
 from lineside.runtime import Inspector, load_bundle, verify_bundle
 from lineside.runtime.keys import key_id, make_keys, read_public_key
@@ -57,6 +60,18 @@ def test_signing_again_replaces_the_signature(signed: Path, keys: tuple[Path, Pa
     assert Inspector(signed, require_key=public).signed_by
     with pytest.raises(BundleError, match="signed with the key"):
         Inspector(signed, require_key=keys[1])
+
+
+def invoke(*arguments: object) -> Result:
+    """Run a command."""
+    app = typer.Typer()
+    register(app)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def run_inspect(bundle: Path, images: Path, *options: str) -> Result:
+    """Inspect images into out/."""
+    return invoke("inspect", bundle, images, "--out", "out", "--workers", "1", *options)
 
 
 def altered(name: str, *, sealed: bool) -> Spoil:
@@ -291,16 +306,9 @@ def test_without_cryptography_only_keys_are_refused(signed: Path, keys: tuple[Pa
 
 def test_the_commands_make_keys_sign_and_verify(proven: Path, tmp_path: Path) -> None:  # noqa: F811
     """keygen, sign and verify do on the command line what they say; an unsigned bundle ends verify with 1."""
-    import typer
-    from typer.testing import CliRunner
-
-    from lineside.cli.main import register
-
-    app = typer.Typer()
-    register(app)
 
     def lineside(*arguments: object) -> str:
-        result = CliRunner().invoke(app, [str(a) for a in arguments])
+        result = invoke(*arguments)
         if result.exception:
             raise result.exception
         return result.output
@@ -314,3 +322,15 @@ def test_the_commands_make_keys_sign_and_verify(proven: Path, tmp_path: Path) ->
     assert name in lineside("sign", proven, "--key", folder / "private.pem")
     assert "its signature was not checked" in lineside("verify", proven)
     assert f"signed with the key {name}" in lineside("verify", proven, "--key", folder / "public.pem")
+
+
+def test_inspect_refuses_an_unsigned_model(proven: Path, keys: tuple[Path, Path], images: Path) -> None:  # noqa: F811
+    """`lineside inspect --require-key` judges no image with it, and judges them once it is signed."""
+    key = ("--require-key", str(keys[1]))
+    refused = run_inspect(proven, images, *key)
+    assert refused.exit_code != 0
+    assert "not signed" in str(refused.exception)
+    assert not Path("out").exists()
+    sign_bundle(proven, keys[0])
+    assert run_inspect(proven, images, *key).exit_code == 0
+    assert Path("out/summary.json").is_file()

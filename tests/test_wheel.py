@@ -62,6 +62,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"lineside"}
     data = ("py.typed", "recipe.schema.json", "contract.schema.json", "report/page.css", "transfer/backbones.json")
+    data += ("examples/js/index.html", "examples/js/lineside.mjs", "examples/cpp/judge.cpp", "examples/csharp/Judge.cs")
     assert {f"lineside/{name}" for name in data} <= names
     modules = {path.relative_to(ROOT / "inspect").as_posix() for path in (ROOT / "inspect").rglob("*.py")}
     assert modules <= names

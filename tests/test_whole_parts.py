@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,14 @@ import pytest
 
 from browsing import find_browser, opened
 from conftest import ROOT
+from javascript import browse, node_verify
 from lineside.bench.evaluation.run import evaluate_images
 from lineside.capture.decode import read_image
 from lineside.contract import Verdict
 from lineside.recipe import load_recipe
 from lineside.runtime import Inspector, verify_bundle
 from lineside.train import TrainingRecord, train
+from test_javascript import agree, shown_right
 
 pytestmark = pytest.mark.slow
 
@@ -56,20 +58,46 @@ def trained(tmp_path: Path, images: Path, more: str = "") -> TrainingRecord:
     return train(load_recipe(tmp_path), tmp_path / "model")
 
 
-@pytest.mark.parametrize(("part", "least_auroc"), [("caps", 0.985), ("weave", 0.985)])
-def test_the_sample_parts_reach_their_auroc_without_a_flip(tmp_path: Path, part: str, least_auroc: float) -> None:
-    """The committed recipes, but for a hold-out: AUROC, no frame of the part refused, zero flips, a sound bundle."""
-    loaded = load_recipe(ROOT / "recipes" / part)
+@dataclass(frozen=True)
+class Sample:
+    """A part of the sample data, and its bundle."""
+
+    part: str
+    bundle: Path
+    record: TrainingRecord
+
+
+@pytest.fixture(scope="module", params=["caps", "weave"])
+def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """The committed recipes, but for a hold-out, trained once each."""
+    loaded = load_recipe(ROOT / "recipes" / request.param)
     calibrate = loaded.recipe.calibrate.model_copy(update={"crossfit": "holdout"})
     loaded = replace(loaded, recipe=loaded.recipe.model_copy(update={"calibrate": calibrate}))
-    record = train(loaded, tmp_path / part)
-    assert record.evaluation.auroc is not None
-    assert record.evaluation.auroc >= least_auroc
-    assert record.evaluation.no_call == 0
-    images, differ = flips(tmp_path / part, ROOT / "sample_data" / part)
-    assert images == sum(record.contract.image_counts.values())
+    bundle = tmp_path_factory.mktemp("sample") / request.param
+    return Sample(request.param, bundle, train(loaded, bundle))
+
+
+def test_the_sample_parts_reach_their_auroc_without_a_flip(sample: Sample) -> None:
+    """AUROC, no frame of the part refused, zero flips, a sound bundle."""
+    assert sample.record.evaluation.auroc is not None
+    assert sample.record.evaluation.auroc >= 0.985
+    assert sample.record.evaluation.no_call == 0
+    images, differ = flips(sample.bundle, ROOT / "sample_data" / sample.part)
+    assert images == sum(sample.record.contract.image_counts.values())
     assert differ == 0
-    assert verify_bundle(tmp_path / part).tells_swapped_channels
+    assert verify_bundle(sample.bundle).tells_swapped_channels
+
+
+def test_node_reproduces_the_vectors_of_the_sample_parts(sample: Sample) -> None:
+    """Node.js gets every recorded output."""
+    done = node_verify(sample.bundle)
+    assert done.returncode == 0, done.stderr
+    agree([json.loads(line) for line in done.stdout.splitlines()], sample.bundle)
+
+
+def test_the_page_shows_the_sample_parts(sample: Sample, tmp_path: Path) -> None:
+    """A browser gets every recorded output, and shows what was dropped."""
+    shown_right(browse(sample.bundle, tmp_path / "page"), sample.bundle)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from lineside.errors import BundleError, FrameError
 CONTRACT_VERSION = "5.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
+SIGNATURE_FILE = "SIGNATURE.json"
+"""Beside them where a bundle was signed: the signature over `SUMS_FILE`."""
 METADATA_KEY = "lineside"
 INPUT_FRAME = "frame"
 INPUT_THRESHOLDS = ("threshold_ng", "threshold_review")
@@ -43,6 +45,9 @@ UNKNOWN_DEFECT_CLASS = -2
 UNKNOWN_CLASS = "unknown"
 """What a part is called that belongs to none of the classes."""
 BIT_DEPTHS = (8, 10, 12, 14, 16)
+MAX_FRAME_PIXELS = 200_000_000
+"""Largest frame or picture, H · W, that is taken unless more is asked for; the largest line and area cameras of machine
+vision stay below it. A small file can claim any size."""
 
 
 class Verdict(IntEnum):

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-MAX_PIXELS = 200_000_000
-"""Largest picture that is decoded; the largest line and area cameras of machine vision stay below it."""
+from lineside.contract import MAX_FRAME_PIXELS
 
 
 class HeaderError(ValueError):
@@ -28,10 +27,10 @@ class Header:
         width, height = self.size_wh
         if width < 1 or height < 1:
             raise HeaderError(f"its header says {width}x{height} pixels; the file is damaged")
-        if width * height > MAX_PIXELS:
+        if width * height > MAX_FRAME_PIXELS:
             raise HeaderError(
-                f"its header asks for {width}x{height} pixels, more than the {MAX_PIXELS // 10**6} megapixels that "
-                "are read; cut it into frames"
+                f"its header asks for {width}x{height} pixels, more than the {MAX_FRAME_PIXELS // 10**6} megapixels "
+                "that are read; cut it into frames"
             )
 
 

@@ -48,6 +48,12 @@ def command(
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write results.parquet beside results.csv; needs lineside[parquet].")
     ] = False,
+    require_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Public key (PEM) that the model must be signed with.", show_default="no signature asked for"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
 ) -> None:
     """Judge images: OK, NG, REVIEW or NO_CALL for each, a table, and a report to read.
@@ -65,7 +71,7 @@ def command(
 
     check_sources(images)
     check_limit(max_no_call)
-    inspector = Inspector(model, threshold_ng=threshold)
+    inspector = Inspector(model, threshold_ng=threshold, require_key=require_key)
     options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes, parquet)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:

@@ -48,16 +48,18 @@ def register(target: typer.Typer) -> None:
         extend,
         flatfield,
         inspect,
+        keygen,
         msa,
         new,
         preview,
+        sign,
         stress,
         train,
         verify,
     )
 
-    later = (inspect, evaluate, verify, adapt, extend, calibrate, stress, msa, compare, bench, backbones, demo)
-    for module in (new, capture, flatfield, check, preview, train, *later):
+    later = (inspect, evaluate, verify, adapt, extend, calibrate, stress, msa, compare, bench, backbones)
+    for module in (new, capture, flatfield, check, preview, train, *later, keygen, sign, demo):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 
 

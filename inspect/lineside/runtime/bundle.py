@@ -2,18 +2,24 @@
 
 The model is read once into memory, hashed there, and the session is made from those very bytes, so that a file which
 changes between the check and the use cannot slip in. A path handed to ONNX Runtime was rejected for that reason, and
-because bytes cannot refer to external data beside the file.
+because a tensor that lies in another file is refused here (`onnx_file`), whatever path it names.
 """
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lineside.contract import CONTRACT_FILE, METADATA_KEY, MODEL_FILE, SUMS_FILE, Contract
-from lineside.errors import BundleError, StorageError, UsageError
+from lineside.errors import BundleError, UsageError
+from lineside.runtime.bundle_files import RETRAIN, check_files, parse_sums, read_file, refuse_links_out
+from lineside.runtime.onnx_file import refuse_external_data
 
-_RETRAIN = "Copy the bundle again from where it was made, or train it again."
+MAX_MODEL_BYTES = 2**30
+"""Largest model.onnx that is read unless more is asked for: some hundred times what lineside's own networks take."""
+_MAX_TEXT_BYTES = 2**24
+"""Of contract.json and SHA256SUMS."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +33,18 @@ class Bundle:
     model: bytes
     model_sha256: str
     contract: Contract | None
+    signed_by: str | None = None
+    """Name of the key whose signature was checked; None where none was asked for."""
 
 
-def load_bundle(path: str | Path, *, sha256: str | None = None, unverified: bool = False) -> Bundle:
+def load_bundle(
+    path: str | Path,
+    *,
+    sha256: str | None = None,
+    unverified: bool = False,
+    require_key: str | Path | None = None,
+    max_model_bytes: int = MAX_MODEL_BYTES,
+) -> Bundle:
     """Read a bundle folder, or a bare ``.onnx`` file.
 
     Parameters
@@ -40,30 +55,40 @@ def load_bundle(path: str | Path, *, sha256: str | None = None, unverified: bool
         SHA-256 (hex) that the model must have. A bare file loads only with this or with `unverified`.
     unverified : bool
         Load a bare file without any check of where it came from.
+    require_key : str or Path, optional
+        Public key (PEM, Ed25519) by which the bundle must be signed; then every file of it is checked. Needs
+        ``pip install 'lineside[sign]'``.
+    max_model_bytes : int
+        A larger model is refused before it is read.
 
     Raises
     ------
     UsageError
-        When there is nothing at `path`, or a bare file comes with neither `sha256` nor `unverified`.
+        When there is nothing at `path`, a bare file comes with neither `sha256` nor `unverified`, or with
+        `require_key`.
     BundleError
-        When a file is missing or its hash differs.
+        When a file is missing, its hash differs, the model refers to another file, or the signature is not as required.
     StorageError
         When a file cannot be read.
     """
     path = Path(path)
     if path.is_dir():
-        return _load_folder(path, sha256)
+        return _load_folder(path, sha256, require_key, max_model_bytes)
     if not path.exists():
         raise UsageError(f"{path}: no bundle there. Expected the folder that `lineside train` wrote.")
     if path.suffix != ".onnx":
         raise UsageError(f"{path}: expected a bundle folder or a .onnx file.")
+    if require_key is not None:
+        raise UsageError(f"{path}: a bare .onnx file carries no signature. Give the bundle folder.")
     if sha256 is None and not unverified:
         raise UsageError(
             f"{path}: a bare .onnx file carries no proof of where it came from. Give the bundle folder, "
             "or sha256='…' with the hash that it must have, or unverified=True."
         )
-    model = _read(path)
-    return Bundle(path, model, _checked_hash(model, sha256, path), None)
+    model = read_file(path, max_model_bytes)
+    digest = _checked_hash(model, sha256, path)
+    refuse_external_data(model, str(path))
+    return Bundle(path, model, digest, None)
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -74,50 +99,43 @@ def read_sums(folder: Path) -> dict[str, str]:
     BundleError
         When the file is missing, has a malformed line, or names a path outside the bundle.
     """
-    sums: dict[str, str] = {}
-    try:
-        lines = _read(folder / SUMS_FILE).decode().splitlines()
-    except UnicodeDecodeError:
-        raise BundleError(f"{folder / SUMS_FILE}: not a text file. {_RETRAIN}") from None
-    for number, line in enumerate(lines, 1):
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or not name or name.startswith("/") or ".." in Path(name).parts or ":" in name:
-            raise BundleError(f"{folder / SUMS_FILE}:{number}: expected '<sha256>  <path inside the bundle>'.")
-        sums[name] = digest
-    return sums
+    return parse_sums(read_file(folder / SUMS_FILE, _MAX_TEXT_BYTES), folder / SUMS_FILE)
 
 
-def _load_folder(folder: Path, sha256: str | None) -> Bundle:
-    sums = read_sums(folder)
+def _load_folder(folder: Path, sha256: str | None, key: str | Path | None, max_model_bytes: int) -> Bundle:
+    sums_content = read_file(folder / SUMS_FILE, _MAX_TEXT_BYTES)
+    sums = parse_sums(sums_content, folder / SUMS_FILE)
     contents: dict[str, bytes] = {}
-    for name in (MODEL_FILE, CONTRACT_FILE):
+    for name, limit in ((MODEL_FILE, max_model_bytes), (CONTRACT_FILE, _MAX_TEXT_BYTES)):
         if name not in sums:
-            raise BundleError(f"{folder / SUMS_FILE}: no entry for {name}. {_RETRAIN}")
-        contents[name] = _read(folder / name)
+            raise BundleError(f"{folder / SUMS_FILE}: no entry for {name}. {RETRAIN}")
+        refuse_links_out(folder, name)
+        contents[name] = read_file(folder / name, limit)
         _checked_hash(contents[name], sums[name], folder / name)
     digest = _checked_hash(contents[MODEL_FILE], sha256, folder / MODEL_FILE)
     try:
         text = contents[CONTRACT_FILE].decode()
     except UnicodeDecodeError:
-        raise BundleError(f"{folder / CONTRACT_FILE}: not a text file. {_RETRAIN}") from None
+        raise BundleError(f"{folder / CONTRACT_FILE}: not a text file. {RETRAIN}") from None
     contract = Contract.from_json(text, str(folder / CONTRACT_FILE))
-    return Bundle(folder, contents[MODEL_FILE], digest, contract)
+    signed_by = None if key is None else _signed_by(folder, sums_content, sums, contract, key)
+    refuse_external_data(contents[MODEL_FILE], str(folder / MODEL_FILE))
+    return Bundle(folder, contents[MODEL_FILE], digest, contract, signed_by)
+
+
+def _signed_by(folder: Path, sums_content: bytes, sums: Mapping[str, str], contract: Contract, key: str | Path) -> str:
+    from lineside.runtime.signature import check_signature, statement_of
+
+    name = check_signature(folder, statement_of(sums_content, contract), key)
+    check_files(folder, sums)
+    return name
 
 
 def _checked_hash(content: bytes, expected: str | None, path: Path) -> str:
     digest = hashlib.sha256(content).hexdigest()
     if expected is not None and not hmac.compare_digest(digest, expected.lower()):
-        raise BundleError(f"{path}: SHA-256 is {digest}, expected {expected}: the file was altered. {_RETRAIN}")
+        raise BundleError(f"{path}: SHA-256 is {digest}, expected {expected}: the file was altered. {RETRAIN}")
     return digest
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BundleError(f"{path}: missing from the bundle. {_RETRAIN}") from None
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def metadata_contract(metadata: dict[str, str], where: str) -> Contract:

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, INPUT_THRESHOLDS, OUTPUTS, Contract, Verdict, to_uint8
+from lineside.contract import INPUT_FRAME, INPUT_THRESHOLDS, MAX_FRAME_PIXELS, OUTPUTS, Contract, Verdict, to_uint8
 from lineside.errors import BundleError, FrameError, UsageError
-from lineside.runtime.bundle import load_bundle, metadata_contract
+from lineside.runtime.bundle import MAX_MODEL_BYTES, load_bundle, metadata_contract
 from lineside.runtime.result import Result
 from lineside.session import open_session, ort
 
@@ -32,8 +32,10 @@ class Inspector:
         Override the bundle's thresholds. What the contract says of their guarantee then no longer holds. Where only
         `threshold_ng` is given, a bundle without a band for review gets none, and one with a band keeps it up to the
         new threshold.
-    sha256, unverified
+    sha256, unverified, require_key, max_model_bytes
         See `lineside.runtime.load_bundle`.
+    max_frame_pixels : int
+        A frame of more pixels (H · W) is refused.
 
     Raises
     ------
@@ -53,12 +55,19 @@ class Inspector:
         threshold_review: float | None = None,
         sha256: str | None = None,
         unverified: bool = False,
+        require_key: str | Path | None = None,
+        max_model_bytes: int = MAX_MODEL_BYTES,
+        max_frame_pixels: int = MAX_FRAME_PIXELS,
     ) -> None:
         if color not in ("rgb", "bgr"):
             raise UsageError(f"color must be 'rgb' or 'bgr', found {color!r}.")
-        bundle = load_bundle(model, sha256=sha256, unverified=unverified)
+        bundle = load_bundle(
+            model, sha256=sha256, unverified=unverified, require_key=require_key, max_model_bytes=max_model_bytes
+        )
         self.path = bundle.path
         self.model_sha256 = bundle.model_sha256
+        self.signed_by = bundle.signed_by
+        self.max_frame_pixels = max_frame_pixels
         self._session = open_session(bundle.model, str(bundle.path), threads)
         embedded = metadata_contract(self._session.get_modelmeta().custom_metadata_map, str(bundle.path))
         if bundle.contract is not None and bundle.contract != embedded:
@@ -143,6 +152,11 @@ class Inspector:
             raise FrameError(
                 f"Frames have {frames.shape[3]} channels, this bundle was trained on {spec.channels} "
                 f"({'grey' if spec.channels == 1 else 'red, green, blue'})."
+            )
+        if frames.shape[1] * frames.shape[2] > self.max_frame_pixels:
+            raise FrameError(
+                f"A frame has {frames.shape[1]} × {frames.shape[2]} pixels, the limit is {self.max_frame_pixels}. "
+                "If it is meant to be so large, give a higher max_frame_pixels to Inspector."
             )
         samples = to_uint8(frames, 8 if reduced else spec.bit_depth)
         if self._bgr and spec.channels == 3:

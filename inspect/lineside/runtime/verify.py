@@ -4,7 +4,6 @@ The vectors are checked in plain code, for the runtime has no pydantic. They are
 a hash says only that sums and file were written together.
 """
 
-import hashlib
 import json
 import math
 import reprlib
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from lineside.contract import CONTRACT_VERSION, OUTPUTS, SUMS_FILE
 from lineside.errors import BundleError, StorageError, UsageError
 from lineside.runtime.bundle import read_sums
+from lineside.runtime.bundle_files import check_files
 from lineside.runtime.inspector import Inspector, Outputs
 
 VECTORS_FOLDER = "vectors"
@@ -41,6 +41,8 @@ class Verification:
     worst_score_rel: float
     tells_swapped_channels: bool
     """Whether a vector would have shown that red and blue were swapped."""
+    signed_by: str | None
+    """Name of the key whose signature was checked; None where none was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,19 +56,21 @@ class _Vector:
     """What the graph must return for it, `anomaly_map` included."""
 
 
-def verify_bundle(path: str | Path) -> Verification:
+def verify_bundle(path: str | Path, *, require_key: str | Path | None = None) -> Verification:
     """Check every file of a bundle, its contract, and that its vectors give their outputs on this machine.
 
     Parameters
     ----------
     path : str or Path
         A bundle folder.
+    require_key : str or Path, optional
+        Public key by which it must be signed.
 
     Raises
     ------
     BundleError
-        At the first thing that is not as it was written: a file altered, missing or added, a contract or a vector that
-        cannot be read, an output that differs.
+        When the signature is not as required, and at the first thing that is not as it was written: a file altered,
+        missing or added, a contract or a vector that cannot be read, an output that differs.
     UsageError
         When `path` is no bundle folder.
     """
@@ -74,8 +78,8 @@ def verify_bundle(path: str | Path) -> Verification:
     if not folder.is_dir():
         raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
     sums = read_sums(folder)
-    _check_files(folder, sums)
-    inspector = Inspector(folder)
+    check_files(folder, sums)
+    inspector = Inspector(folder, require_key=require_key)
     document = _document(folder)
     channels = inspector.contract.frame.channels
     worst = 0.0
@@ -90,25 +94,8 @@ def verify_bundle(path: str | Path) -> Verification:
         vectors=len(document["vectors"]),
         worst_score_rel=worst,
         tells_swapped_channels=document["tells_swapped_channels"],
+        signed_by=inspector.signed_by,
     )
-
-
-def _check_files(folder: Path, sums: Mapping[str, str]) -> None:
-    for name, expected in sums.items():
-        file = folder / name
-        try:
-            with file.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256").hexdigest()
-        except FileNotFoundError:
-            raise BundleError(f"{file}: missing from the bundle.") from None
-        except OSError as error:
-            raise StorageError(f"{file}: cannot be read ({error.strerror}).") from None
-        if digest != expected:
-            raise BundleError(f"{file}: SHA-256 is {digest}, expected {expected}: the file was altered.")
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
-    added = sorted(present - set(sums) - {SUMS_FILE})
-    if added:
-        raise BundleError(f"{folder / added[0]}: not listed in {SUMS_FILE}: it was added after the bundle was written.")
 
 
 def _document(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Examples of a bundle in other people's software."""

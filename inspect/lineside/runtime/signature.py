@@ -1,0 +1,181 @@
+"""Signed bundles: who vouches for the files.
+
+The sums find damage; who can change the model can change them too. An Ed25519 signature over the sums, the contract's
+version and the part cannot be made again without the private key. It lies beside the sums in a JSON file, so that a
+bundle is signed after it was looked at, on another machine than it was trained on.
+
+A signature says by whom, not which: an older bundle of the same part that the same key signed passes too. Who must
+exclude that pins the model with ``sha256=``, or takes a new key.
+"""
+
+import base64
+import binascii
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lineside.contract import CONTRACT_FILE, SIGNATURE_FILE, SUMS_FILE, Contract
+from lineside.errors import BundleError, StorageError, UsageError
+from lineside.runtime.bundle_files import check_files, parse_sums, read_file
+from lineside.runtime.keys import key_id, read_private_key, read_public_key
+
+ALGORITHM = "ed25519"
+_PREFIX = b"lineside bundle signature 1\n"
+"""In front of what is signed: a signature made for anything else is none for a bundle."""
+_LARGEST = 65536
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What is signed."""
+
+    part: str
+    contract_version: str
+    sums_sha256: str
+    """Of the bundle's SHA256SUMS, and by it of every file."""
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes that the signature is over."""
+        return _PREFIX + json.dumps(dataclasses.asdict(self), sort_keys=True).encode("ascii")
+
+
+def sign_bundle(path: str | Path, key: str | Path) -> str:
+    """Sign a bundle whose files are all as they were written; an older signature is replaced.
+
+    Parameters
+    ----------
+    path : str or Path
+        A bundle folder.
+    key : str or Path
+        The private key, as `make_keys` writes it.
+
+    Returns
+    -------
+    str
+        Name of the key, as `lineside.runtime.keys.key_id` gives it.
+
+    Raises
+    ------
+    UsageError
+        When `path` is no folder, or `key` no private key.
+    BundleError
+        When a file was altered, is missing or was added.
+    StorageError
+        When something cannot be read or written.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
+    private = read_private_key(key)
+    sums_content = read_file(folder / SUMS_FILE, _LARGEST * 16)
+    check_files(folder, parse_sums(sums_content, folder / SUMS_FILE))
+    text = read_file(folder / CONTRACT_FILE, _LARGEST * 256).decode(errors="replace")
+    statement = statement_of(sums_content, Contract.from_json(text, str(folder / CONTRACT_FILE)))
+    name = key_id(private.public_key())
+    document = {
+        "what": f"Signature over {SUMS_FILE}, the contract's version and the part. Check: lineside verify --key",
+        "algorithm": ALGORITHM,
+        "key": name,
+        "statement": dataclasses.asdict(statement),
+        "signature": base64.b64encode(private.sign(statement.to_bytes())).decode("ascii"),
+    }
+    _replace(folder / SIGNATURE_FILE, (json.dumps(document, indent=1) + "\n").encode())
+    return name
+
+
+def statement_of(sums_content: bytes, contract: Contract) -> Statement:
+    """Return what a bundle's signature must be over.
+
+    Parameters
+    ----------
+    sums_content : bytes
+        SHA256SUMS as it was read.
+    contract : Contract
+        The bundle's.
+    """
+    return Statement(contract.part, contract.contract_version, hashlib.sha256(sums_content).hexdigest())
+
+
+def check_signature(folder: Path, wanted: Statement, key: str | Path) -> str:
+    """Check that a bundle was signed with a key, as it lies here.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle.
+    wanted : Statement
+        What this bundle's signature must be over; its files are checked against their sums apart.
+    key : str or Path
+        The public key.
+
+    Returns
+    -------
+    str
+        Name of the key.
+
+    Raises
+    ------
+    BundleError
+        When the bundle is not signed, was signed by another key or as something else, or the signature is damaged.
+    """
+    public = read_public_key(key)
+    file = folder / SIGNATURE_FILE
+    if not file.exists():
+        raise BundleError(f"{file}: missing: the bundle is not signed, but a signature by {key} is required.")
+    signed_by, signed, signature = _read_signature(file)
+    name = key_id(public)
+    if signed_by != name:
+        raise BundleError(f"{file}: signed with the key {signed_by}, but {key} is {name}. Do not use the bundle.")
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        public.verify(signature, signed.to_bytes())
+    except InvalidSignature:
+        raise BundleError(f"{file}: the signature does not fit: it was altered. Do not use the bundle.") from None
+    for field in dataclasses.fields(Statement):
+        was, found = getattr(signed, field.name), getattr(wanted, field.name)
+        if was != found:
+            raise BundleError(
+                f"{file}: {field.name} was signed as {was!r}, but the bundle has {found!r}: it is not what was signed. "
+                "Do not use the bundle; copy it again from where it was signed."
+            )
+    return name
+
+
+def _read_signature(file: Path) -> tuple[str, Statement, bytes]:
+    """Read name of the key, statement and signature."""
+    content = read_file(file, _LARGEST)
+    try:
+        document: Any = json.loads(content)
+        if document["algorithm"] != ALGORITHM:
+            raise ValueError(f"its algorithm must be {ALGORITHM}")
+        statement = Statement(**document["statement"])
+        texts = (document["key"], *dataclasses.astuple(statement))
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("its key and statement must be texts")
+        return document["key"], statement, base64.b64decode(document["signature"], validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
+        raise BundleError(f"{file}: no signature that can be read ({error!r}). Sign the bundle again.") from None
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            Path(name).chmod(0o644)
+            Path(name).replace(file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise StorageError(f"{file}: cannot be written ({error.strerror or error}).") from None

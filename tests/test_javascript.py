@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import Trained
-from javascript import EXAMPLES, browse, node_verify
+from javascript import EXAMPLES, browse, modules_folder, node_verify
 from lineside.contract import CONTRACT_VERSION, OUTPUTS, Verdict
 from lineside.runtime import Inspector
 from test_verify import proven, rewrite  # noqa: F401
@@ -144,3 +144,14 @@ def test_the_page_names_a_file_that_is_missing(proven: Path, tmp_path: Path) -> 
     """Without a contract the page says so."""
     shutil.move(proven / "contract.json", tmp_path)
     assert browse(proven, tmp_path / "page")["loaded"].startswith("error: model/contract.json: 404")
+
+
+def test_a_missing_package_skips_here_and_fails_in_ci(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the packages a test says what is missing; where CI is set it does not pass over that."""
+    monkeypatch.setenv("LINESIDE_NODE", str(tmp_path))
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="onnxruntime-web is not installed"):
+        modules_folder("onnxruntime-web")
+    monkeypatch.setenv("CI", "1")
+    with pytest.raises(pytest.fail.Exception, match=r"onnxruntime-web is not installed.*in CI this test must run"):
+        modules_folder("onnxruntime-web")

@@ -123,6 +123,15 @@ def test_graphs_within_graphs_without_end_are_refused() -> None:
         refuse_external_data(b"\x3a" + _length(len(nested)) + nested, "here")
 
 
+def test_a_field_number_with_too_many_bits_is_refused() -> None:
+    """A reader that drops the bits above 32 would see a tensor in another file here."""
+    hidden = bytes([5 << 3 | 2 | 0x80, 0x80, 0x80, 0x80, 0x10])  # a graph's initializer, and bit 32
+    tensor = outside().SerializeToString()
+    graph = hidden + _length(len(tensor)) + tensor
+    with pytest.raises(BundleError, match="cut off, or no ONNX file"):
+        refuse_external_data(b"\x3a" + _length(len(graph)) + graph, "here")
+
+
 def _length(size: int) -> bytes:
     """A protobuf length."""
     groups = [size >> shift & 0x7F for shift in range(0, max(size.bit_length(), 1), 7)]

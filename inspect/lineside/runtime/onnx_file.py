@@ -5,8 +5,6 @@ never has one. ONNX Runtime refuses some such models and not others, depending o
 file's protobuf fields are walked here; the runtime has no onnx package, and needs only the fields that lead to tensors.
 """
 
-from collections.abc import Iterator
-
 from lineside.errors import BundleError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -24,6 +22,8 @@ _INSIDE: dict[str, dict[int, str]] = {
 """By message and field number of onnx.proto, the message inside: all ways from a model to its tensors."""
 _EXTERNAL_FIELDS = (13, 14)
 """Of a tensor: external_data and data_location. In a tensor that lies in the file, the second is absent or 0."""
+_LARGEST_KEY = 2**32 - 1
+"""Some readers drop the bits above, and would see another field than is seen here."""
 _DEEPEST = 64
 """Messages within messages: beyond it a file is made to exhaust the reader."""
 
@@ -44,7 +44,7 @@ def refuse_external_data(model: bytes, where: str) -> None:
         When a tensor of it lies in another file, or the bytes are no complete ONNX file.
     """
     try:
-        found = _has_external(memoryview(model), "model", 0)
+        found = _has_external(model, 0, len(model), "model", 0)
     except (IndexError, _Malformed):
         raise BundleError(f"{where}: cut off, or no ONNX file. Copy the bundle again from where it was made.") from None
     if found:
@@ -58,48 +58,45 @@ class _Malformed(Exception):
     """The bytes are no protobuf message."""
 
 
-def _has_external(message: memoryview, kind: str, depth: int) -> bool:
+def _has_external(model: bytes, at: int, end: int, kind: str, depth: int) -> bool:
+    """Whether the message of a kind in ``model[at:end]`` holds such a tensor. One loop: a start waits for it."""
     if depth > _DEEPEST:
         raise _Malformed
-    if kind == _TENSOR:
-        return any(number in _EXTERNAL_FIELDS and value not in (0, b"") for number, value in _fields(message))
-    inside = _INSIDE[kind]
-    return any(
-        isinstance(value, memoryview) and _has_external(value, inside[number], depth + 1)
-        for number, value in _fields(message)
-        if number in inside
-    )
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield number and value of each field: a whole number, or the bytes of what has a length or a fixed size."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
+    inside = _INSIDE.get(kind, {})
+    while at < end:
+        key, at = _varint(model, at)
+        if key > _LARGEST_KEY:
+            raise _Malformed
         number, wire = key >> 3, key & 7
+        size = _FIXED_SIZES.get(wire, 0)
+        if wire in (_VARINT, _BYTES):
+            size, at = _varint(model, at)  # of a varint: its value
+            if kind == _TENSOR and number in _EXTERNAL_FIELDS and size:
+                return True
+        elif not size:
+            raise _Malformed
         if wire == _VARINT:
-            value, at = _varint(message, at)
-            yield number, value
             continue
-        if wire == _BYTES:
-            size, at = _varint(message, at)
-        elif wire in _FIXED_SIZES:
-            size = _FIXED_SIZES[wire]
-        else:
+        if at + size > end:
             raise _Malformed
-        if at + size > len(message):
-            raise _Malformed
-        yield number, message[at : at + size]
+        if number in inside and wire == _BYTES and _has_external(model, at, at + size, inside[number], depth + 1):
+            return True
         at += size
+    if at > end:
+        raise _Malformed
+    return False
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def _varint(model: bytes, at: int) -> tuple[int, int]:
     """Read a whole number of 1 to 10 bytes; return it and the place behind it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[at]
+    byte = model[at]
+    if byte < 0x80:
+        return byte, at + 1
+    value = byte & 0x7F
+    for shift in range(7, 70, 7):
         at += 1
+        byte = model[at]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value, at + 1
     raise _Malformed

@@ -40,12 +40,10 @@ def test_processes_share_the_work(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_one_shot_ranks_and_calls_nothing(tmp_path: Path) -> None:
     """With one good image there is an AUROC and an overlap with the mask, and neither overkill nor escapes."""
-    folder = write_part(
-        tmp_path, goods=2, test_goods=2, test_defects=1, size=64, normalise="{size: 64, pose: {model: none}}"
-    )
+    folder = write_part(tmp_path, goods=2, test_goods=2, test_defects=1)
     for kind in ("missing_print", "stain"):
-        mask = np.zeros((64, 64), np.uint8)
-        cv2.circle(mask, (32, 32), 20, 255, -1)
+        mask = np.zeros((128, 128), np.uint8)
+        cv2.circle(mask, (64, 64), 40, 255, -1)
         (folder / "images" / "ground_truth" / kind).mkdir(parents=True)
         assert cv2.imwrite(str(folder / "images" / "ground_truth" / kind / "000_mask.png"), mask)
     ((job,), (key,)) = planned([folder], parse_variants(["lineside"]), (1,), 1)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import FIXED_POSE, Trained, train_part, write_part
+from conftest import FIXED_POSE, LIT, Trained, train_part, write_part
 from lineside.contract import Verdict
 from lineside.graph.join import select_outputs
 from lineside.graph.run import Graph
@@ -31,7 +31,8 @@ def lineside(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[
 def fenced(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A cap behind a vignetting lens: flat-field picture, region of interest and frame size in the recipe."""
     folder = tmp_path_factory.mktemp("fenced")
-    normalise = "{size: 128, pose: {model: none}, roi: [0.25, 0.25, 0.75, 0.75], light: {flat_field: target.png}}"
+    light = LIT.replace("{", "{flat_field: target.png, ")
+    normalise = f"{{size: 128, pose: {{model: none}}, roi: [0.25, 0.25, 0.75, 0.75], light: {light}}}"
     write_part(folder, normalise=normalise, more="export: {frame: [128, 128]}\n")
     for path in (folder / "images").rglob("*.png"):
         cv2.imwrite(str(path), through_lens(cv2.imread(str(path))))

@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 
 from browsing import find_browser, opened
-from conftest import ROOT
+from conftest import ROOT, STILL
 from javascript import browse, node_verify
 from lineside.bench.evaluation.run import evaluate_images
 from lineside.capture.decode import read_image
@@ -53,7 +53,7 @@ def some(images: Path, folder: Path, train_goods: int, tests: int) -> Path:
 
 def trained(tmp_path: Path, images: Path, more: str = "") -> TrainingRecord:
     """Train on a folder of images with a recipe written here."""
-    text = f"part: whole\nimages: {images.as_posix()}\ncalibrate: {{folds: 2}}\n{more}"
+    text = f"part: whole\nimages: {images.as_posix()}\ncalibrate: {{crossfit: holdout}}\n{more}"
     (tmp_path / "recipe.yaml").write_text(text)
     return train(load_recipe(tmp_path), tmp_path / "model")
 
@@ -107,7 +107,7 @@ def test_the_page_shows_the_sample_parts(sample: Sample, tmp_path: Path) -> None
 def test_anomalib_models_become_the_same_kind_of_bundle(tmp_path: Path, method: str, options: str) -> None:
     """One file, any batch, three frame sizes, zero flips, a hold-out threshold that carries its guarantee."""
     images = some(ROOT / "sample_data" / "weave", tmp_path / "images", 20, 4)
-    more = f"normalise: {{size: 128}}\ntransfer: {{method: {method}, options: {options}}}\n"
+    more = f"normalise: {STILL}\ntransfer: {{method: {method}, options: {options}}}\n"
     record = trained(tmp_path, images, more)
     assert record.contract.threshold_ng.kind == "guaranteed"
     assert record.contract.threshold_ng.n == 4

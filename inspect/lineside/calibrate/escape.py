@@ -20,7 +20,9 @@ from lineside.evidence import parts_needed
 
 ASSUMPTION = "It holds for defects like these: same kinds in the same shares, same part family, camera and light."
 ALL = "all"
-NOTHING_KNOWN = "Of escapes nothing is known: there was no defective training image that the score had not learned from."
+NOTHING_KNOWN = (
+    "Of escapes nothing is known: there was no defective training image that the score had not learned from."
+)
 
 
 def escape_threshold(escape: float, goods: Honest, defects: Honest) -> Threshold:

@@ -141,8 +141,8 @@ def downgraded(bundle: Path) -> None:
     """State an older contract, in the file and in the model, with sums that fit."""
     for name in ("contract.json", "model.onnx"):
         content = (bundle / name).read_bytes()
-        assert b'"contract_version": "4.0"' in content
-        (bundle / name).write_bytes(content.replace(b'"contract_version": "4.0"', b'"contract_version": "4.9"'))
+        assert b'"contract_version": "5.0"' in content
+        (bundle / name).write_bytes(content.replace(b'"contract_version": "5.0"', b'"contract_version": "5.9"'))
     forge(bundle)
 
 
@@ -193,7 +193,7 @@ FILES = ("model.onnx", "contract.json", "vectors/vectors.json", "vectors/ok.u8",
         pytest.param(linked, r"ok\.png: a link that leads out of the bundle", id="link out"),
         pytest.param(vectors_swapped, "the file was altered", id="vectors swapped"),
         pytest.param(vectors_swapped_and_sealed, "sums_sha256 was signed as", id="vectors swapped and sealed"),
-        pytest.param(downgraded, "contract_version was signed as '4.0', but the bundle has '4.9'", id="downgraded"),
+        pytest.param(downgraded, "contract_version was signed as '5.0', but the bundle has '5.9'", id="downgraded"),
         pytest.param(of_another_part, "part was signed as 'tiny', but the bundle has 'other'", id="another part"),
         pytest.param(restated, "the signature does not fit", id="forged with a new statement"),
         pytest.param(signature(part="other"), "the signature does not fit", id="statement edited"),

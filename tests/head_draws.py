@@ -66,7 +66,7 @@ class DrawnMethod:
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit projection, memory of averaged patches and of patches as they are, on these images and their copies."""
-        self.last = [fit_best(SHAPE, self.rows.of(list(positions)), 0, WHITENED)]
+        self.last = [fit_best(SHAPE, self.rows.of_parts(list(positions)), 0, WHITENED)]
 
         def judge(wanted: Sequence[int], own: HeadFit = self.last[0]) -> list[Judged]:
             return [Judged(s, 0.0, False, False) for s in scored(own, self.rows.firsts().take(list(wanted))).tolist()]
@@ -96,6 +96,6 @@ def leaky_scores(rows: Rows, n: int) -> tuple[Floats, HeadFit]:
 
     scores = np.empty(n, np.float32)
     for i in range(n):
-        rest = fitted(rows.of([j for j in range(n) if j != i]))
+        rest = fitted(rows.of_parts([j for j in range(n) if j != i]))
         scores[i] = scored(rest, rows.firsts().take([i]))[0]
     return scores, fitted(rows)

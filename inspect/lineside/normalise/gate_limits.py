@@ -141,11 +141,9 @@ def _learned(values: F64, rule: Rule, margin: float, trusted: bool) -> tuple[flo
     middle, factor = float(np.median(scaled)), max(margin, tolerance_factor(len(values)))
     half = min(max(factor * qn_spread(scaled), rule.floor), rule.widest)
     ends = np.array([middle - half, middle + half])
-    if trusted:
-        ends = np.array([min(ends[0], scaled.min()), max(ends[1], scaled.max())])
     low, high = np.exp(ends) if rule.log else ends
     if trusted:
-        low = min(low, float(values.min()))  # a blank frame's nothing has no logarithm
+        low, high = min(low, values.min()), max(high, values.max())
     below = low - HAIR * abs(low) if rule.side != "high" else -NO_LIMIT
     above = high + HAIR * abs(high) if rule.side != "low" else NO_LIMIT
     return float(below), float(above)

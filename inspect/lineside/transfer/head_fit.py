@@ -16,7 +16,7 @@ whitened. Boards are where this errs: whitening is chosen there and costs 0.03 (
 other places, memory of 4,000, pooled as now). Every other number here is of the head as it was then.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -42,7 +42,7 @@ WHITEN_GAIN = 0.05
 """By how much the share of told pairs must rise for the embedding to be whitened; see the header."""
 FOLDS = 3
 CHOSEN_ON = 16
-"""Frames at most that the choice looks at."""
+"""Parts at most that the choice looks at."""
 CHOSEN_WITH = 512
 """Entries of the memories that the choice is made with: it compares two of them, and need not be the deployed one."""
 HELD_OUT = 12
@@ -152,10 +152,11 @@ def _chosen(
     if choice.whiten == "auto" and spoiled is not None and share < FIXED:
         whiten, more = _whitening_helps(flat, known, spoiled(), seed)
         words = (*words, *more)
-    fit = replace(_fit(flat, known.with_(mirrored), seed, whiten), words=words)
+    shown = known.with_(mirrored)
+    fit = replace(_fit(flat, shown, seed, whiten), words=words)
     if flat.way not in SHARPENED:
         return fit
-    return _with_places(fit, known, seed) if share >= FIXED else _with_memory(fit, known.with_(mirrored), seed)
+    return _with_places(fit, known, seed) if share >= FIXED else _with_memory(fit, shown, seed)
 
 
 def fit_head(shape: HeadShape, known: Rows, seed: int, *, whiten: bool = False) -> HeadValues:
@@ -167,8 +168,7 @@ def _as_told(shape: HeadShape, known: Rows, seed: int, whiten: bool) -> HeadFit:
     plain = replace(shape, sharp="off")
     if shape.way == "place":
         projections = random_projections(plain, known.features, seed)
-        place = fit_place(*patches_of(plain, known, projections), known.frames)
-        fit = HeadFit(plain, HeadValues(projections, no_offsets(plain), place=place))
+        fit = _by_place(plain, projections, *patches_of(plain, known, projections), known.frames)
     else:
         fit = _fit(plain, known, seed, whiten)
     if shape.sharp == "memory":
@@ -236,8 +236,14 @@ def _placed(shape: HeadShape, known: Rows, seed: int) -> tuple[HeadFit | None, f
     told = separation(patches, counts, known.frames, shape.grid_hw, seed)
     if told < LEAST_SEPARATION:
         return None, told
-    place = fit_place(patches, counts, known.frames)
-    return HeadFit(shape, HeadValues(projections, no_offsets(shape), place=place)), told
+    return _by_place(shape, projections, patches, counts, known.frames), told
+
+
+def _by_place(
+    shape: HeadShape, projections: tuple[Floats, ...], patches: Floats, counts: Bools, frames: Sequence[int]
+) -> HeadFit:
+    place = fit_place(patches, counts, frames)
+    return HeadFit(shape, HeadValues(projections, no_offsets(shape), place=place))
 
 
 def _fit(shape: HeadShape, known: Rows, seed: int, whiten: bool) -> HeadFit:

@@ -51,10 +51,6 @@ class Rows:
         """Return the frames without their copies."""
         return self.take(np.unique(np.asarray(self.frames), return_index=True)[1])
 
-    def of(self, frames: Sequence[int]) -> "Rows":
-        """Return the rows that show these frames."""
-        return self.take(np.flatnonzero(np.isin(np.asarray(self.frames), np.asarray(frames))))
-
     def of_parts(self, parts: Sequence[int] | npt.NDArray[np.int64]) -> "Rows":
         """Return the rows that show these parts."""
         return self.take(np.flatnonzero(np.isin(np.asarray(self.of_part), np.asarray(parts))))

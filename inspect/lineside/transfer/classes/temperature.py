@@ -32,7 +32,7 @@ MISTAKE = 0.5
 """Added to the answers."""
 RANGE = (-3.0, 9.0)
 """Of the logarithm, far beyond what is met."""
-_STEPS, _THIRDS = 241, 60
+_STEPS, _EXACT = 241, 1e-9
 
 
 def fit_temperature(logits: F64, labels: I64, groups: I64) -> float:
@@ -52,6 +52,9 @@ def fit_temperature(logits: F64, labels: I64, groups: I64) -> float:
     float
         Above 1 where the heads are too sure, below 1 where they are not sure enough; 1 where n is 0.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     n, k = logits.shape
     if not n:
         return 1.0
@@ -62,19 +65,11 @@ def fit_temperature(logits: F64, labels: I64, groups: I64) -> float:
     told[np.arange(n), labels] = 1.0 - wrong
 
     def cost(log_temperature: float) -> float:
-        nats = -(told * _log_probabilities(logits * np.exp(-log_temperature))).sum(axis=1)  # [n]
+        nats = -(told * log_softmax(logits * np.exp(-log_temperature), axis=1)).sum(axis=1)  # [n]
         spread = LESS_SURE if log_temperature > 0.0 else SURER
         return float(weights @ nats) + 0.5 * (log_temperature / spread) ** 2
 
     grid = np.linspace(*RANGE, _STEPS)
     best = int(np.argmin([cost(float(value)) for value in grid]))
-    low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, _STEPS - 1)])
-    for _ in range(_THIRDS):  # between two steps of the grid the cost has one valley
-        left, right = low + (high - low) / 3.0, high - (high - low) / 3.0
-        low, high = (low, right) if cost(left) <= cost(right) else (left, high)
-    return float(np.exp(0.5 * (low + high)))
-
-
-def _log_probabilities(logits: F64) -> F64:
-    below = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(below - np.log(np.exp(below).sum(axis=1, keepdims=True)), np.float64)
+    around = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, _STEPS - 1)])  # where the cost has one valley
+    return float(np.exp(minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": _EXACT}).x))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from lineside.errors import BundleError, FrameError
+from lineside.export.onnx_file import refuse_external_data
 from lineside.runtime import Inspector, load_bundle
-from lineside.runtime.onnx_file import refuse_external_data
 from test_verify import seal
 from tiny import tiny_contract, tiny_model, write_tiny_bundle
 

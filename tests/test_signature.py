@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 
 from lineside.cli.main import register
 from lineside.errors import BundleError, LinesideError, UsageError
+from lineside.export.keys import key_id, read_public_key
+from lineside.export.signing import make_keys, sign_bundle
 from lineside.runtime import Inspector, load_bundle, verify_bundle
-from lineside.runtime.keys import key_id, make_keys, read_public_key
-from lineside.runtime.signature import sign_bundle
 from test_verify import proven, seal  # noqa: F401
 from tiny import write_tiny_bundle
 

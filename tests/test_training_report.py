@@ -15,11 +15,11 @@ from lineside.batch.gallery import pictures_of
 from lineside.batch.overlay import mark_peak
 from lineside.binomial import clopper_pearson
 from lineside.contract import Component, Finding, QualityLimit, Verdict
-from lineside.licences import OBLIGATIONS, obligation
 from lineside.recipe import Transfer
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.training import SHOWN, pages
 from lineside.train.card import card, limits
+from lineside.train.licences import OBLIGATIONS, obligation
 from lineside.train.record import ClassEvaluation, Evaluation, FrontRecord, ScoredImage, TrainingRecord
 from test_report import Page, paint, section
 from tiny import tiny_contract, tiny_model

@@ -112,7 +112,8 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
     layout = find_layout(root, needs_good=not sorts)
     read = _mvtec if layout == "mvtec" else _plain
     tree = _Tree(root, [], sorts)
-    samples = _with_boxes(root, sorted(read(tree, _grouping(loaded), loaded.recipe.seed), key=lambda s: s.name))
+    listed = read(tree, grouping(loaded.recipe.capture.group), loaded.recipe.seed)
+    samples = _with_boxes(root, sorted(listed, key=lambda s: s.name))
     dataset = Dataset(root, layout, samples, tuple(sorted(shown(path) for path in tree.left_out)))
     refuse_odd_names(root, (sample.name for sample in samples))
     if sorts and len({s.label for s in dataset.select("train")}) < 2:
@@ -282,10 +283,6 @@ def _with_boxes(root: Path, samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(replace(s, boxes=boxes[s.path]) if s.path in boxes else s for s in samples)
 
 
-def _grouping(loaded: LoadedRecipe) -> Callable[[Path, str], str]:
-    return grouping(loaded.recipe.capture.group)
-
-
 def grouping(expression: str | None) -> Callable[[Path, str], str]:
     """Return the function from (path, name) to the physical part; its name alone where the pattern does not fit.
 
@@ -296,16 +293,14 @@ def grouping(expression: str | None) -> Callable[[Path, str], str]:
     """
     pattern = re.compile(expression) if expression else None
 
-    return lambda path, name: part_of(pattern, path.name, name)
+    def part(path: Path, name: str) -> str:
+        match = pattern.search(path.name) if pattern else None
+        if match is None or pattern is None:
+            return name
+        wanted: str | int = "part" if "part" in pattern.groupindex else min(1, pattern.groups)
+        return match.group(wanted) or name
 
-
-def part_of(pattern: re.Pattern[str] | None, file_name: str, otherwise: str) -> str:
-    """Return the physical part that a file's name tells by the recipe's `capture.group`, else `otherwise`."""
-    match = pattern.search(file_name) if pattern else None
-    if match is None or pattern is None:
-        return otherwise
-    wanted: str | int = "part" if "part" in pattern.groupindex else min(1, pattern.groups)
-    return match.group(wanted) or otherwise
+    return part
 
 
 def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:

@@ -1,8 +1,9 @@
 """What blocks of the recipe are made of: their base, and keys that carry the sentence their errors are made of."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 
 class Block(BaseModel):
@@ -21,3 +22,8 @@ def key(default: Any, expected: str, description: str, unit: str = "none", **lim
 def empty_block(value: Any) -> Any:
     """Take a block whose every line is commented out (YAML: null) as the block's defaults."""
     return {} if value is None else value
+
+
+def refuse(name: str, reason: str) -> NoReturn:
+    """Refuse a key of a block for a reason, from inside one of its validators."""
+    raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})

@@ -4,14 +4,14 @@ Exactly one of `WISHES` holds; where none is named it is `overkill`, and where a
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from lineside.contract_thresholds import Wish
 from lineside.errors import UsageError
-from lineside.recipe_block import Block, key
+from lineside.recipe_block import Block, key, refuse
 
 WISHES = ("overkill", "escape", "cost", "threshold")
 OVERKILL = "a number above 0, which no number of images supports, and below 1, such as 0.05"
@@ -91,19 +91,19 @@ class Calibrate(Block):
     def _one_wish(self) -> "Calibrate":
         named = [name for name in WISHES if getattr(self, name) is not None]
         if not named:
-            _refuse("overkill", f"expected {OVERKILL}; found nothing (null)")
+            refuse("overkill", f"expected {OVERKILL}; found nothing (null)")
         if len(named) > 1:
             first, second = named[:2]
-            _refuse(second, f"{first} and {second} are both named, and one wish decides: delete one of them")
+            refuse(second, f"{first} and {second} are both named, and one wish decides: delete one of them")
         if self.cost is not None and self.defect_rate_ppm is None:
-            _refuse(
+            refuse(
                 "cost",
                 "a cost needs the share of defective parts in production: add calibrate.defect_rate_ppm, such as 800",
             )
         if self.cost is None and self.defect_rate_ppm is not None:
-            _refuse("defect_rate_ppm", "only counts with calibrate.cost: add that, or delete this")
+            refuse("defect_rate_ppm", "only counts with calibrate.cost: add that, or delete this")
         if self.review is not None and self.overkill is not None and self.overkill + self.review >= 1.0:
-            _refuse("review", f"with an overkill of {self.overkill:g} less than {1.0 - self.overkill:g} is left")
+            refuse("review", f"with an overkill of {self.overkill:g} less than {1.0 - self.overkill:g} is left")
         return self
 
     @property
@@ -160,7 +160,3 @@ def _option_words(detail: ErrorDetails) -> str:
     said = said.replace("calibrate.cost", "--cost-overkill and --cost-escape").replace("calibrate.", "--")
     option = "--cost-overkill" if at == ["cost"] else "--" + "-".join(at)
     return f"{option}: {said}.".replace("_", "-")
-
-
-def _refuse(name: str, reason: str) -> NoReturn:
-    raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})

@@ -7,7 +7,7 @@ this version, and says so.
 """
 
 import re
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from lineside.recipe_block import Block, empty_block, key
+from lineside.recipe_block import Block, empty_block, key, refuse
 from lineside.recipe_calibrate import Calibrate
 from lineside.recipe_classes import Classes
 from lineside.recipe_normalise import Normalise, Step
@@ -219,17 +219,17 @@ class Transfer(Block):
         takers |= {"weights": ("text or anomalib.<Model>", anomalib or text), "prompts": ("text", text)}
         for name, (methods, taken) in takers.items():
             if not taken and getattr(self, name) not in ({}, None, Prompts()):
-                _refuse(name, f"only allowed with method: {methods}, and the method here is {self.method}")
+                refuse(name, f"only allowed with method: {methods}, and the method here is {self.method}")
         if text and self.weights is None:
-            _refuse("weights", "expected the folder of a CLIP model as open_clip writes it, found none")
+            refuse("weights", "expected the folder of a CLIP model as open_clip writes it, found none")
         return self
 
     @model_validator(mode="after")
     def _adapts_lineside(self) -> "Transfer":
         if self.adapt != "none" and self.method != "lineside":
-            _refuse("adapt", f"only none with method: {self.method}; try adapts the network of method: lineside")
+            refuse("adapt", f"only none with method: {self.method}; try adapts the network of method: lineside")
         if self.adapt != "none" and self.task == "classify":
-            _refuse("adapt", "only none with task: classify; try adapts the network to what good parts look like")
+            refuse("adapt", "only none with task: classify; try adapts the network to what good parts look like")
         return self
 
     @model_validator(mode="after")
@@ -244,12 +244,8 @@ class Transfer(Block):
         elif self.classes.method == "none":
             reason = f"{self.task} tells classes, and classes.method is none; write task: anomaly"
         if reason:
-            raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": "task"})
+            refuse("task", reason)
         return self
-
-
-def _refuse(name: str, reason: str) -> NoReturn:
-    raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": name})
 
 
 class Export(Block):

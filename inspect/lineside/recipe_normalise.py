@@ -4,9 +4,8 @@ import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictFloat, StrictInt, StrictStr, model_validator
-from pydantic_core import PydanticCustomError
 
-from lineside.recipe_block import Block, empty_block, key
+from lineside.recipe_block import Block, empty_block, key, refuse
 
 LEAST_SIDE, LARGEST_SIDE, SIDE_STEP = 64, 1024, 32
 Side = Annotated[StrictInt, Field(ge=LEAST_SIDE, le=LARGEST_SIDE, multiple_of=SIDE_STEP)]
@@ -88,7 +87,7 @@ class Light(Block):
     def _dark_with_flat(self) -> "Light":
         if self.dark_frame is not None and self.flat_field in (None, "auto", "estimate"):
             reason = "only allowed with images in flat_field; name them, or remove this key"
-            raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": "dark_frame"})
+            refuse("dark_frame", reason)
         return self
 
 
@@ -134,7 +133,7 @@ class Pose(Block):
     def _perspective_only(self) -> "Pose":
         if self.fiducials is not None and self.model != "perspective":
             reason = f"only allowed with model: perspective, and the model here is {self.model}"
-            raise PydanticCustomError("lineside", "{reason}", {"reason": reason, "key": "fiducials"})
+            refuse("fiducials", reason)
         return self
 
 

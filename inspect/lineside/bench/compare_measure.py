@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lineside.bench.compare_row import Measures, Number, Scores
 from lineside.calibrate.localisation import Marked, localisation
 from lineside.calibrate.metrics import auroc
-from lineside.capture.masks import read_mask
+from lineside.capture.truth import read_mask
 from lineside.contract import INPUT_FRAME, Contract, Verdict
 from lineside.dataset import Sample
 from lineside.graph.run import Graph

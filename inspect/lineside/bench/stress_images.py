@@ -6,15 +6,12 @@ a model tested on images that it was trained on passes every test.
 
 import hashlib
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from lineside.dataset import GOOD_NAMES, MASK_FOLDER, label_of, refuse_odd_names
 from lineside.errors import BundleError, ImageError, UsageError
+from lineside.export.known_images import LOCK_FILE, read_lock
 from lineside.image_files import is_own_output, read_content, walk_images
 
-LOCK_FILE = "recipe.lock.yaml"
 _EXPECTED = (
     f"Expected a folder of good images ({', '.join(GOOD_NAMES)}) beside one per defect class; or test/ with these in it"
 )
@@ -72,7 +69,9 @@ def images_of_recipe(bundle: str | Path) -> tuple[tuple[Path, str], ...]:
         When its lock file cannot be read.
     """
     folder = Path(bundle)
-    lock = _lock(folder)
+    lock = read_lock(folder)
+    if lock is None:
+        raise UsageError(f"{folder}: no {LOCK_FILE} that would name images of known class. {_NAME_THEM}")
     try:
         recipe, listed = lock["recipe"], lock["images"]
         tests = [item for item in listed if item["split"] == "test"]
@@ -89,19 +88,6 @@ def images_of_recipe(bundle: str | Path) -> tuple[tuple[Path, str], ...]:
     if not roots:
         raise UsageError(f"The recipe's images ({images}) are not where this command looks for them. {_NAME_THEM}")
     return tuple(_checked(roots[0], name, label, digest) for name, (label, digest) in sorted(wanted.items()))
-
-
-def _lock(folder: Path) -> dict[str, Any]:
-    path = folder / LOCK_FILE
-    if not path.is_file():
-        raise UsageError(f"{folder}: no {LOCK_FILE} that would name images of known class. {_NAME_THEM}")
-    try:
-        document = yaml.safe_load(read_content(path))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        document = None
-    if not isinstance(document, dict):
-        raise BundleError(f"{path}: it is no recipe lock. Copy the bundle again from where it was made.")
-    return document
 
 
 def _checked(root: Path, name: str, label: str, digest: str) -> tuple[Path, str]:

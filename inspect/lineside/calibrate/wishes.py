@@ -51,11 +51,16 @@ def _ng(wish: Wish, goods: Honest, defects: Honest | None) -> Threshold:
         return fixed_threshold(wish.score, goods.scores, goods.groups, crossfit=goods.how, held_out=goods.held_out)
     if defects is None or not len(defects.scores):
         refused = f": all {defects.no_call} of them got no call" if defects is not None and defects.no_call else ""
-        raise UsageError(
-            f"The wish is {wish.in_words}, and there are no defective images to take it from{refused}. Give some, or "
-            "wish an overkill."
-        )
+        raise UsageError(no_defects(wish, refused))
     if wish.kind == "escape":
         assert wish.share is not None
         return escape_threshold(wish.share, goods, defects)
     return cost_threshold(wish, goods, defects)
+
+
+def no_defects(wish: Wish, why: str = "") -> str:
+    """Say that a wish cannot be served without defective images."""
+    return (
+        f"The wish is {wish.in_words}, and there are no defective images to take it from{why}. Give some, or wish an "
+        "overkill."
+    )

@@ -3,9 +3,6 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from lineside.capture.decode import read_image
 from lineside.capture.findings import Probe, Problem
 from lineside.dataset import MASK_FOLDER, Dataset, Sample
@@ -74,32 +71,6 @@ def _robbed(samples: Iterable[Sample]) -> list[Sample]:
     samples = tuple(samples)
     masked = {(s.label, Path(s.name).stem) for s in samples if s.split == "test" and s.mask}
     return [s for s in samples if s.split == "train" and s.mask is None and (s.label, Path(s.name).stem) in masked]
-
-
-def read_mask(path: Path, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return where the defects of an image are.
-
-    Parameters
-    ----------
-    path : Path
-        The mask; whatever is not black is a defect.
-    size_hw : (int, int)
-        Height and width of the image.
-
-    Returns
-    -------
-    ndarray of bool [H, W]
-
-    Raises
-    ------
-    ImageError
-        When it cannot be read, or is of another size.
-    """
-    mask: npt.NDArray[np.bool_] = read_image(path).max(axis=2) > 0
-    if mask.shape != size_hw:
-        found = f"{mask.shape[1]}x{mask.shape[0]}"
-        raise ImageError(f"expected a mask of the image's {size_hw[1]}x{size_hw[0]} px, found {found}.", path=path)
-    return mask
 
 
 def _reason(error: ImageError, path: Path) -> str:

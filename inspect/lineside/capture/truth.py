@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +31,34 @@ def defect_mask(sample: Sample, frame_wh: tuple[int, int]) -> npt.NDArray[np.boo
     """
     width, height = frame_wh
     if sample.mask is not None:
-        mask = np.asarray(read_image(sample.mask).any(axis=2), np.bool_)
-        if mask.shape != (height, width):
-            raise ImageError(
-                f"expected a mask of {width}x{height} px like its image, found {mask.shape[1]}x{mask.shape[0]}.",
-                path=sample.mask,
-            )
-        return mask
-    return box_pixels(sample.boxes, (width, height)) if sample.boxes else None
+        return read_mask(sample.mask, (height, width))
+    return box_pixels(sample.boxes, frame_wh) if sample.boxes else None
+
+
+def read_mask(path: Path, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return where the defects of an image are.
+
+    Parameters
+    ----------
+    path : Path
+        The mask; whatever is not black is a defect.
+    size_hw : (int, int)
+        Height and width of the image.
+
+    Returns
+    -------
+    ndarray of bool [H, W]
+
+    Raises
+    ------
+    ImageError
+        When it cannot be read, or is of another size.
+    """
+    mask: npt.NDArray[np.bool_] = read_image(path).max(axis=2) > 0
+    if mask.shape != size_hw:
+        found = f"{mask.shape[1]}x{mask.shape[0]}"
+        raise ImageError(f"expected a mask of the image's {size_hw[1]}x{size_hw[0]} px, found {found}.", path=path)
+    return mask
 
 
 def box_pixels(boxes: Iterable[MarkedBox], frame_wh: tuple[int, int]) -> npt.NDArray[np.bool_]:

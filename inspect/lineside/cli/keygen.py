@@ -10,7 +10,8 @@ def command(
     folder: Annotated[Path, typer.Argument(help="Folder for private.pem and public.pem.", show_default=False)],
 ) -> None:
     """Make a pair of Ed25519 keys to sign bundles with; never overwrites one."""
-    from lineside.runtime.keys import key_id, make_keys, read_public_key
+    from lineside.export.keys import key_id, read_public_key
+    from lineside.export.signing import make_keys
 
     private, public = make_keys(folder)
     typer.echo(f"{private}: signs; keep it to yourself.")

@@ -8,6 +8,7 @@ of the part, and never counts as good. The loop ends with the source; a camera n
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 
 from lineside.capture.source import open_source
 from lineside.contract import Verdict
@@ -33,13 +34,14 @@ def run_line(inspector: Inspector, source: str, reject: Reject) -> int:
         When the source breaks off, or a picture does not fit the model. Stop the line then: nothing is judged any more.
     """
     passed = 0
-    for shot in open_source(source):
-        frame = shot.frame(inspector.contract.frame.bit_depth)
-        result = inspector.inspect(frame.image, reduced=True)
-        if result.verdict is Verdict.OK:
-            passed += 1
-        else:
-            reject(frame.name, result)
+    with closing(open_source(source)) as shots:
+        for shot in shots:
+            frame = shot.frame(inspector.contract.frame.bit_depth)
+            result = inspector.inspect(frame.image, reduced=True)
+            if result.verdict is Verdict.OK:
+                passed += 1
+            else:
+                reject(frame.name, result)
     return passed
 
 

@@ -9,7 +9,6 @@ compressed; whoever compares says so (`KnownImages.compared`).
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from lineside.dataset import part_of
+from lineside.dataset import grouping
 from lineside.errors import BundleError, ImageError
 from lineside.export.state import STATE_FILE, read_state
 from lineside.image_files import read_content
@@ -43,12 +42,12 @@ class KnownImages:
     """Physical parts on the side of training."""
     group: str | None
     """The recipe's pattern of parts in file names."""
-    embeddings: npt.NDArray[np.float32] | None
+    embeddings: npt.NDArray[np.float64] | None
     """[n, d] of good frames that the model was fitted on; None where the bundle keeps none."""
 
     def part(self, path: Path, otherwise: str) -> str:
         """Return an image's physical part by the recipe's pattern, else `otherwise`."""
-        return part_of(re.compile(self.group) if self.group else None, path.name, otherwise)
+        return grouping(self.group)(path, otherwise)
 
     def learned(self, path: Path, sha256: str) -> bool:
         """Whether the model learned from an image, by its file or its part's name."""
@@ -58,9 +57,8 @@ class KnownImages:
         """Whether a frame, by the embedding [d] that the model gives of it, is one that the model learned from."""
         if self.embeddings is None or not len(self.embeddings):
             return False
-        row = embedding.astype(np.float64)
-        nearest = float(np.linalg.norm(self.embeddings.astype(np.float64) - row, axis=1).min())
-        return nearest <= SAME_REL * float(np.linalg.norm(row))
+        nearest = float(np.linalg.norm(self.embeddings - embedding, axis=1).min())
+        return nearest <= SAME_REL * float(np.linalg.norm(embedding.astype(np.float64)))
 
     @property
     def compared(self) -> str | None:
@@ -95,8 +93,8 @@ def known_images(bundle: Path) -> KnownImages:
         When the lock file or the state cannot be read.
     """
     embeddings = read_state(bundle).get("embeddings") if (bundle / STATE_FILE).is_file() else None
-    kept = None if embeddings is None else embeddings.astype(np.float32)
-    lock = _lock(bundle / LOCK_FILE)
+    kept = None if embeddings is None else embeddings.astype(np.float64)
+    lock = read_lock(bundle)
     if lock is None:
         return KnownImages({}, frozenset(), None, kept)
     try:
@@ -119,7 +117,15 @@ def file_sha256(path: Path) -> str:
         return ""
 
 
-def _lock(path: Path) -> dict[str, Any] | None:
+def read_lock(bundle: Path) -> dict[str, Any] | None:
+    """Return a bundle's recipe lock; None where it has none.
+
+    Raises
+    ------
+    BundleError
+        When it is no recipe lock.
+    """
+    path = bundle / LOCK_FILE
     if not path.is_file():
         return None
     try:

@@ -32,7 +32,7 @@ MOST_BYTES = 256_000_000
 """Of all files; beyond, those go first that were used longest ago. A larger graph is not kept at all."""
 MOST_IN_MEMORY, LARGEST_IN_MEMORY = 64, 1_000_000
 """Graphs that a process remembers, and bytes of each: heads that every fold needs, also where nothing is written."""
-ROOMS_BEHIND = ("train", "runtime", "batch", "report", "bench", "cli")
+ROOMS_BEHIND = ("train", "runtime", "batch", "report", "bench", "cli", "examples")
 """Rooms that no exported module imports."""
 EXPORTERS = ("torch", "torchvision", "onnx", "onnxscript", "onnx-ir", "numpy", "timm", "open_clip_torch")
 _DIGEST_SIZE = 32

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from lineside.contract import CONTRACT_FILE, METADATA_KEY, MODEL_FILE, SUMS_FILE, Contract
 from lineside.errors import BundleError, UsageError
-from lineside.runtime.bundle_files import RETRAIN, check_files, parse_sums, read_file, refuse_links_out
-from lineside.runtime.onnx_file import refuse_external_data
+from lineside.export.bundle_files import MAX_TEXT_BYTES, RETRAIN, check_files, parse_sums, read_file, refuse_links_out
+from lineside.export.onnx_file import refuse_external_data
 
 MAX_MODEL_BYTES = 2**30
 """Largest model.onnx that is read unless more is asked for: some hundred times what lineside's own networks take."""
-_MAX_TEXT_BYTES = 2**24
-"""Of contract.json and SHA256SUMS."""
+_GIVE_MORE = "If it is meant to be, give a higher max_model_bytes to Inspector or load_bundle."
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def load_bundle(
             f"{path}: a bare .onnx file carries no proof of where it came from. Give the bundle folder, "
             "or sha256='…' with the hash that it must have, or unverified=True."
         )
-    model = read_file(path, max_model_bytes)
+    model = read_file(path, max_model_bytes, _GIVE_MORE)
     digest = _checked_hash(model, sha256, path)
     refuse_external_data(model, str(path))
     return Bundle(path, model, digest, None)
@@ -99,18 +98,19 @@ def read_sums(folder: Path) -> dict[str, str]:
     BundleError
         When the file is missing, has a malformed line, or names a path outside the bundle.
     """
-    return parse_sums(read_file(folder / SUMS_FILE, _MAX_TEXT_BYTES), folder / SUMS_FILE)
+    return parse_sums(read_file(folder / SUMS_FILE, MAX_TEXT_BYTES), folder / SUMS_FILE)
 
 
 def _load_folder(folder: Path, sha256: str | None, key: str | Path | None, max_model_bytes: int) -> Bundle:
-    sums_content = read_file(folder / SUMS_FILE, _MAX_TEXT_BYTES)
+    sums_content = read_file(folder / SUMS_FILE, MAX_TEXT_BYTES)
     sums = parse_sums(sums_content, folder / SUMS_FILE)
     contents: dict[str, bytes] = {}
-    for name, limit in ((MODEL_FILE, max_model_bytes), (CONTRACT_FILE, _MAX_TEXT_BYTES)):
+    limits = (MODEL_FILE, max_model_bytes, _GIVE_MORE), (CONTRACT_FILE, MAX_TEXT_BYTES, RETRAIN)
+    for name, limit, remedy in limits:
         if name not in sums:
             raise BundleError(f"{folder / SUMS_FILE}: no entry for {name}. {RETRAIN}")
         refuse_links_out(folder, name)
-        contents[name] = read_file(folder / name, limit)
+        contents[name] = read_file(folder / name, limit, remedy)
         _checked_hash(contents[name], sums[name], folder / name)
     digest = _checked_hash(contents[MODEL_FILE], sha256, folder / MODEL_FILE)
     try:
@@ -124,7 +124,7 @@ def _load_folder(folder: Path, sha256: str | None, key: str | Path | None, max_m
 
 
 def _signed_by(folder: Path, sums_content: bytes, sums: Mapping[str, str], contract: Contract, key: str | Path) -> str:
-    from lineside.runtime.signature import check_signature, statement_of
+    from lineside.export.signature import check_signature, statement_of
 
     name = check_signature(folder, statement_of(sums_content, contract), key)
     check_files(folder, sums)

@@ -9,7 +9,7 @@ from lineside.calibrate.crossfit import Fold, class_folds, class_holdout, groupe
 from lineside.calibrate.escape import escape_statement
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.threshold import no_threshold
-from lineside.calibrate.wishes import thresholds
+from lineside.calibrate.wishes import Thresholds, thresholds
 from lineside.contract_thresholds import EscapeStatement, Threshold, Wish
 from lineside.errors import LinesideError, UsageError
 from lineside.recipe import LoadedRecipe
@@ -33,8 +33,8 @@ class Calibration:
     head : FittedHead
     called : mapping of position to Judged
         Good frames that got a call, each as a head judged it that had not seen its part.
-    goods, defects : Honest
-        What thresholds may be taken from; `defects` are those that the folds scored, where parts are sorted.
+    goods : Honest
+        What thresholds may be taken from.
     threshold, review : Threshold
         The same where there is no band for REVIEW.
     escapes : EscapeStatement
@@ -47,7 +47,6 @@ class Calibration:
     head: FittedHead
     called: Mapping[int, Judged]
     goods: Honest
-    defects: Honest | None
     threshold: Threshold
     review: Threshold
     escapes: EscapeStatement
@@ -64,11 +63,6 @@ class Calibration:
     def own(self) -> dict[int, float]:
         """Those of them that the deployed head itself gave, findings left out; none where folds gave them."""
         return {i: one.patch_score for i, one in self.called.items() if self.goods.held_out and not one.found}
-
-    @property
-    def honest(self) -> dict[int, float]:
-        """What the threshold was taken from: `scores`, infinite where a finding makes the frame NG."""
-        return dict(zip(self.called, self.goods.scores.astype(float).tolist(), strict=True))
 
 
 def calibrated(loaded: LoadedRecipe, method: Method, references: References, journal: Journal) -> Calibration:
@@ -105,9 +99,9 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     wish = Wish("overkill", PROVISIONAL) if provisional else calibrate.wish
     found = thresholds(wish, None if provisional else calibrate.review, goods, defects)
     peaks = tuple(one.map_peak for one in called.values())
-    made = Calibration(head, called, goods, defects, found.ng, found.review, found.escapes, peaks, told)
+    made = Calibration(head, called, goods, found.ng, found.review, found.escapes, peaks, told)
     if not provisional:
-        note_threshold(made, journal)
+        note_thresholds(found, journal)
     if defects is not None:
         journal.note(found.escapes.statement)
     return made
@@ -123,11 +117,11 @@ def _sorted_defects(judged: Mapping[int, Judged], references: References, held_o
     return replace(_honest(called, references, held_out, how), no_call=len(others) - len(called))
 
 
-def note_threshold(made: Calibration, journal: Journal) -> None:
+def note_thresholds(found: Thresholds, journal: Journal) -> None:
     """Keep what the thresholds are and what they are worth."""
-    journal.note(f"Threshold {made.threshold.value:.4g}: {made.threshold.rule}. {made.threshold.statement}")
-    if made.review is not made.threshold:
-        journal.note(f"REVIEW above {made.review.value:.4g}: {made.review.rule}. {made.review.statement}")
+    journal.note(f"Threshold {found.ng.value:.4g}: {found.ng.rule}. {found.ng.statement}")
+    if found.review is not found.ng:
+        journal.note(f"REVIEW above {found.review.value:.4g}: {found.review.rule}. {found.review.statement}")
 
 
 def _honest(judged: Mapping[int, Judged], references: References, held_out: bool, how: str) -> Honest:
@@ -155,7 +149,7 @@ def _uncalibrated(method: Method, count: int, wish: Wish, journal: Journal) -> C
     threshold = no_threshold(own, wish)
     journal.note(threshold.statement)
     nothing = Honest(np.zeros(0, np.float32), (), (), held_out=False, how="none")
-    return Calibration(head, {}, nothing, None, threshold, threshold, escape_statement(0.0, None, wish))
+    return Calibration(head, {}, nothing, threshold, threshold, escape_statement(0.0, None, wish))
 
 
 def _folds(count: int, seen: frozenset[int], split: Callable[[Sequence[int]], Sequence[Fold]]) -> tuple[Fold, ...]:

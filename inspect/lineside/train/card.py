@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from lineside.binomial import clopper_pearson
 from lineside.contract import Contract
-from lineside.licences import IMAGENET, obligation
 from lineside.normalise.gate_rules import SIZE_NAMES
+from lineside.train.licences import IMAGENET, obligation
 from lineside.train.record import Evaluation, TrainingRecord
 from lineside.untested import untested
 

@@ -151,7 +151,7 @@ def proven(
         return head.reference(frame).score(floor)
 
     def gate(quality: npt.NDArray[np.float32]) -> int:
-        return _gate_by_contract(contract, quality)
+        return gate_by_contract(contract, quality)
 
     limits = contract.threshold_ng, contract.threshold_review
     told = head.classes
@@ -165,7 +165,7 @@ def proven(
     return proofs
 
 
-def _gate_by_contract(contract: Contract, quality: npt.NDArray[np.float32]) -> int:
+def gate_by_contract(contract: Contract, quality: npt.NDArray[np.float32]) -> int:
     """Return the gate's bits by the limits that the contract publishes, the slow twin of the graph's own."""
     gate = 0
     for name, value, (low, high) in zip(contract.quality_names, quality, contract.quality_limits, strict=True):

@@ -6,21 +6,23 @@ far as a bundle can know, and none takes part. A second copy among the new image
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from lineside.calibrate.wishes import Thresholds, thresholds
+from lineside.calibrate.wishes import no_defects, thresholds
 from lineside.contract_thresholds import Wish
 from lineside.dataset import GOOD
 from lineside.errors import UsageError
 from lineside.export.known_images import TEST, KnownImages, file_sha256, known_images
+from lineside.train.calibration import note_thresholds
 from lineside.train.deployed_scores import Deployed, Shown, deployed_scores
 from lineside.train.line_parent import LineImage, Opened, Parent
 from lineside.train.line_result import Changed
 from lineside.train.line_state import LineState
 from lineside.train.progress import Journal
+from lineside.wish_images import needs_defects
 
 HOW = "new images that the model was not fitted on"
 
@@ -46,11 +48,17 @@ def recalibrated(
     UsageError
         When no good image is left that got a call and is no copy, or the wish needs defective images.
     """
-    known = known_images(parent.folder)
-    shown = [Shown(image.name, image.label, known.part(image.path, str(image.path)), image.load) for image in images]
+    old, known = parent.contract, known_images(parent.folder)
+    wish = wish or old.threshold_ng.wish
+    if needs_defects(wish) and all(image.label == GOOD for image in images):
+        raise UsageError(no_defects(wish))
+    candidates = _candidates(known, images)
+    _refuse_without_good(parent, known, images, candidates.rows)
+    chosen = [images[i] for i in candidates.rows]
+    shown = [Shown(image.name, image.label, known.part(image.path, str(image.path)), image.load) for image in chosen]
     journal.stage("the model on the new images", len(shown))
-    seen = deployed_scores(parent.model, parent.contract, shown, journal.step)
-    fresh = _fresh(parent, known, images, seen, journal)
+    seen = deployed_scores(parent.model, old, shown, journal.step)
+    fresh = _fresh(parent, known, images, candidates, seen, journal)
     goods = seen.honest([i for i in fresh if shown[i].label == GOOD], HOW)
     defects = seen.honest([i for i in fresh if shown[i].label != GOOD], HOW)
     if not np.isfinite(goods.parts()).any():
@@ -59,13 +67,13 @@ def recalibrated(
             f"{goods.no_call} good ones get no call, the others are NG by a finding. Look at them with "
             "`lineside inspect`."
         )
-    old = parent.contract
     own = old.threshold_review.wish
     band = review if review is not None else own.share if own.kind == "review" else None
-    found = thresholds(wish or old.threshold_ng.wish, band or None, goods, defects)
+    found = thresholds(wish, band or None, goods, defects)
     compared = _compared(known)
     ng = replace(found.ng, statement=f"{found.ng.statement} {compared}")
-    _note(found, journal)
+    note_thresholds(found, journal)
+    journal.note(found.escapes.statement)
     return Changed(
         how="calibrated",
         numbers={},
@@ -82,22 +90,15 @@ def recalibrated(
             f"for {ng.wish.in_words}. Scores, map, gate and classes are those of the parent. {compared}"
         ),
         facts={
-            "images": float(len(shown)),
+            "images": float(len(images)),
             "good_images_used": float(len(goods.scores)),
             "defective_images_used": float(len(defects.scores)),
-            "copies_left_out": float(len(shown) - len(fresh)),
+            "copies_left_out": float(len(images) - len(fresh)),
             "no_call": float(goods.no_call + defects.no_call),
             "good_ng_before": float((goods.scores > old.threshold_ng.value).mean()),
             "good_ng_after": float((goods.scores > ng.value).mean()),
         },
     )
-
-
-def _note(found: Thresholds, journal: Journal) -> None:
-    journal.note(f"Threshold {found.ng.value:.4g}: {found.ng.rule}. {found.ng.statement}")
-    if found.review is not found.ng:
-        journal.note(f"REVIEW above {found.review.value:.4g}: {found.review.rule}. {found.review.statement}")
-    journal.note(found.escapes.statement)
 
 
 def _state(parent: Opened, scores: npt.NDArray[np.float32], groups: tuple[str, ...]) -> LineState | None:
@@ -110,21 +111,29 @@ def _counted(shown: Sequence[Shown], rows: Sequence[int]) -> dict[str, int]:
     return {f"calibrate/{label}": labels.count(label) for label in sorted(set(labels))}
 
 
-def _fresh(
-    parent: Opened, known: KnownImages, images: Sequence[LineImage], seen: Deployed, journal: Journal
-) -> tuple[int, ...]:
-    """Return the rows of images that the model did not learn from, each picture once.
+@dataclass(frozen=True)
+class _Candidates:
+    """Images that their files and names let pass, each picture once."""
+
+    rows: tuple[int, ...]
+    """Of all images that were given."""
+    learned: frozenset[int]
+    """Those that the model learned from, by file or part."""
+    copies: int
+    """Images that repeat another."""
+    tested: frozenset[int]
+    """Test images of the recipe."""
+
+
+def _candidates(known: KnownImages, images: Sequence[LineImage]) -> _Candidates:
+    """Look at files and names alone; nothing is scored yet.
 
     Raises
     ------
     UsageError
-        When one picture is given under two labels, or no good one is left.
+        When one picture is given under two labels.
     """
     hashes = [file_sha256(image.path) for image in images]
-    learned = [
-        known.learned(image.path, digest) or known.looks_learned(embedding)
-        for image, digest, embedding in zip(images, hashes, seen.embeddings, strict=True)
-    ]
     first: dict[str, int] = {}
     for i, digest in enumerate(hashes):
         other = first.setdefault(digest, i)
@@ -133,21 +142,49 @@ def _fresh(
                 f"{images[i].path} is given as {images[i].label}, and the same picture, {images[other].path}, as "
                 f"{images[other].label}: one of them is wrong."
             )
-    rows = tuple(i for i, digest in enumerate(hashes) if not learned[i] and first[digest] == i)
-    if any(learned):
-        journal.note(known.left_out([image.name for image, own in zip(images, learned, strict=True) if own]))
-    if len(first) < len(images):
-        journal.note(f"{len(images) - len(first)} images are copies of others given here, and count once.")
-    tested = sum(known.sides.get(hashes[i]) == TEST for i in rows)
+    learned = frozenset(i for i, image in enumerate(images) if known.learned(image.path, hashes[i]))
+    rows = tuple(i for i, digest in enumerate(hashes) if i not in learned and first[digest] == i)
+    tested = frozenset(i for i in rows if known.sides.get(hashes[i]) == TEST)
+    return _Candidates(rows, learned, len(images) - len(first), tested)
+
+
+def _fresh(
+    parent: Opened,
+    known: KnownImages,
+    images: Sequence[LineImage],
+    candidates: _Candidates,
+    seen: Deployed,
+    journal: Journal,
+) -> tuple[int, ...]:
+    """Return which of the candidates, in their order, the model did not learn from by what it sees in them either.
+
+    Raises
+    ------
+    UsageError
+        When no good one is left.
+    """
+    alike = [known.looks_learned(embedding) for embedding in seen.embeddings]
+    learned = candidates.learned | {i for i, same in zip(candidates.rows, alike, strict=True) if same}
+    fresh = tuple(k for k, same in enumerate(alike) if not same)
+    rows = [candidates.rows[k] for k in fresh]
+    if learned:
+        journal.note(known.left_out([images[i].name for i in sorted(learned)]))
+    if candidates.copies:
+        journal.note(f"{candidates.copies} images are copies of others given here, and count once.")
+    tested = len(candidates.tested.intersection(rows))
     if tested:
         journal.note(f"{tested} are test images of the recipe: its evaluation no longer judges these thresholds.")
+    _refuse_without_good(parent, known, images, rows)
+    return fresh
+
+
+def _refuse_without_good(parent: Opened, known: KnownImages, images: Sequence[LineImage], rows: Sequence[int]) -> None:
     if not any(images[i].label == GOOD for i in rows):
         raise UsageError(
             f"{parent.folder}: the model was trained on all {sum(image.label == GOOD for image in images)} good images "
             f"given here{' or on parts of their names' if known.group else ''}, so they can promise nothing. Give good "
             "images that it has not seen."
         )
-    return rows
 
 
 def _compared(known: KnownImages) -> str:

@@ -14,12 +14,13 @@ import numpy.typing as npt
 from lineside.capture.decode import read_image
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import BundleError, ImageError, UsageError
-from lineside.export.state import STATE_FILE, read_state
+from lineside.export.bundle_files import read_file
+from lineside.export.state import STATE_FILE, unpack_state
 from lineside.export.vectors import VECTORS_FILE
 from lineside.graph.rewrite import constants, piece, read_model, with_outputs
 from lineside.graph.run import Graph, parallel
 from lineside.image_files import is_own_output, walk_images
-from lineside.runtime.bundle import load_bundle, read_sums
+from lineside.runtime.bundle import MAX_MODEL_BYTES, load_bundle, read_sums
 from lineside.train.line_state import LineState, line_state
 from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace
 from lineside.transfer.head import REGION, HeadShape, HeadValues, offset_name, projection_name, tap_name
@@ -135,11 +136,12 @@ def open_bundle(folder: Path) -> Opened:
     assert bundle.contract is not None  # a folder has one
     listed, arrays = read_sums(folder), dict[str, Array]()
     if STATE_FILE in listed:
-        arrays = read_state(folder)
-        if hashlib.sha256((folder / STATE_FILE).read_bytes()).hexdigest() != listed[STATE_FILE]:
+        content = read_file(folder / STATE_FILE, MAX_MODEL_BYTES)
+        if hashlib.sha256(content).hexdigest() != listed[STATE_FILE]:
             raise BundleError(
                 f"{folder / STATE_FILE}: was altered after the bundle was written. Copy the bundle again."
             )
+        arrays = unpack_state(content, str(folder / STATE_FILE))
     model = read_model(bundle.model, str(folder))
     opened = Opened(folder, bundle.model_sha256, bundle.contract, model, constants(model), arrays)
     if not arrays:

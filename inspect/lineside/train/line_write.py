@@ -20,14 +20,14 @@ from lineside import __version__
 from lineside.contract import CONTRACT_FILE, CONTRACT_VERSION, INPUT_FRAME, MODEL_FILE, Ancestor, Contract, Fitted
 from lineside.contract_thresholds import Threshold
 from lineside.export.bundle import reserved
+from lineside.export.known_images import LOCK_FILE
 from lineside.export.parity import Kind, ParityCase, ParityRecord, prove_parity, reference_score
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.rewrite import constants, with_outputs
 from lineside.graph.run import Graph
-from lineside.normalise.gate_rules import GATE_BITS, RULES, UNFAMILIAR
 from lineside.synth.disturb import disturbed
-from lineside.train.deploy import with_thresholds
+from lineside.train.deploy import gate_by_contract, with_thresholds
 from lineside.train.line_card import PARENT_FOLDER, line_card
 from lineside.train.line_class_graph import class_proof, with_class_part
 from lineside.train.line_parent import UNLABELLED, LineImage, Opened, Parent, head_values
@@ -45,7 +45,7 @@ Pixels = npt.NDArray[np.uint8]
 Scorer = Callable[[Pixels], tuple[float, Array]]
 
 LINE_FILE = "line.json"
-KEPT = ("recipe.lock.yaml",)
+KEPT = (LOCK_FILE,)
 """Files of the parent that hold for the changed bundle too; its record and pages move into `PARENT_FOLDER`."""
 MOVED = ("card.md", "report.html", "training.json", "parity.csv", LINE_FILE)
 PROVEN = 24
@@ -246,7 +246,7 @@ def _proven(
         return max(score, floor) if contract.found(quality) else score
 
     limits = contract.threshold_ng, contract.threshold_review
-    gate = partial(_gate_of, contract)
+    gate = partial(gate_by_contract, contract)
     proofs = prove_parity(Graph(content), reference, *limits, cases, journal.step, gate, classes)
     worst = max(proof.difference_rel for proof in proofs)
     flipped = "no verdict and no class flipped" if classes else "no verdict flipped"
@@ -277,19 +277,6 @@ def _old_score(parent: Opened) -> Scorer:
         return float(out["patch_score"][0]), out["quality"][0]
 
     return score
-
-
-def _gate_of(contract: Contract, quality: npt.NDArray[np.float32]) -> int:
-    """Return the gate's bits by the contract's limits, the slow twin of the graph's."""
-    gate = 0
-    last = contract.quality_names[-1]
-    for name, value, (low, high) in zip(contract.quality_names, quality, contract.quality_limits, strict=True):
-        named = None if name == last else RULES[name].bit
-        bit = UNFAMILIAR if name == last else None if named is None else GATE_BITS.index(named)
-        beyond = (low is not None and value < np.float32(low)) or (high is not None and value > np.float32(high))
-        if bit is not None and (beyond or not np.isfinite(value)):
-            gate |= 1 << bit
-    return gate
 
 
 def _of_parent(folder: Path) -> dict[str, bytes]:

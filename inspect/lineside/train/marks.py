@@ -7,10 +7,10 @@ import numpy as np
 
 from lineside.calibrate.map_level import MarkedMap, level_of_marks, marked_cells
 from lineside.capture.truth import defect_mask
-from lineside.contract import METADATA_KEY, Contract
+from lineside.contract import Contract
 from lineside.dataset import Dataset, Sample
-from lineside.graph.join import set_metadata
 from lineside.graph.run import Graph
+from lineside.train.deploy import rethresholded
 from lineside.train.images import FrameReader
 from lineside.train.progress import Journal
 
@@ -27,7 +27,7 @@ def fitted_to_marks(
     level = level_of_marks(tuple(_marked_maps(Graph(model), samples, reader))) if samples else None
     if level is not None:
         contract = replace(contract, map_threshold=level.value, map_rule=level.rule)
-        model = _with_contract(model, contract)
+        model = rethresholded(model, contract)
     journal.note(f"Boxes: a cell above {contract.map_threshold:.4g} belongs to a defect ({contract.map_rule}).")
     return model, contract
 
@@ -42,12 +42,3 @@ def _marked_maps(graph: Graph, samples: Sequence[Sample], reader: FrameReader) -
             anomaly_map = out["anomaly_map"][0].astype(np.float32, copy=False)
             height, width = anomaly_map.shape
             yield MarkedMap(anomaly_map, marked_cells(mask, (height, width)))
-
-
-def _with_contract(model: bytes, contract: Contract) -> bytes:
-    """Return the graph with another contract inside; its thresholds on the score must be the same."""
-    import onnx
-
-    changed = onnx.ModelProto.FromString(model)
-    set_metadata(changed, {METADATA_KEY: contract.to_json()})
-    return bytes(changed.SerializeToString(deterministic=True))

@@ -17,6 +17,7 @@ from lineside.contract import CONTRACT_FILE, MODEL_FILE, Contract
 from lineside.dataset import Dataset, load_dataset, lock_document
 from lineside.errors import UsageError
 from lineside.export.bundle import reserved
+from lineside.export.known_images import LOCK_FILE
 from lineside.export.parity import ParityRecord, decide
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import VECTORS_FILE, make_vectors
@@ -94,12 +95,12 @@ def train(
         files = {
             MODEL_FILE: model,
             CONTRACT_FILE: contract.to_json().encode(),
-            "recipe.lock.yaml": lock_document(loaded, dataset).encode(),
+            LOCK_FILE: lock_document(loaded, dataset).encode(),
             "parity.csv": parity_table(proofs),
             "training.json": record.to_json().encode(),
             "card.md": card(record).encode(),
             **vectors,
-            **_state_file(calibration, references),
+            **_state_file(calibration),
             **(pages(record) if pages else {}),
         }
         write(files)
@@ -132,7 +133,10 @@ def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Depl
     model = assembled(calibration.head, contract)
     decided = with_defects(loaded, dataset, references, calibration, (model, contract), journal)
     if decided is not calibration:
-        calibration, contract = decided, contract_of(loaded, dataset, references.reader, method, decided)
+        calibration = decided
+        contract = replace(
+            contract, threshold_ng=decided.threshold, threshold_review=decided.review, escapes=decided.escapes
+        )
         model = rethresholded(model, contract)
     model, contract = fitted_to_marks(model, contract, dataset, references.reader, journal)
     return Deployable(references, calibration, contract, model, method.adaptation)
@@ -144,15 +148,12 @@ def _refuse_single(loaded: LoadedRecipe, dataset: Dataset) -> None:
         raise UsageError(f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(goods)}.")
 
 
-def _state_file(calibration: Calibration, references: References) -> dict[str, bytes]:
+def _state_file(calibration: Calibration) -> dict[str, bytes]:
     """What the bundle keeps so that it can follow the line; nothing where the method cannot."""
     if calibration.head.state is None:
         return {}
-    positions = sorted(calibration.scores)
-    groups = [references.samples[i].group for i in positions]
-    honest = calibration.honest
-    scores = np.array([honest[i] for i in positions], np.float32)
-    return {STATE_FILE: pack_state({**calibration.head.state(), **calibration_state(scores, groups)})}
+    goods = calibration.goods
+    return {STATE_FILE: pack_state({**calibration.head.state(), **calibration_state(goods.scores, goods.groups)})}
 
 
 def _refuse_inside_images(loaded: LoadedRecipe, out: Path) -> None:

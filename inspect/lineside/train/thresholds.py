@@ -12,7 +12,7 @@ from lineside.contract import Contract
 from lineside.dataset import Dataset
 from lineside.graph.rewrite import read_model
 from lineside.recipe import LoadedRecipe
-from lineside.train.calibration import Calibration, note_threshold
+from lineside.train.calibration import Calibration, note_thresholds
 from lineside.train.deployed_scores import Shown, deployed_scores
 from lineside.train.images import References
 from lineside.train.progress import Journal
@@ -51,8 +51,8 @@ def with_defects(
     honest = seen.honest(range(len(shown)), HOW)
     wish, review = loaded.recipe.calibrate.wish, loaded.recipe.calibrate.review
     found = thresholds(wish, review, calibration.goods, honest)
-    made = replace(calibration, defects=honest, threshold=found.ng, review=found.review, escapes=found.escapes)
+    made = replace(calibration, threshold=found.ng, review=found.review, escapes=found.escapes)
     if found.ng != calibration.threshold:
-        note_threshold(made, journal)
+        note_thresholds(found, journal)
     journal.note(found.escapes.statement)
     return made

@@ -25,8 +25,7 @@ from lineside.bench.evaluation.parts import CALLS, Part, parts_of
 from lineside.bench.evaluation.plant import Costs, check_plant
 from lineside.bench.evaluation.rabbits import Rabbits, challenge
 from lineside.calibrate.localisation import Localisation, Marked, localisation
-from lineside.capture.masks import read_mask
-from lineside.capture.truth import box_pixels
+from lineside.capture.truth import box_pixels, read_mask
 from lineside.contract import Contract
 from lineside.errors import ImageError, UsageError
 from lineside.export.known_images import KnownImages

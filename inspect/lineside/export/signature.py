@@ -1,4 +1,4 @@
-"""Signed bundles: who vouches for the files.
+"""Signed bundles: who vouches for the files. `lineside.export.signing` makes what is checked here.
 
 The sums find damage; who can change the model can change them too. An Ed25519 signature over the sums, the contract's
 version and the part cannot be made again without the private key. It lies beside the sums in a JSON file, so that a
@@ -10,20 +10,17 @@ exclude that pins the model with ``sha256=``, or takes a new key.
 
 import base64
 import binascii
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lineside.contract import CONTRACT_FILE, SIGNATURE_FILE, SUMS_FILE, Contract
-from lineside.errors import BundleError, StorageError, UsageError
-from lineside.runtime.bundle_files import check_files, parse_sums, read_file
-from lineside.runtime.keys import key_id, read_private_key, read_public_key
+from lineside.contract import SIGNATURE_FILE, Contract
+from lineside.errors import BundleError
+from lineside.export.bundle_files import read_file
+from lineside.export.keys import key_id, read_public_key
 
 ALGORITHM = "ed25519"
 _PREFIX = b"lineside bundle signature 1\n"
@@ -43,50 +40,6 @@ class Statement:
     def to_bytes(self) -> bytes:
         """Return the bytes that the signature is over."""
         return _PREFIX + json.dumps(dataclasses.asdict(self), sort_keys=True).encode("ascii")
-
-
-def sign_bundle(path: str | Path, key: str | Path) -> str:
-    """Sign a bundle whose files are all as they were written; an older signature is replaced.
-
-    Parameters
-    ----------
-    path : str or Path
-        A bundle folder.
-    key : str or Path
-        The private key, as `make_keys` writes it.
-
-    Returns
-    -------
-    str
-        Name of the key, as `lineside.runtime.keys.key_id` gives it.
-
-    Raises
-    ------
-    UsageError
-        When `path` is no folder, or `key` no private key.
-    BundleError
-        When a file was altered, is missing or was added.
-    StorageError
-        When something cannot be read or written.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
-    private = read_private_key(key)
-    sums_content = read_file(folder / SUMS_FILE, _LARGEST * 16)
-    check_files(folder, parse_sums(sums_content, folder / SUMS_FILE))
-    text = read_file(folder / CONTRACT_FILE, _LARGEST * 256).decode(errors="replace")
-    statement = statement_of(sums_content, Contract.from_json(text, str(folder / CONTRACT_FILE)))
-    name = key_id(private.public_key())
-    document = {
-        "what": f"Signature over {SUMS_FILE}, the contract's version and the part. Check: lineside verify --key",
-        "algorithm": ALGORITHM,
-        "key": name,
-        "statement": dataclasses.asdict(statement),
-        "signature": base64.b64encode(private.sign(statement.to_bytes())).decode("ascii"),
-    }
-    _replace(folder / SIGNATURE_FILE, (json.dumps(document, indent=1) + "\n").encode())
-    return name
 
 
 def statement_of(sums_content: bytes, contract: Contract) -> Statement:
@@ -162,20 +115,3 @@ def _read_signature(file: Path) -> tuple[str, Statement, bytes]:
         return document["key"], statement, base64.b64decode(document["signature"], validate=True)
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise BundleError(f"{file}: no signature that can be read ({error!r}). Sign the bundle again.") from None
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            Path(name).chmod(0o644)
-            Path(name).replace(file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
-    except OSError as error:
-        raise StorageError(f"{file}: cannot be written ({error.strerror or error}).") from None

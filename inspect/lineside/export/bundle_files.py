@@ -12,6 +12,8 @@ from lineside.errors import BundleError, StorageError
 
 UNLISTED = (SUMS_FILE, SIGNATURE_FILE)
 """Files of a bundle that its sums cannot list: themselves, and the signature over them."""
+MAX_TEXT_BYTES = 2**24
+"""Of contract.json and SHA256SUMS."""
 RETRAIN = "Copy the bundle again from where it was made, or train it again."
 
 
@@ -89,7 +91,7 @@ def refuse_links_out(folder: Path, name: str) -> None:
         raise BundleError(f"{file}: a link that leads out of the bundle, to {file.resolve()}. Copy the file itself.")
 
 
-def read_file(path: Path, max_bytes: int) -> bytes:
+def read_file(path: Path, max_bytes: int, remedy: str = RETRAIN) -> bytes:
     """Read a file of a bundle whole.
 
     Parameters
@@ -97,6 +99,8 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     path : Path
     max_bytes : int
         A larger file is refused before it is read.
+    remedy : str
+        What to do then.
 
     Raises
     ------
@@ -113,8 +117,5 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror}).") from None
     if len(content) > max_bytes:
-        raise BundleError(
-            f"{path}: larger than {max_bytes} bytes. If it is meant to be, give a higher max_model_bytes to Inspector "
-            "or load_bundle."
-        )
+        raise BundleError(f"{path}: larger than {max_bytes} bytes. {remedy}")
     return content

@@ -23,7 +23,7 @@ from lineside.bench.evaluation.plant import Costs
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
 from lineside.report.evaluation import within_budget
 from lineside.report.gallery import Card, gallery
-from lineside.report.roc import operating_points
+from lineside.report.roc import operating_curves, operating_points
 from lineside.runtime import Inspector
 from test_report import Page
 from tiny import tiny_contract, tiny_model
@@ -194,6 +194,28 @@ def test_very_many_scores_still_make_a_small_curve() -> None:
     points = operating_points(rng.normal(0, 1, 20_000).tolist(), rng.normal(2, 1, 20_000).tolist())
     assert len(points.thresholds) <= 601
     assert (points.overkill[0], points.overkill[-1], points.escapes[0], points.escapes[-1]) == (1.0, 0.0, 0.0, 1.0)
+
+
+def test_the_own_threshold_is_counted_itself_however_many_scores_there_are() -> None:
+    """Its shares are its own, not those of the score that was kept beside it."""
+    rng = np.random.default_rng(0)
+    good, bad = rng.normal(0, 1, 20_000), rng.normal(2, 1, 20_000)
+    points = operating_points(good.tolist(), bad.tolist(), 0.123)
+    (at,) = np.flatnonzero(points.thresholds == 0.123)
+    assert points.overkill[at] == pytest.approx((good > 0.123).mean())
+    assert points.escapes[at] == pytest.approx((bad <= 0.123).mean())
+
+
+@pytest.mark.parametrize("own", [-5.0, 1.5, 9.0])
+def test_the_own_threshold_stays_on_the_canvas(own: float) -> None:
+    """Also below every score and above every score; the dot stands where it rejects what it rejects."""
+    page = Page(str(operating_curves(operating_points([1.0, 2.0], [2.0, 3.0], own), own, 0.9)))
+    left, right = (float(edge) for edge in str(page.all("svg")[1]["data-box"]).split()[:2])
+    (line,) = [one for one in page.all("line") if one.get("class") == "limit"]
+    assert left < float(str(line["x1"])) <= right
+    dot = next(one for one in page.all("circle") if one.get("class") == "own")
+    overkill = {-5.0: 1.0, 1.5: 0.5, 9.0: 0.0}[own]
+    assert float(str(dot["cx"])) == pytest.approx(left + overkill * (right - left), abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,8 @@ def curves(n: "Numbers", parts: "Sequence[Part]", contract: Contract) -> Markup:
     called = [part for part in parts if part.called and part.score is not None]
     good = [part.score for part in called if part.score is not None and contract.is_good(part.label)]
     bad = [part.score for part in called if part.score is not None and not contract.is_good(part.label)]
-    drawn = operating_curves(operating_points(good, bad), contract.threshold_ng.value, n.auroc.value)
+    own = contract.threshold_ng.value
+    drawn = operating_curves(operating_points(good, bad, own), own, n.auroc.value)
     note = (
         "By part, from scores alone. A threshold chosen here would fit these very parts: choose on other images, then "
         "evaluate again."

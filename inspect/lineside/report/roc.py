@@ -27,7 +27,7 @@ class Operating:
     """What happens at each threshold."""
 
     thresholds: Doubles
-    """[k] rising, from below the lowest score to the highest; NG is above."""
+    """[k] rising: from below every score and the model's own to the highest of them; NG is above."""
     overkill: Doubles
     """[k] share of the good parts above it, 0 to 1."""
     escapes: Doubles
@@ -36,14 +36,17 @@ class Operating:
     defective: int
 
 
-def operating_points(good: Sequence[float], defective: Sequence[float]) -> Operating:
-    """Count at every score; with very many of them at evenly chosen ones."""
+def operating_points(good: Sequence[float], defective: Sequence[float], *own: float) -> Operating:
+    """Count at every score, with very many of them at evenly chosen ones, and at the model's own thresholds.
+
+    An own threshold is never thinned out: what the page says of it would be that of a neighbouring score.
+    """
     goods, bads = np.sort(np.asarray(good, np.float64)), np.sort(np.asarray(defective, np.float64))
     scores = np.unique(np.concatenate([goods, bads]))
     if len(scores) > _MOST_POINTS:
         scores = scores[np.unique(np.linspace(0, len(scores) - 1, _MOST_POINTS).round().astype(np.int64))]
-    below = scores[0] - max(1e-9, 0.02 * float(scores[-1] - scores[0]))
-    thresholds = np.concatenate([[below], scores])
+    below = min((scores[0], *own)) - max(1e-9, 0.02 * float(scores[-1] - scores[0]))
+    thresholds = np.unique(np.concatenate([[below, *own], scores]))
     overkill = 1.0 - np.searchsorted(goods, thresholds, "right") / max(1, len(goods))
     escapes = np.searchsorted(bads, thresholds, "right") / max(1, len(bads))
     return Operating(thresholds, overkill, escapes, len(goods), len(bads))
@@ -60,7 +63,7 @@ def operating_curves(points: Operating, threshold: float, auroc: float) -> Marku
     Parameters
     ----------
     points : Operating
-        Of good and defective parts, at least one each.
+        Of good and defective parts, at least one each; counted at `threshold` too.
     threshold : float
         The model's own.
     auroc : float
@@ -72,9 +75,8 @@ def operating_curves(points: Operating, threshold: float, auroc: float) -> Marku
         "e": [round(float(v), 5) for v in points.escapes],
         "good": points.good,
         "defective": points.defective,
-        "own": threshold,
     }
-    at = int(np.clip(np.searchsorted(points.thresholds, threshold, "right") - 1, 0, len(points.thresholds) - 1))
+    at = int(np.searchsorted(points.thresholds, threshold))
     slider = element(
         "p",
         element("label", "Try a threshold ", for_="threshold-slider"),
@@ -109,7 +111,7 @@ def _roc(points: Operating, at: int, auroc: float) -> Markup:
 
 
 def _against(points: Operating, threshold: float) -> Markup:
-    low, high = float(points.thresholds[0]), max(float(points.thresholds[-1]), threshold)
+    low, high = float(points.thresholds[0]), float(points.thresholds[-1])
     plot = _Plot(low, high)
     ticks = [tick for tick in round_steps(low, high, 5) if low <= tick <= high]
     own = f"{plot.x(threshold):.1f}"

@@ -21,6 +21,7 @@ from lineside.batch.working import WorkingImages
 from lineside.bench.evaluation.limits import Limits
 from lineside.bench.evaluation.plant import Costs
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
+from lineside.capture.sidecar import read_sidecar
 from lineside.report.evaluation import within_budget
 from lineside.report.gallery import Card, gallery
 from lineside.report.roc import operating_curves, operating_points
@@ -139,7 +140,7 @@ def test_the_plant_the_takt_and_the_quality_are_told(made: Made) -> None:
     assert "800 of them defective" in of_section(made, "in-the-plant")
     assert "Takt: 2 s per part. One image at a time" in of_section(made, "time")
     assert "mean_level" in of_section(made, "picture-quality")
-    assert "there are no masks" in of_section(made, "not-tested")
+    assert "is marked, by masks or boxes" in of_section(made, "not-tested")
 
 
 def test_the_good_parts_are_charted_over_time(made: Made) -> None:
@@ -231,18 +232,18 @@ def test_the_own_threshold_stays_on_the_canvas(own: float) -> None:
 )
 def test_a_time_in_a_name_is_read(name: str, seconds: float | None) -> None:
     """Year to second; digits that are no time are none."""
-    assert taken_at(Path(name)) == seconds
+    assert taken_at(Path(name), {}) == seconds
 
 
 def test_a_sidecar_goes_before_the_name_unless_it_had_to_guess(tmp_path: Path) -> None:
     """lineside capture says when; where it only had the file's date, the name counts."""
     path = tmp_path / "20260301T071530.png"
     path.with_suffix(".json").write_text('{"time": "2026-03-01T08:00:00+00:00", "time_of": "camera"}')
-    assert taken_at(path) == 1772352000.0
+    assert taken_at(path, read_sidecar(path)) == 1772352000.0
     path.with_suffix(".json").write_text('{"time": "2026-03-01T08:00:00+00:00", "time_of": "last change of the file"}')
-    assert taken_at(path) == 1772349330.0
+    assert taken_at(path, read_sidecar(path)) == 1772349330.0
     path.with_suffix(".json").write_text("[]")
-    assert taken_at(path) == 1772349330.0
+    assert taken_at(path, read_sidecar(path)) == 1772349330.0
 
 
 # ---- colours

@@ -43,6 +43,11 @@ class Percentiles:
     p99: float
 
 
+def percentiles(times_ms: Sequence[float]) -> Percentiles:
+    """Return the percentiles of times, at least one, to a microsecond."""
+    return Percentiles(*(round(float(value), 3) for value in np.percentile(times_ms, [50, 95, 99])))
+
+
 @dataclass(frozen=True)
 class Limits:
     """The thresholds that this run judged by, and what the model's contract says of them."""
@@ -215,9 +220,7 @@ class Collector:
 
     def percentiles(self) -> Percentiles | None:
         """Return the times per image, or None where no image was judged."""
-        if not self._durations:
-            return None
-        return Percentiles(*(round(float(p), 3) for p in np.percentile(self._durations, [50, 95, 99])))
+        return percentiles(self._durations) if self._durations else None
 
     def labels(self) -> LabelSummary | None:
         """Return verdicts against truth, or None where truth was not asked for."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -142,21 +141,21 @@ def evaluate_images(
     by_path = {image.path.as_posix(): image for image in found.images}
     rabbits = challenge_images(options.red_rabbits, found.pattern) if options.red_rabbits else ()
     maps: Maps = {}
-    keep = partial(_keep, by_path if found.marked else {}, maps, Lock(), found.known)
+    keep = partial(_keep, by_path if found.marked else {}, maps, found.known)
     paths = [image.path for image in found.images]
-    work = Work(found.sources, lambda: iter(paths), Census(len(paths), found.masks), "evaluate", keep)
+    work = Work(found.sources, paths, Census(len(paths), found.masks), "evaluate", keep)
     how = InspectOptions("ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet)
     check_options(how)
     with judged_images(inspector, work, folder, how, progress) as run:
         every = tuple(run.store.rows())
         _refuse_gone(every, by_path)
-        rows = tuple(row for row in every if not _learned(row))
+        learned = {row.path: row for row in every if _learned(row)}
+        rows = tuple(row for row in every if row.path not in learned)
         _refuse_known(rows, every, named)
-        summary, collector = summarised(run, lambda row: not _learned(row))
+        summary, collector = summarised(run, lambda: iter(rows))
         parts = parts_of(rows, by_path)
-        numbers = summed_up(
-            parts, rows, by_path, inspector.contract, _localised(inspector, rows, by_path, maps), _conditions(options)
-        )
+        where = _localised(inspector, rows, by_path, maps)
+        numbers = summed_up(parts, rows, by_path, inspector.contract, summary, where, _conditions(options))
         made = Evaluation(
             summary=summary,
             numbers=numbers,
@@ -164,7 +163,7 @@ def evaluate_images(
             rabbits=challenge(inspector, options.red_rabbits, rabbits) if options.red_rabbits else None,
             parts=parts,
             pattern=found.pattern,
-            left_out=(*found.left_out, *(row.path for row in every if _learned(row))),
+            left_out=(*found.left_out, *learned),
             known=found.known,
         )
         _write(run, made, collector)
@@ -238,15 +237,14 @@ def _conditions(options: EvaluateOptions) -> Conditions:
 
 
 def _keep(
-    images: Mapping[str, LabelledImage], maps: Maps, lock: Lock, known: KnownImages, path: Path, result: Result
+    images: Mapping[str, LabelledImage], maps: Maps, known: KnownImages, path: Path, result: Result
 ) -> Mapping[str, object]:
     """Keep a map that can be compared, of a marked defect or a part without one; say whether the frame is known."""
     name = path.as_posix()
     if known.looks_learned(result.embedding):
         return {LEARNED: True}
     if name in images and result.verdict.name in CALLS and _compared(images[name]):
-        with lock:
-            maps[name] = (result.anomaly_map, result.frame_wh[::-1])
+        maps[name] = (result.anomaly_map, result.frame_wh[::-1])
     return {}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.batch.table import area, number, percent
+from lineside.report.curve import line_sample
 from lineside.report.markup import Markup, element
 from lineside.report.ticks import round_steps
 
@@ -101,7 +102,7 @@ def _roc(points: Operating, at: int, auroc: float) -> Markup:
     return _svg(
         f"ROC curve; area {area(auroc)}.",
         plot.grid(),
-        plot.x_axis(_GRID, percent_tick, "overkill: good parts called NG"),
+        plot.x_axis(_GRID, _percent_tick, "overkill: good parts called NG"),
         plot.diagonal(),
         plot.path(steps, "accent"),
         element("circle", element("title", "the model's threshold"), cx=f"{x:.1f}", cy=f"{y:.1f}", r=5, class_="own"),
@@ -118,7 +119,7 @@ def _against(points: Operating, threshold: float) -> Markup:
     return _svg(
         "Overkill falls and escapes rise with the threshold.",
         plot.grid(),
-        plot.x_axis(ticks, lambda value: f"{value:.4g}", "threshold on the score"),
+        plot.x_axis(ticks, number, "threshold on the score"),
         plot.path(_held(points.thresholds, points.overkill, high), "ng"),
         plot.path(_held(points.thresholds, points.escapes, high), "review", "7 3"),
         element("line", x1=own, x2=own, y1=_TOP, y2=_HEIGHT - _BOTTOM, class_="limit"),
@@ -139,20 +140,14 @@ def _roc_words(points: Operating, at: int, auroc: float) -> str:
 def _against_words(threshold: float) -> Markup:
     return element(
         "span",
-        _sample("ng", None),
+        line_sample("var(--ng)", None),
         " overkill ",
-        _sample("review", "7 3"),
+        line_sample("var(--review)", "7 3"),
         f" escapes, against the threshold; upright: the model's {number(threshold)}.",
     )
 
 
-def _sample(colour: str, dashes: str | None) -> Markup:
-    style = f"stroke:var(--{colour});stroke-width:2.5"
-    line = element("line", x1=0, x2=28, y1=5, y2=5, style=style, stroke_dasharray=dashes)
-    return element("svg", line, width=28, height=10, viewBox="0 0 28 10", aria_hidden="true")
-
-
-def percent_tick(value: float) -> str:
+def _percent_tick(value: float) -> str:
     """Say a share without digits that are all 0."""
     return f"{100 * value:g} %"
 
@@ -211,7 +206,7 @@ class _Plot:
                     y2=f"{self.y(share):.1f}",
                     class_="grid" if share else "axis",
                 ),
-                element("text", percent_tick(share), x=_LEFT - 6, y=f"{self.y(share) + 4:.1f}", text_anchor="end"),
+                element("text", _percent_tick(share), x=_LEFT - 6, y=f"{self.y(share) + 4:.1f}", text_anchor="end"),
             ]
             for share in _GRID
         ]

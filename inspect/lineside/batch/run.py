@@ -17,17 +17,17 @@ from uuid import uuid4
 
 from lineside import __version__
 from lineside.batch.coco import write_coco
-from lineside.batch.files import storage_errors, write_atomic, write_atomic_with
+from lineside.batch.files import storage_errors, write_atomic_with, write_text
 from lineside.batch.judge import Judge, OverlayMode, Seen
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
-from lineside.batch.parquet import require_pyarrow, write_parquet
+from lineside.batch.parquet import write_parquet
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
 from lineside.batch.quality import quality_limits
 from lineside.batch.row import Row
 from lineside.batch.store import PARQUET_FILE, REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
 from lineside.batch.summary import Collector, Limits, Summary
 from lineside.contract import Contract
-from lineside.errors import UsageError
+from lineside.errors import UsageError, require
 from lineside.runtime import Inspector
 from lineside.session import processors
 
@@ -162,7 +162,7 @@ def check_options(options: InspectOptions) -> None:
         raise UsageError(f"Expected at least one worker, found {options.workers}.")
     check_limit(options.max_no_call)
     if options.parquet:
-        require_pyarrow()
+        require("pyarrow", "parquet")
 
 
 @contextmanager
@@ -263,9 +263,9 @@ def _finish(run: JudgedRun) -> Summary:
             origins=collector.origins(),
         )
     )
-    write_atomic(run.store.folder / REPORT_FILE, page.encode("utf-8", "backslashreplace"))
+    write_text(run.store.folder / REPORT_FILE, page)
     text = json.dumps(summary.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(run.store.folder / SUMMARY_FILE, text.encode("utf-8", "backslashreplace"))
+    write_text(run.store.folder / SUMMARY_FILE, text)
     return summary
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lineside.batch.files import write_atomic
+from lineside.batch.files import write_text
 from lineside.batch.judge import inspected, read_frame
 from lineside.batch.labels import GOOD
 from lineside.batch.plan import Census
@@ -286,7 +286,7 @@ def _write(run: JudgedRun, made: Evaluation, collector: Collector) -> None:
     from lineside.report.evaluation import evaluation_page
 
     page = evaluation_page(made, run.inspector, collector, run.workers)
-    write_atomic(run.store.folder / REPORT_FILE, page.encode("utf-8", "backslashreplace"))
+    write_text(run.store.folder / REPORT_FILE, page)
     for name, document in ((SUMMARY_FILE, made.summary.to_dict()), (EVALUATION_FILE, evaluation_document(made))):
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomic(run.store.folder / name, text.encode("utf-8", "backslashreplace"))
+        write_text(run.store.folder / name, text)

@@ -119,7 +119,7 @@ def test_fresh_starts_over(images: Path, inspector: Inspector) -> None:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("name", ["results.jsonl", "overlays", "report.html"])
+@pytest.mark.parametrize("name", ["results.jsonl", "results.parquet", "overlays", "report.html"])
 def test_a_folder_that_is_not_ours_is_left_alone(images: Path, inspector: Inspector, name: str, fresh: bool) -> None:
     """Files under our names but without run.json belong to somebody else, --fresh or not."""
     mine = Path("out") / name / "mine.txt" if name == "overlays" else Path("out") / name

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lineside.binomial import beta_quantile, clopper_pearson, upper_bound
+from lineside.binomial import beta_interval, beta_quantile, clopper_pearson, upper_bound
 
 
 @given(st.integers(0, 400), st.integers(1, 400), st.sampled_from([0.8, 0.95, 0.99]))
@@ -22,6 +22,7 @@ def test_bounds_are_those_of_scipy(k: int, n: int, confidence: float) -> None:
 def test_quantiles_of_beta_are_those_of_scipy(p: float, a: float, b: float) -> None:
     """Also where a and b are no whole numbers."""
     assert beta_quantile(p, a, b) == pytest.approx(stats.beta.ppf(p, a, b), rel=1e-7, abs=1e-12)
+    assert beta_interval(a, b, p) == pytest.approx(stats.beta.interval(p, a, b), rel=1e-7, abs=1e-12)
 
 
 def test_none_missed_of_thirty_is_known_to_the_plant() -> None:

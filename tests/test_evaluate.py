@@ -194,6 +194,7 @@ def test_boxes_are_the_truth_where_there_are_no_masks(images: Path, inspector: I
     assert masked.localisation.pixel_auroc is not None
     assert masked.localisation == both.localisation == boxed.localisation
     assert "1 of them by boxes" in localisation_words(boxed)[0][1]
+    assert "points at the defects" not in Path("out/report.html").read_text()
     assert "boxes" not in localisation_words(both)[0][1]
 
 

@@ -21,9 +21,10 @@ from lineside.batch.working import WorkingImages
 from lineside.bench.evaluation.limits import Limits
 from lineside.bench.evaluation.plant import Costs
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
+from lineside.capture.sidecar import read_sidecar
 from lineside.report.evaluation import within_budget
 from lineside.report.gallery import Card, gallery
-from lineside.report.roc import operating_points
+from lineside.report.roc import operating_curves, operating_points
 from lineside.runtime import Inspector
 from test_report import Page
 from tiny import tiny_contract, tiny_model
@@ -139,7 +140,7 @@ def test_the_plant_the_takt_and_the_quality_are_told(made: Made) -> None:
     assert "800 of them defective" in of_section(made, "in-the-plant")
     assert "Takt: 2 s per part. One image at a time" in of_section(made, "time")
     assert "mean_level" in of_section(made, "picture-quality")
-    assert "there are no masks" in of_section(made, "not-tested")
+    assert "is marked, by masks or boxes" in of_section(made, "not-tested")
 
 
 def test_the_good_parts_are_charted_over_time(made: Made) -> None:
@@ -196,6 +197,28 @@ def test_very_many_scores_still_make_a_small_curve() -> None:
     assert (points.overkill[0], points.overkill[-1], points.escapes[0], points.escapes[-1]) == (1.0, 0.0, 0.0, 1.0)
 
 
+def test_the_own_threshold_is_counted_itself_however_many_scores_there_are() -> None:
+    """Its shares are its own, not those of the score that was kept beside it."""
+    rng = np.random.default_rng(0)
+    good, bad = rng.normal(0, 1, 20_000), rng.normal(2, 1, 20_000)
+    points = operating_points(good.tolist(), bad.tolist(), 0.123)
+    (at,) = np.flatnonzero(points.thresholds == 0.123)
+    assert points.overkill[at] == pytest.approx((good > 0.123).mean())
+    assert points.escapes[at] == pytest.approx((bad <= 0.123).mean())
+
+
+@pytest.mark.parametrize("own", [-5.0, 1.5, 9.0])
+def test_the_own_threshold_stays_on_the_canvas(own: float) -> None:
+    """Also below every score and above every score; the dot stands where it rejects what it rejects."""
+    page = Page(str(operating_curves(operating_points([1.0, 2.0], [2.0, 3.0], own), own, 0.9)))
+    left, right = (float(edge) for edge in str(page.all("svg")[1]["data-box"]).split()[:2])
+    (line,) = [one for one in page.all("line") if one.get("class") == "limit"]
+    assert left < float(str(line["x1"])) <= right
+    dot = next(one for one in page.all("circle") if one.get("class") == "own")
+    overkill = {-5.0: 1.0, 1.5: 0.5, 9.0: 0.0}[own]
+    assert float(str(dot["cx"])) == pytest.approx(left + overkill * (right - left), abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("name", "seconds"),
     [
@@ -209,18 +232,18 @@ def test_very_many_scores_still_make_a_small_curve() -> None:
 )
 def test_a_time_in_a_name_is_read(name: str, seconds: float | None) -> None:
     """Year to second; digits that are no time are none."""
-    assert taken_at(Path(name)) == seconds
+    assert taken_at(Path(name), {}) == seconds
 
 
 def test_a_sidecar_goes_before_the_name_unless_it_had_to_guess(tmp_path: Path) -> None:
     """lineside capture says when; where it only had the file's date, the name counts."""
     path = tmp_path / "20260301T071530.png"
     path.with_suffix(".json").write_text('{"time": "2026-03-01T08:00:00+00:00", "time_of": "camera"}')
-    assert taken_at(path) == 1772352000.0
+    assert taken_at(path, read_sidecar(path)) == 1772352000.0
     path.with_suffix(".json").write_text('{"time": "2026-03-01T08:00:00+00:00", "time_of": "last change of the file"}')
-    assert taken_at(path) == 1772349330.0
+    assert taken_at(path, read_sidecar(path)) == 1772349330.0
     path.with_suffix(".json").write_text("[]")
-    assert taken_at(path) == 1772349330.0
+    assert taken_at(path, read_sidecar(path)) == 1772349330.0
 
 
 # ---- colours

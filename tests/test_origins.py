@@ -8,7 +8,9 @@ import pytest
 
 from lineside.batch.origins import MOST_HOURS, Group, Origin, OriginTaker, told
 from lineside.batch.row import Row
+from lineside.batch.when import taken_at
 from lineside.binomial import clopper_pearson
+from lineside.capture.sidecar import read_sidecar
 from lineside.report.origins import MOST_SHOWN, origins_section
 
 
@@ -21,7 +23,7 @@ def origins(paths: Iterable[tuple[str, str]]) -> tuple[Origin, ...]:
     """Take paths and verdicts."""
     taker = OriginTaker()
     for path, verdict in paths:
-        taker.add(row(path, verdict))
+        taker.add(row(path, verdict), {}, taken_at(Path(path), {}))
     return taker.origins()
 
 
@@ -38,16 +40,16 @@ def origins(paths: Iterable[tuple[str, str]]) -> tuple[Origin, ...]:
 )
 def test_words_before_values_name_the_origin(path: str, wanted: dict[str, tuple[str, str]]) -> None:
     """The name goes before its folders; a time is no camera, and words that only end alike are none."""
-    assert told(Path(path)) == wanted
+    assert told(Path(path), {}) == wanted
 
 
 def test_a_sidecar_goes_before_the_name(tmp_path: Path) -> None:
     """Keys of the same words count, and the source of `lineside capture` is the camera; other files are no matter."""
     picture = tmp_path / "lot-1_0001.png"
     picture.with_suffix(".json").write_text(json.dumps({"lot": 77, "source": "camera:0", "time": "x", "line": None}))
-    assert told(picture) == {"lot": ("77", "sidecar"), "camera": ("camera:0", "sidecar")}
+    assert told(picture, read_sidecar(picture)) == {"lot": ("77", "sidecar"), "camera": ("camera:0", "sidecar")}
     picture.with_suffix(".json").write_text("[1]")
-    assert told(picture) == {"lot": ("1", "file name")}
+    assert told(picture, read_sidecar(picture)) == {"lot": ("1", "file name")}
 
 
 def test_images_are_counted_by_origin() -> None:

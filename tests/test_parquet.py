@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from flat_parts import DARK_RGB, lines, paint
+from lineside import errors
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch import parquet as module
-from lineside.batch.parquet import require_pyarrow
-from lineside.errors import MissingExtraError
+from lineside.errors import MissingExtraError, require
 from lineside.runtime import Inspector
 
 
@@ -43,12 +43,12 @@ def test_without_pyarrow_it_is_said_before_anything_is_judged(
     images: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message holds the pip line; no folder was made."""
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    monkeypatch.setattr(errors, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'lineside\[parquet\]'"):
         inspect_images(inspector, [images], "out", InspectOptions(parquet=True))
     assert not Path("out").exists()
     with pytest.raises(MissingExtraError):
-        require_pyarrow()
+        require("pyarrow", "parquet")
 
 
 @pytest.mark.parametrize("fresh", [True, False])

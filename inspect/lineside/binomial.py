@@ -65,6 +65,12 @@ def beta_quantile(p: float, a: float, b: float) -> float:
     return (low + high) / 2.0
 
 
+def beta_interval(a: float, b: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the two-sided interval of a share that follows Beta(a, b), with equal tails."""
+    tail = (1.0 - confidence) / 2.0
+    return beta_quantile(tail, a, b), beta_quantile(1.0 - tail, a, b)
+
+
 def _check(k: int, n: int) -> None:
     if not 0 <= k <= n:
         raise ValueError(f"Expected 0 <= k <= n, found k={k}, n={n}.")

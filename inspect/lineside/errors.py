@@ -5,6 +5,7 @@ with its exit code (design, section 4), a program catches it by type. The text s
 where, and what to do about it. Modelled on click, whose exceptions carry their own exit code.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -35,6 +36,12 @@ class MissingExtraError(UsageError):
         super().__init__(
             f"{package} is needed here and is not installed. Install it with: pip install 'lineside[{extra}]'"
         )
+
+
+def require(module: str, extra: str) -> None:
+    """Raise MissingExtraError where a module is not installed; it is only looked for, not imported."""
+    if find_spec(module) is None:
+        raise MissingExtraError(module, extra)
 
 
 class RecipeError(LinesideError):

@@ -40,6 +40,11 @@ def write_atomic(path: Path, content: bytes, *, begun: bool = True) -> None:
     write_atomic_with(path, lambda file: _write_all(file, content), begun=begun)
 
 
+def write_text(path: Path, text: str, *, begun: bool = True) -> None:
+    """Write text in UTF-8 as `write_atomic` does; what of a file's name is no text becomes its escape."""
+    write_atomic(path, text.encode("utf-8", "backslashreplace"), begun=begun)
+
+
 def write_atomic_with(path: Path, write: Callable[[BinaryIO], None], *, begun: bool = True) -> None:
     """Write through `write` to a temporary file beside `path`, then move it there; see `write_atomic`."""
     partial = path.with_name(f".{path.name}.partial")

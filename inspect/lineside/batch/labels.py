@@ -21,7 +21,7 @@ GOOD = "good"
 
 @dataclass(frozen=True)
 class Rate:
-    """A share that was counted, with its exact 95 % interval (Clopper-Pearson)."""
+    """A share that was counted, with its exact interval (Clopper-Pearson), at 95 % unless asked otherwise."""
 
     k: int
     n: int
@@ -67,9 +67,9 @@ def truth_of(path: Path) -> str:
     return GOOD if folder in GOOD_NAMES else folder
 
 
-def rate(k: int, n: int) -> Rate:
+def rate(k: int, n: int, confidence: float = 0.95) -> Rate:
     """Return k of n with its interval."""
-    return Rate(k, n, k / n if n else None, clopper_pearson(k, n))
+    return Rate(k, n, k / n if n else None, clopper_pearson(k, n, confidence))
 
 
 def is_good_folder(label: str) -> bool:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from lineside.batch.row import Row
-from lineside.batch.when import taken_at, without_times
-from lineside.capture.sidecar import read_sidecar
+from lineside.batch.when import without_times
 from lineside.contract import Verdict
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -74,14 +74,12 @@ class OriginTaker:
         self._how: dict[str, set[str]] = defaultdict(set)
         self._images = 0
 
-    def add(self, row: Row) -> None:
-        """Take the row of an image that could be read."""
+    def add(self, row: Row, sidecar: Mapping[str, Any], time: float | None) -> None:
+        """Take the row of an image that could be read, its sidecar, and when it was taken, as `taken_at` tells."""
         self._images += 1
-        path = Path(row.path)
-        for kind, (value, how) in told(path).items():
+        for kind, (value, how) in told(Path(row.path), sidecar).items():
             self._found[kind][value][row.verdict or ""] += 1
             self._how[kind].add(how)
-        time = taken_at(path)
         if time is not None:
             moment = datetime.fromtimestamp(time, UTC)
             self._found[HOUR][f"{moment:%Y-%m-%d %H}:00"][row.verdict or ""] += 1
@@ -105,14 +103,13 @@ class OriginTaker:
             yield Origin(kind, how, groups, self._images - images)
 
 
-def told(path: Path) -> dict[str, tuple[str, str]]:
+def told(path: Path, sidecar: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Return what is known of a picture: value, and what told it, by kind. The sidecar goes before name and folders."""
     found: dict[str, tuple[str, str]] = {}
     for folder in path.parent.parts:
         found |= {kind: (value, "folder") for kind, value in _words(folder)}
     found |= {kind: (value, "file name") for kind, value in _words(path.stem)}
-    document = read_sidecar(path)
-    known = {"camera": document.get("source"), **{_KIND_OF[k]: v for k, v in document.items() if k in _KIND_OF}}
+    known = {"camera": sidecar.get("source"), **{_KIND_OF[k]: v for k, v in sidecar.items() if k in _KIND_OF}}
     return found | {
         kind: (str(value), "sidecar") for kind, value in known.items() if isinstance(value, str | int) and str(value)
     }

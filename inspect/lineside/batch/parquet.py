@@ -5,7 +5,6 @@ pyarrow is an extra: it is larger than all that an inspection needs.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,15 +12,8 @@ from typing import Any, BinaryIO
 from lineside.batch.files import write_atomic_with
 from lineside.batch.row import Row, finite
 from lineside.batch.store import PARQUET_FILE
-from lineside.errors import MissingExtraError
 
 _ROWS = 10_000  # of a row group: some megabytes in memory
-
-
-def require_pyarrow() -> None:
-    """Raise MissingExtraError where pyarrow is not installed."""
-    if find_spec("pyarrow") is None:
-        raise MissingExtraError("pyarrow", "parquet")
 
 
 def write_parquet(folder: Path, rows: Iterator[Row], *, labels: bool, quality_names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ writes, in input order, from a window of bounded length. Processes were rejected
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from uuid import uuid4
 
 from lineside import __version__
 from lineside.batch.coco import write_coco
-from lineside.batch.files import storage_errors, write_atomic, write_atomic_with
+from lineside.batch.files import storage_errors, write_atomic_with, write_text
 from lineside.batch.judge import Judge, OverlayMode, Seen
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
-from lineside.batch.parquet import require_pyarrow, write_parquet
+from lineside.batch.parquet import write_parquet
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
 from lineside.batch.quality import quality_limits
 from lineside.batch.row import Row
 from lineside.batch.store import PARQUET_FILE, REPORT_FILE, SUMMARY_FILE, RunHeader, RunStore, open_store
 from lineside.batch.summary import Collector, Limits, Summary
 from lineside.contract import Contract
-from lineside.errors import UsageError
+from lineside.errors import UsageError, require
 from lineside.runtime import Inspector
 from lineside.session import processors
 
@@ -72,8 +72,8 @@ class Work:
 
     sources: tuple[Path, ...]
     """Files and folders as they were named."""
-    paths: Callable[[], Iterator[Path]]
-    """Gives every image, in the same order each time."""
+    paths: Iterable[Path]
+    """Every image, gone through once."""
     census: Census
     purpose: str = "inspect"
     """Runs of another purpose do not go on with one another."""
@@ -151,7 +151,7 @@ def inspect_images(
     named, folder = [Path(source) for source in sources], Path(out)
     check_options(options)
     check_sources(named)
-    work = Work(tuple(named), lambda: plan_images(named, folder), take_census(named, folder))
+    work = Work(tuple(named), plan_images(named, folder), take_census(named, folder))
     with judged_images(inspector, work, folder, options, progress) as run:
         return _finish(run)
 
@@ -162,7 +162,7 @@ def check_options(options: InspectOptions) -> None:
         raise UsageError(f"Expected at least one worker, found {options.workers}.")
     check_limit(options.max_no_call)
     if options.parquet:
-        require_pyarrow()
+        require("pyarrow", "parquet")
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def judged_images(
         )
         start = time.perf_counter()
         judged = 0
-        pending = (path for path in work.paths() if not store.done(path.as_posix()))
+        pending = (path for path in work.paths if not store.done(path.as_posix()))
         for row in _judged(judge, pending, store.n_resumed, workers):
             store.append(row)
             judged += 1
@@ -246,7 +246,7 @@ def _finish(run: JudgedRun) -> Summary:
     from lineside.batch.gallery import take_pictures
     from lineside.report.page import ReportInput, render_page
 
-    summary, collector = summarised(run)
+    summary, collector = summarised(run, run.store.rows)
     shown = collector.shown()
     pictured = (*shown.worst, *shown.escapes, *shown.overkill, *shown.no_call)
     page = render_page(
@@ -263,18 +263,22 @@ def _finish(run: JudgedRun) -> Summary:
             origins=collector.origins(),
         )
     )
-    write_atomic(run.store.folder / REPORT_FILE, page.encode("utf-8", "backslashreplace"))
+    write_text(run.store.folder / REPORT_FILE, page)
     text = json.dumps(summary.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(run.store.folder / SUMMARY_FILE, text.encode("utf-8", "backslashreplace"))
+    write_text(run.store.folder / SUMMARY_FILE, text)
     return summary
 
 
-def summarised(run: JudgedRun, counts: Callable[[Row], bool] = lambda row: True) -> tuple[Summary, Collector]:
-    """Sum up the rows that count, and write the sheet, and boxes and Parquet where they were asked for."""
-    from lineside.batch.sheet import write_sheet
+def summarised(run: JudgedRun, rows: Callable[[], Iterator[Row]]) -> tuple[Summary, Collector]:
+    """Sum up rows, and write the sheet, and boxes and Parquet where they were asked for.
 
-    def rows() -> Iterator[Row]:
-        return (row for row in store.rows() if counts(row))
+    Parameters
+    ----------
+    run : JudgedRun
+    rows : callable
+        Gives the rows that count, as often as it is called.
+    """
+    from lineside.batch.sheet import write_sheet
 
     store, contract = run.store, run.inspector.contract
     collector = Collector(labels=store.header.labels, is_good=contract.is_good, limits=quality_limits(contract))

@@ -189,7 +189,7 @@ def _has_results(folder: Path) -> bool:
 
 
 def _check_ours(folder: Path, found: RunHeader | None) -> None:
-    ours = (RESULTS_FILE, CSV_FILE, SUMMARY_FILE, EVALUATION_FILE, REPORT_FILE, OVERLAY_FOLDER)
+    ours = (RESULTS_FILE, CSV_FILE, PARQUET_FILE, SUMMARY_FILE, EVALUATION_FILE, REPORT_FILE, OVERLAY_FOLDER)
     present = [name for name in ours if (folder / name).exists()]
     if found is None and present:
         raise UsageError(

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from lineside.batch.no_call import NoCalls
 from lineside.batch.origins import Origin, OriginTaker
 from lineside.batch.quality import QualityBounds, QualityFound, QualityTaker
 from lineside.batch.row import Row, finite
+from lineside.batch.when import taken_at
+from lineside.capture.sidecar import read_sidecar
 from lineside.contract import Verdict
 from lineside.contract_thresholds import Threshold
 
@@ -38,6 +41,11 @@ class Percentiles:
     p50: float
     p95: float
     p99: float
+
+
+def percentiles(times_ms: Sequence[float]) -> Percentiles:
+    """Return the percentiles of times, at least one, to a microsecond."""
+    return Percentiles(*(round(float(value), 3) for value in np.percentile(times_ms, [50, 95, 99])))
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,7 @@ class Collector:
         self._quality.add(row)
         self._causes.add(row)
         if row.verdict is not None and self._charted(label):
-            self._origins.add(row)
+            self._chart(row)
         if row.verdict is None or row.score is None:
             self._unreadable.add(0.0, row)
         elif row.verdict == Verdict.NO_CALL.name:
@@ -184,12 +192,19 @@ class Collector:
         self._scores[label].append(score)
         self._told[label][row.defect_class or row.verdict or ""] += 1
         self._worst.add(score, row)
-        if self._charted(label):
-            self._course.add(row, score)
         if self._labels and self._is_good(label) and row.verdict == Verdict.NG.name:
             self._overkill.add(score, row)
         if self._labels and not self._is_good(label) and row.verdict == Verdict.OK.name:
             self._escapes.add(-score, row)
+
+    def _chart(self, row: Row) -> None:
+        """Take the row of an image that says something of the line; its sidecar is read here, once."""
+        path = Path(row.path)
+        sidecar = read_sidecar(path)
+        time = taken_at(path, sidecar)
+        self._origins.add(row, sidecar, time)
+        if row.score is not None and row.verdict != Verdict.NO_CALL.name:
+            self._course.add(row, row.score, time)
 
     def _charted(self, label: str) -> bool:
         """Whether an image says something of the line: with labels, of good parts alone."""
@@ -205,9 +220,7 @@ class Collector:
 
     def percentiles(self) -> Percentiles | None:
         """Return the times per image, or None where no image was judged."""
-        if not self._durations:
-            return None
-        return Percentiles(*(round(float(p), 3) for p in np.percentile(self._durations, [50, 95, 99])))
+        return percentiles(self._durations) if self._durations else None
 
     def labels(self) -> LabelSummary | None:
         """Return verdicts against truth, or None where truth was not asked for."""

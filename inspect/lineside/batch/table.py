@@ -1,5 +1,6 @@
 """The verdict table for the console, and numbers as people read them (the report uses the same words)."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lineside.batch.classes import ToldClasses
@@ -27,11 +28,11 @@ def verdict_table(summary: Summary) -> "RenderableType":
     parts: list[RenderableType] = [_counts(summary)]
     if summary.labels:
         parts.append(_truth(summary.labels))
-    return Group(*parts, _facts(summary))
+    return Group(*parts, facts_grid(facts(summary)))
 
 
 def _counts(summary: Summary) -> "Table":
-    table = _table(f"{summary.part}: {plural(summary.total, 'image')}")
+    table = plain_table(f"{summary.part}: {plural(summary.total, 'image')}")
     for name in COUNTED:
         table.add_column(name, justify="right", style=_STYLES[name] if summary.counts[name] else "dim")
     table.add_column("yield", justify="right")
@@ -40,14 +41,14 @@ def _counts(summary: Summary) -> "Table":
 
 
 def _truth(labels: LabelSummary) -> "Table":
-    table = _table("against the folder names (wrong: a good part called NG, any other called OK)")
+    table = plain_table("against the folder names (wrong: a good part called NG, any other called OK)")
     seen = [name for name in COUNTED if any(item.counts.get(name) for item in labels.classes)]
     for name in ("folder", "images", *seen, "wrong", "AUROC"):
         table.add_column(name, justify="left" if name == "folder" else "right", no_wrap=True)
     for item in labels.classes:
         counts = [item.counts.get(name, 0) for name in seen]
         table.add_row(
-            _escaped(item.name),
+            escaped(item.name),
             str(sum(counts)),
             *(str(value) if value else "·" for value in counts),
             percent(item.wrong.share),
@@ -56,14 +57,15 @@ def _truth(labels: LabelSummary) -> "Table":
     return table
 
 
-def _facts(summary: Summary) -> "Table":
+def facts_grid(lines: Iterable[tuple[str, str]]) -> "Table":
+    """Return lines of name and value."""
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim")
+    grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in facts(summary):
-        grid.add_row(name, _escaped(value))
+    for name, value in lines:
+        grid.add_row(name, escaped(value))
     return grid
 
 
@@ -145,14 +147,16 @@ def plural(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def _table(title: str) -> "Table":
+def plain_table(title: str | None) -> "Table":
+    """Return a table without columns, as all our consoles have it."""
     from rich import box
     from rich.table import Table
 
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return text that rich does not take for its markup."""
     from rich.markup import escape
 
     return escape(text)

@@ -5,10 +5,10 @@ The file's own date is not asked: a copy has another one, and a chart over copyi
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-
-from lineside.capture.sidecar import read_sidecar
+from typing import Any
 
 _NAMED = re.compile(
     r"(?<!\d)(?P<year>(?:20)?\d\d)(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
@@ -18,13 +18,20 @@ _NAMED = re.compile(
 _TRUSTED = ("camera", "storing")
 
 
-def taken_at(path: Path) -> float | None:
+def taken_at(path: Path, sidecar: Mapping[str, Any]) -> float | None:
     """Return when a picture was taken, in seconds since 1970 (UTC), or None where nothing tells.
 
     The sidecar of `lineside capture` goes before the name. A time in a name is taken as it stands, without a time zone:
     only differences and order are used.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture; only its name is looked at.
+    sidecar : mapping
+        As `read_sidecar` returns it.
     """
-    return _of_sidecar(path) or _of_name(path.name)
+    return _of_sidecar(sidecar) or _of_name(path.name)
 
 
 def without_times(name: str) -> str:
@@ -32,12 +39,11 @@ def without_times(name: str) -> str:
     return _NAMED.sub(" ", name)
 
 
-def _of_sidecar(path: Path) -> float | None:
+def _of_sidecar(sidecar: Mapping[str, Any]) -> float | None:
     try:
-        document = read_sidecar(path)
-        if document["time_of"] not in _TRUSTED:
+        if sidecar["time_of"] not in _TRUSTED:
             return None
-        return datetime.fromisoformat(document["time"]).timestamp()
+        return datetime.fromisoformat(sidecar["time"]).timestamp()
     except (ValueError, KeyError, TypeError):
         return None  # no sidecar, or one of another program
 

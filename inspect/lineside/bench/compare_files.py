@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from lineside.batch.files import write_atomic
+from lineside.batch.files import write_text
 from lineside.bench.compare_summary import MEASURES, Summary
 from lineside.report.compare import render_comparison
 
@@ -21,7 +21,7 @@ def write_comparison(summary: Summary, out: Path) -> tuple[Path, ...]:
     """
     contents = {CSV_FILE: comparison_csv(summary), HTML_FILE: render_comparison(summary)}
     for name, text in contents.items():
-        write_atomic(out / name, text.encode("utf-8", "backslashreplace"))
+        write_text(out / name, text)
     return tuple(out / name for name in contents)
 
 

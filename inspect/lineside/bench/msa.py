@@ -19,7 +19,7 @@ from lineside.bench.msa_runs import NG, OK, Shot
 from lineside.calibrate.agreement import Kappa, cohen_kappa, fleiss_kappa
 from lineside.calibrate.gauge import LEAST_NDC, GaugeRR, gauge_rr
 from lineside.contract import Verdict
-from lineside.errors import LinesideError, StorageError, UsageError
+from lineside.errors import LinesideError, StorageError, UsageError, require
 from lineside.graph.run import parallel
 from lineside.runtime import Inspector
 
@@ -122,7 +122,10 @@ def study(inspector: Inspector, shots: Sequence[Shot], done: Callable[[], None] 
     ------
     UsageError
         When no shot could be read.
+    MissingExtraError
+        When scipy is not installed.
     """
+    require("scipy", "evaluate")
     spec = inspector.contract.frame
 
     def one(shot: Shot) -> Answer | str:
@@ -155,7 +158,7 @@ def summed_up(part: str, answers: Sequence[Answer], unreadable: Sequence[str] = 
     several = [said for said in several if len(said) > 1]
     names, repeats = _crossed(verdicts, operators)
     balanced = [[a.verdict for op in operators for a in verdicts[n][op][:repeats]] for n in names]
-    commonest = [[_commonest(verdicts[n][op]) for op in operators] for n in names]
+    commonest = [[_commonest([a.verdict for a in verdicts[n][op]]) for op in operators] for n in names]
     told = _both_kinds(commonest)
     return Study(
         part=part,
@@ -200,13 +203,13 @@ def _gauge(scores: Doubles, operators: Sequence[str]) -> tuple[GaugeRR | None, s
 
 def _both_kinds(said: Sequence[Sequence[str]]) -> bool:
     """Whether two verdicts are each the commonest of several parts: else a single slip decides kappa."""
-    usual = Counter(max(sorted(set(words)), key=list(words).count) for words in said)
+    usual = Counter(_commonest(words) for words in said)
     return sum(number > 1 for number in usual.values()) > 1
 
 
-def _commonest(answers: Sequence[Answer]) -> str:
+def _commonest(verdicts: Sequence[str]) -> str:
     """Return the verdict that was given most often, the worse one where two were."""
-    counts = Counter(answer.verdict for answer in answers)
+    counts = Counter(verdicts)
     return max(counts, key=lambda name: (counts[name], Verdict[name].value))
 
 

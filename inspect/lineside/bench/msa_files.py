@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lineside.batch.files import storage_errors, write_atomic
+from lineside.batch.files import storage_errors, write_text
 from lineside.batch.labels import Rate
 from lineside.bench.msa import Study
 from lineside.calibrate.agreement import Kappa
@@ -26,7 +26,7 @@ def write_msa(made: Study, out: Path) -> tuple[Path, ...]:
         out.mkdir(parents=True, exist_ok=True)
     document = json.dumps(msa_document(made), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     for name, text in {CSV_FILE: msa_csv(made), JSON_FILE: document}.items():
-        write_atomic(out / name, text.encode("utf-8", "backslashreplace"), begun=False)
+        write_text(out / name, text, begun=False)
     return out / CSV_FILE, out / JSON_FILE
 
 

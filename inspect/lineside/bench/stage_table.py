@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from lineside.batch.table import plain_table
 from lineside.bench.stages import (
     FLOOR,
     FRAME_WH,
@@ -61,12 +62,9 @@ def _kept(times: StageTimes, kept: bool) -> str:
 
 
 def _table(times: StageTimes) -> "Table":
-    from rich import box
-    from rich.table import Table
-
     width, height, channels = times.frame_whc
     title = f"{times.part}: one frame of {width}x{height}, {'grey' if channels == 1 else 'colour'}; in ms"
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = plain_table(title)
     table.add_column("", no_wrap=True)
     for name in ("median", "95 % interval", "p95", "p99", "of whole"):
         table.add_column(name, justify="right", no_wrap=True)

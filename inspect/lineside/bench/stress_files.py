@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lineside.batch.files import storage_errors, write_atomic
+from lineside.batch.files import storage_errors, write_text
 from lineside.batch.labels import Rate
 from lineside.bench.stress_result import Curve, LevelResult, StressResult
 from lineside.report.stress import render_stress
@@ -32,7 +32,7 @@ def write_stress(result: StressResult, out: str | Path) -> tuple[Path, ...]:
         HTML_FILE: render_stress(result),
     }
     for name, text in contents.items():
-        write_atomic(folder / name, text.encode("utf-8", "backslashreplace"), begun=False)
+        write_text(folder / name, text, begun=False)
     return tuple(folder / name for name in contents)
 
 

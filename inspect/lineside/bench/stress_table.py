@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from lineside.batch.table import percent, plural, rate_words
+from lineside.batch.table import percent, plain_table, plural, rate_words
 from lineside.bench.stress_result import StressResult
 from lineside.bench.stress_words import curve_words, escapes_words, no_call_words, summary_words
 
@@ -29,11 +29,8 @@ def stress_table(result: StressResult) -> "RenderableType":
 
 
 def _table(result: StressResult) -> "Table":
-    from rich import box
-    from rich.table import Table
-
     title = f"{result.part}: {plural(result.n_good, 'good image')} and {result.n_defective} defective, disturbed"
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = plain_table(title)
     table.add_column("", no_wrap=True)
     table.add_column(f"overkill first exceeds {percent(result.limit)} at", overflow="fold")
     table.add_column("most escapes at", overflow="fold")

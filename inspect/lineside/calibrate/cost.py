@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lineside.calibrate.honest import MARGIN_REL, Honest
+from lineside.calibrate.honest import Honest, just_above, just_below
 from lineside.calibrate.threshold import CONFIDENCE, counted_overkill
 from lineside.contract_thresholds import Threshold, Wish
 
@@ -86,6 +86,5 @@ def _between(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     known = np.unique(scores[np.isfinite(scores)])
     if not len(known):
         return np.ones(1, np.float32)
-    ends = [float(np.nextafter(known[0] - MARGIN_REL * abs(known[0]), np.float32(-np.inf)))]
-    top = float(np.nextafter(known[-1] + MARGIN_REL * abs(known[-1]), np.float32(np.inf)))
-    return np.array([*ends, *(0.5 * (known[:-1].astype(np.float64) + known[1:])), top], np.float32)
+    middle = 0.5 * (known[:-1].astype(np.float64) + known[1:])
+    return np.array([just_below(known, 1), *middle, just_above(known, len(known))], np.float32)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lineside.binomial import beta_quantile, clopper_pearson, upper_bound
+from lineside.binomial import beta_interval, clopper_pearson, upper_bound
 from lineside.calibrate.honest import Honest, just_above
 from lineside.calibrate.threshold import ASSUMPTION, CONFIDENCE
 from lineside.contract_thresholds import Threshold, Wish
@@ -73,7 +73,7 @@ def _none(n: int, below: int, share: float) -> str:
 
 def _statement(n: int, inside: int, band: float, own: bool, goods: Honest) -> str:
     d = inside if own else inside + 1
-    low, high = (beta_quantile(p, d, n + 1 - d) for p in ((1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0))
+    low, high = beta_interval(d, n + 1 - d, CONFIDENCE)
     spread = f"{100 * low:.1f} to {100 * high:.1f} % at {100 * CONFIDENCE:g} %"
     band_words = f"{100 * band:.1f} % of good parts are to be expected in REVIEW, beyond those that are NG"
     if goods.held_out:

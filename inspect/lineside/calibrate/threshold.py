@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lineside.binomial import beta_quantile, clopper_pearson, upper_bound
+from lineside.binomial import beta_interval, beta_quantile, clopper_pearson, upper_bound
 from lineside.calibrate.honest import just_above, largest_of_each
 from lineside.contract_thresholds import Threshold, Wish
 from lineside.evidence import parts_needed
@@ -100,8 +100,7 @@ def overkill_threshold(
     always = int(np.isinf(parts).sum())
     k = max(1, min(math.ceil((n + 1) * (1.0 - overkill) - 1e-9), n - always))
     supported = 1.0 - k / (n + 1)
-    tail = (1.0 - CONFIDENCE) / 2.0
-    low, high, upper = (beta_quantile(p, n + 1 - k, k) for p in (tail, 1.0 - tail, CONFIDENCE))
+    interval, upper = beta_interval(n + 1 - k, k, CONFIDENCE), beta_quantile(CONFIDENCE, n + 1 - k, k)
     return Threshold(
         value=just_above(np.sort(parts), k),
         rule=f"just above score {k} of {n} in ascending order ({crossfit})",
@@ -113,9 +112,9 @@ def overkill_threshold(
         n_groups=n,
         n_defects=0,
         confidence=CONFIDENCE,
-        interval=(low, high),
+        interval=interval,
         upper=upper,
-        statement=_statement(n, len(scores), always, overkill, supported, (low, high, upper), crossfit, held_out),
+        statement=_statement(n, len(scores), always, overkill, supported, (*interval, upper), crossfit, held_out),
     )
 
 

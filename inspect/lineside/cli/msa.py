@@ -1,7 +1,6 @@
 """`lineside msa`: does a model give the same part the same answer again?"""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -40,11 +39,8 @@ def command(
     from lineside.bench.msa_files import msa_document, write_msa
     from lineside.bench.msa_runs import shots_of
     from lineside.bench.msa_table import msa_table
-    from lineside.errors import MissingExtraError
     from lineside.runtime import Inspector
 
-    if find_spec("scipy") is None:
-        raise MissingExtraError("scipy", "evaluate")
     shots = shots_of(runs, pattern)
     inspector = Inspector(model)
     with Progress(console=Console(stderr=True), transient=True) as bar:

@@ -1,7 +1,6 @@
 """`lineside train`: from a recipe folder to a bundle."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -38,8 +37,7 @@ def command(
 
 def check_installed() -> None:
     """Name the extra before anything is imported: a base installation inspects, and cannot train."""
-    from lineside.errors import MissingExtraError
+    from lineside.errors import require
 
     for package in _PACKAGES:
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "train")
+        require(package, "train")

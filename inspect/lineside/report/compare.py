@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lineside.batch.table import plural
 from lineside.bench.compare_words import COLUMNS, HEADINGS, MIXED, difference_words, mean_words
-from lineside.report.document import document
+from lineside.report.document import document, table
 from lineside.report.lines import Point, Series, legend, lines
 from lineside.report.markup import Markup, element, section
 
@@ -58,7 +58,7 @@ def _part(summary: "Summary", part: str) -> list[Markup | None]:
         legend(labels),
         element("div", (_figure(cells, labels, *measure) for measure in DRAWN), class_="gallery"),
         element("h3", "All numbers"),
-        element("div", _table(cells), class_="scroll"),
+        _table(cells),
         *_differences(summary, part),
         element("h3", "Failed") if failed else None,
         element("ul", (element("li", words) for words in failed)) if failed else None,
@@ -84,38 +84,26 @@ def _figure(cells: "Sequence[Cell]", labels: Sequence[str], name: str, words: st
 def _table(cells: "Sequence[Cell]") -> Markup:
     columns = [column for column in COLUMNS if any(column[0] in cell.means for cell in cells)]
     names = ("Method", "Shots", "Runs", *(heading for _, heading, _ in columns))
-    head = element("tr", (element("th", name, scope="col") for name in names))
-    rows = [
-        element(
-            "tr",
-            element("th", cell.label, scope="row"),
-            element("td", cell.shots),
-            element("td", cell.runs),
-            (element("td", mean_words(cell.means.get(name), digits)) for name, _, digits in columns),
-        )
+    rows = (
+        (cell.label, cell.shots, cell.runs, *(mean_words(cell.means.get(name), digits) for name, _, digits in columns))
         for cell in cells
-    ]
-    return element("table", element("thead", head), element("tbody", rows))
+    )
+    return table(names, rows)
 
 
 def _differences(summary: "Summary", part: str) -> list[Markup]:
     differences = [one for one in summary.differences if one.part == part]
     if not differences:
         return []
-    head = element(
-        "tr", (element("th", name, scope="col") for name in ("Method", "Measure", "Shots", "Difference", "Seeds"))
-    )
-    rows = [
-        element(
-            "tr",
-            element("th", one.label, scope="row"),
-            element("td", HEADINGS[one.measure]),
-            element("td", "mean over all" if one.shots is None else one.shots),
-            element("td", difference_words(one)),
-            element("td", one.seeds),
+    rows = (
+        (
+            one.label,
+            HEADINGS[one.measure],
+            "mean over all" if one.shots is None else one.shots,
+            difference_words(one),
+            one.seeds,
         )
         for one in differences
-    ]
+    )
     title = f"Less that of {differences[0].against}"
-    table = element("table", element("thead", head), element("tbody", rows))
-    return [element("h3", title), element("div", table, class_="scroll")]
+    return [element("h3", title), table(("Method", "Measure", "Shots", "Difference", "Seeds"), rows)]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from lineside.contract import UNKNOWN_CLASS
+from lineside.report.document import table
 from lineside.report.markup import Markup, element
 
 NOTE = (
@@ -24,16 +25,11 @@ def confusion_table(counted: Iterable[tuple[str, str, int]], names: Sequence[str
     seen = {told for _, told in counts}
     columns = [name for name in (*names, UNKNOWN_CLASS) if name in seen]
     columns += sorted(seen - set(columns))
-    head = element("tr", (element("th", name, scope="col") for name in ("Folder", *columns)))
     rows = (
-        element(
-            "tr",
-            element("th", folder, scope="row"),
-            (element("td", _cell(counts.get((folder, name), 0), right=folder == name)) for name in columns),
-        )
+        (folder, *(_cell(counts.get((folder, name), 0), right=folder == name) for name in columns))
         for folder in sorted({folder for folder, _ in counts})
     )
-    return element("div", element("table", element("thead", head), element("tbody", rows)), class_="scroll")
+    return table(("Folder", *columns), rows)
 
 
 def _cell(count: int, *, right: bool) -> Markup | str:

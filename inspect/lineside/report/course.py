@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from lineside.batch.course import Course
-from lineside.batch.table import percent, plural
+from lineside.batch.table import number, percent, plural
 from lineside.calibrate.control import LEAST_IN_SUBGROUP, LEAST_SUBGROUPS, WEIGHT, Chart
 from lineside.report.markup import Markup, element, section
 from lineside.report.ticks import round_steps
@@ -35,7 +35,7 @@ def course_section(course: Course) -> Markup:
         element("h3", f"{rate}: p-chart"),
         _drawn(course.rejects, course.times, f"p-chart of {plural(len(course.rejects.points), 'subgroup')}", percent),
         element("h3", "Mean score: EWMA"),
-        _drawn(course.scores, course.times, "EWMA of the mean score", _score),
+        _drawn(course.scores, course.times, "EWMA of the mean score", number),
         element("p", _note(course, kind), class_="note"),
     )
 
@@ -154,10 +154,6 @@ class _Plot:
             for i, time in enumerate(times)
             if i % step == 0
         ]
-
-
-def _score(value: float) -> str:
-    return f"{value:.4g}"
 
 
 def _moment(time: float) -> str:

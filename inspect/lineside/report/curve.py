@@ -68,10 +68,11 @@ def key(lines: Sequence[Line], limit: str) -> Markup:
     """Return the legend of curves: their lines, and what the limit is."""
     items = [(line.name, f"var(--{line.colour})", line.dashes, 2.5) for line in lines]
     items.append((limit, "var(--ink)", "5 3", 1.0))
-    return element("p", (element("span", _sample(*item[1:]), " ", item[0]) for item in items), class_="scale")
+    return element("p", (element("span", line_sample(*item[1:]), " ", item[0]) for item in items), class_="scale")
 
 
-def _sample(colour: str, dashes: str | None, width: float) -> Markup:
+def line_sample(colour: str, dashes: str | None, width: float = 2.5) -> Markup:
+    """Return a short line as a legend shows it, in a colour of CSS."""
     style = f"stroke:{colour};stroke-width:{width:g}"
     line = element("line", x1=0, x2=28, y1=5, y2=5, style=style, stroke_dasharray=dashes)
     return element("svg", line, width=28, height=10, viewBox="0 0 28 10", aria_hidden="true")

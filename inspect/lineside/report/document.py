@@ -4,7 +4,7 @@ So it can be mailed, archived and opened in ten years. The page forbids itself e
 policy). A script is there only where a page has something to point at, and everything can be read without.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
 from lineside.report.markup import Markup, anchor, element
@@ -51,6 +51,28 @@ def document(
 def tile(value: object, name: str, kind: str = "") -> Markup:
     """Return a number in large type with its name; `kind` gives it its colour."""
     return element("div", element("b", value), element("span", name), class_=f"tile {kind}".rstrip())
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[object]], class_: str | None = None) -> Markup:
+    """Return a table that scrolls sideways where it is too wide.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the columns; none for a table without a head.
+    rows : iterable of sequences
+        The first cell names its row; a cell that is a ``td`` already stays one.
+    class_ : str, optional
+        Of the table.
+    """
+    head = element("tr", (element("th", name, scope="col") if name else element("td") for name in names))
+    body = (element("tr", element("th", first, scope="row"), map(_cell, others)) for first, *others in rows)
+    made = element("table", element("thead", head) if names else None, element("tbody", body), class_=class_)
+    return element("div", made, class_="scroll")
+
+
+def _cell(value: object) -> Markup:
+    return value if isinstance(value, Markup) and value.startswith("<td") else element("td", value)
 
 
 def _navigation(titles: Iterable[str]) -> Markup:

@@ -10,7 +10,7 @@ from lineside.batch.table import area, class_words, interval_words, percent, plu
 from lineside.contract import Contract
 from lineside.report.confusion import NOTE as CONFUSION_NOTE
 from lineside.report.confusion import confusion_table
-from lineside.report.document import tile
+from lineside.report.document import table, tile
 from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import definitions
@@ -60,7 +60,7 @@ def _limits_table(answers: "Sequence[Answer]") -> Markup:
         )
         for one in answers
     )
-    return _table(("Limit", "Allowed", "Found", "Verdict"), rows)
+    return table(("Limit", "Allowed", "Found", "Verdict"), rows)
 
 
 def _because(reason: str) -> str:
@@ -103,7 +103,7 @@ def _escapes_table(beside: "Sequence[EscapesBeside]") -> Markup:
         )
         for one in beside
     )
-    return _table(("Defects", "Stated from", "Stated", "Escaped here", "95 % interval", "Bound"), rows)
+    return table(("Defects", "Stated from", "Stated", "Escaped here", "95 % interval", "Bound"), rows)
 
 
 def against_the_truth(n: "Numbers") -> Markup:
@@ -147,7 +147,7 @@ def _folder_table(n: "Numbers") -> Markup:
                 "" if found is None else " to ".join(area(end) for end in found.interval),
             )
         )
-    return _table(("Folder", "Parts", *seen, "Wrong", "95 % interval", "AUROC", "95 % interval"), rows)
+    return table(("Folder", "Parts", *seen, "Wrong", "95 % interval", "AUROC", "95 % interval"), rows)
 
 
 def plant(made: "Plant") -> Markup:
@@ -162,7 +162,7 @@ def plant(made: "Plant") -> Markup:
     rows = ((kind, *(f"{made.ppm[kind][name]:,.0f}" for name in VERDICTS)) for kind in (GOOD, DEFECTIVE))
     facts = [(name[0].upper() + name[1:], value) for name, value in plant_words(made)]
     return section(
-        "In the plant", element("p", words, class_="note"), _table(("Truth", *VERDICTS), rows), definitions(facts)
+        "In the plant", element("p", words, class_="note"), table(("Truth", *VERDICTS), rows), definitions(facts)
     )
 
 
@@ -181,7 +181,8 @@ def curves(n: "Numbers", parts: "Sequence[Part]", contract: Contract) -> Markup:
     called = [part for part in parts if part.called and part.score is not None]
     good = [part.score for part in called if part.score is not None and contract.is_good(part.label)]
     bad = [part.score for part in called if part.score is not None and not contract.is_good(part.label)]
-    drawn = operating_curves(operating_points(good, bad), contract.threshold_ng.value, n.auroc.value)
+    own = contract.threshold_ng.value
+    drawn = operating_curves(operating_points(good, bad, own), own, n.auroc.value)
     note = (
         "By part, from scores alone. A threshold chosen here would fit these very parts: choose on other images, then "
         "evaluate again."
@@ -204,7 +205,7 @@ def classes(n: "Numbers", names: Sequence[str]) -> Markup:
         rows = ((percent(one.confidence), percent(one.right), one.n) for one in n.calibration.bins)
         found += [
             element("h3", "Said and true"),
-            _table(("Mean probability that was said", "Share that was right", "Images"), rows),
+            table(("Mean probability that was said", "Share that was right", "Images"), rows),
         ]
     found += [
         element("h3", "Taken for"),
@@ -229,7 +230,7 @@ def timing(made: "Timing") -> Markup:
         else f"{made.workers} images at the same time, which slow one another down."
     )
     note = f"{takt} {shared} Time in the graph on this machine; camera, reading of files and communication come on top."
-    return section("Time", _table(("", "median", "p95", "p99"), rows), element("p", note, class_="note"))
+    return section("Time", table(("", "median", "p95", "p99"), rows), element("p", note, class_="note"))
 
 
 def untested_section(made: "Evaluation", contract: Contract) -> Markup:
@@ -244,8 +245,8 @@ def _of_these_images(made: "Evaluation", contract: Contract) -> Iterable[str]:
         yield "Overkill: no good part got a call."
     if not n.labels.escapes.n:
         yield "Escapes: no defective part got a call."
-    if not n.masks:
-        yield "Whether the map points at the defects: there are no masks."
+    if n.localisation.pixel_auroc is None:
+        yield "Whether the map points at the defects: none that got a call is marked, by masks or boxes."
     here = {one.name for one in n.labels.classes}
     missing = [name for name in contract.class_names if name not in here]
     if missing:
@@ -271,13 +272,3 @@ def _of_these_images(made: "Evaluation", contract: Contract) -> Iterable[str]:
 
 def _of(counted: Rate) -> str:
     return f"{counted.k} of {counted.n}" if counted.n else "–"
-
-
-def _table(names: Sequence[str], rows: Iterable[tuple[object, ...]]) -> Markup:
-    head = element("tr", (element("th", name, scope="col") if name else element("td") for name in names))
-    body = (
-        element("tr", element("th", first, scope="row"), (element("td", value) for value in others))
-        for first, *others in rows
-    )
-    table = element("table", element("thead", head), element("tbody", body))
-    return element("div", table, class_="scroll")

@@ -201,30 +201,27 @@ class _Plot:
         if not edges[0] <= np.float32(self._threshold) <= edges[-1]:
             beyond = "right" if self._threshold > edges[-1] else "left"
             return [element("text", f"{words} lies far to the {beyond}", x=_LEFT, y=16, class_="limit")]
-        x = self.x(self._threshold)
-        at_end = x > 0.8 * _WIDTH
-        return [
-            element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=8, y2=_HEIGHT - _BOTTOM, class_="limit"),
-            element(
-                "text",
-                words,
-                x=f"{x - 6 if at_end else x + 6:.1f}",
-                y=16,
-                text_anchor="end" if at_end else "start",
-                class_="limit",
-            ),
-        ]
+        return self._upright(words, self._threshold, 8, left=self.x(self._threshold) > 0.8 * _WIDTH)
 
     def further(self, name: str, value: float) -> list[Markup]:
         """A threshold of another kind, one line of text below that of NG."""
         edges = self._bins.edges
         if not edges[0] <= value <= edges[-1]:
             return []
-        x = f"{self.x(value):.1f}"
+        return self._upright(f"{name} {value:.4g}", value, 22, left=True)
+
+    def _upright(self, words: str, value: float, top: int, *, left: bool) -> list[Markup]:
+        """A line at a value, from `top` down, its words on the left or on the right of it."""
+        x = self.x(value)
         return [
-            element("line", x1=x, x2=x, y1=22, y2=_HEIGHT - _BOTTOM, class_="limit"),
+            element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=top, y2=_HEIGHT - _BOTTOM, class_="limit"),
             element(
-                "text", f"{name} {value:.4g}", x=f"{self.x(value) - 6:.1f}", y=30, text_anchor="end", class_="limit"
+                "text",
+                words,
+                x=f"{x - 6 if left else x + 6:.1f}",
+                y=top + 8,
+                text_anchor="end" if left else "start",
+                class_="limit",
             ),
         ]
 

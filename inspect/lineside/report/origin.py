@@ -6,6 +6,7 @@ from lineside.batch.summary import Limits, Summary
 from lineside.batch.table import number, percent
 from lineside.contract import Component, Contract
 from lineside.contract_thresholds import EscapeStatement, Threshold
+from lineside.report.document import table
 from lineside.report.markup import Markup, element, section
 
 VOID = (
@@ -130,22 +131,8 @@ def model_section(summary: Summary, contract: Contract) -> Markup:
 
 def components_table(components: Iterable[Component]) -> Markup | None:
     """Return the parts that somebody made, with source, licence and hash; None where there are none."""
-    rows = [
-        element(
-            "tr",
-            element("th", item.role, scope="row"),
-            (element("td", value) for value in (item.name, item.licence, item.source)),
-            element("td", code(item.sha256[:12])),
-        )
-        for item in components
-    ]
-    if not rows:
-        return None
-    head = element(
-        "tr", (element("th", name, scope="col") for name in ("Part", "Name", "Licence", "Source", "SHA-256"))
-    )
-    table = element("table", element("thead", head), element("tbody", rows), class_="text")
-    return element("div", table, class_="scroll")
+    rows = [(item.role, item.name, item.licence, item.source, code(item.sha256[:12])) for item in components]
+    return table(("Part", "Name", "Licence", "Source", "SHA-256"), rows, class_="text") if rows else None
 
 
 def fitted_details(contract: Contract) -> Markup | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from lineside.batch.labels import rate
 from lineside.batch.origins import Group, Origin
 from lineside.batch.table import interval_words, percent, plural
+from lineside.report.document import table
 from lineside.report.markup import Markup, element, section
 
 TITLE = "By origin"
@@ -40,17 +41,10 @@ def _table(origin: Origin, of_good: bool) -> Iterator[Markup]:
     yield element("h3", f"By {origin.kind}")
     yield element("p", f"Told by {' and '.join(origin.how)}.{untold}{cut}", class_="note")
     names = (origin.kind.capitalize(), "Images", "Yield", "95 % interval", "Overkill" if of_good else "Reject rate")
-    head = element("tr", (element("th", name, scope="col") for name in (*names, "95 % interval")))
-    table = element("table", element("thead", head), element("tbody", map(_row, groups)))
-    yield element("div", table, class_="scroll")
+    yield table((*names, "95 % interval"), map(_row, groups))
 
 
-def _row(group: Group) -> Markup:
+def _row(group: Group) -> tuple[str, ...]:
     passed, rejected = rate(group.passed, group.images), rate(group.rejected, group.called)
-    cells = (percent(passed.share), interval_words(passed), percent(rejected.share), interval_words(rejected))
-    return element(
-        "tr",
-        element("th", group.name, scope="row"),
-        element("td", f"{group.images:,}"),
-        (element("td", cell) for cell in cells),
-    )
+    shares = (percent(passed.share), interval_words(passed), percent(rejected.share), interval_words(rejected))
+    return (group.name, f"{group.images:,}", *shares)

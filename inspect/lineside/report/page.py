@@ -21,7 +21,7 @@ from lineside.report.capture_quality import quality_section
 from lineside.report.confusion import NOTE as CONFUSION_NOTE
 from lineside.report.confusion import confusion_table
 from lineside.report.course import course_section
-from lineside.report.document import document, tile
+from lineside.report.document import document, table, tile
 from lineside.report.gallery import HOW_TO_READ, colour_scale, pictured_section, row_cards
 from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
@@ -137,27 +137,25 @@ def _truth(labels: LabelSummary) -> Markup:
         "Against the truth",
         element("p", "The truth is what the folders are called. Intervals are exact (Clopper-Pearson).", class_="note"),
         definitions(facts),
-        element("div", _class_table(labels), class_="scroll"),
+        _class_table(labels),
     )
 
 
 def _class_table(labels: LabelSummary) -> Markup:
     seen = [name for name in COUNTED if any(item.counts.get(name) for item in labels.classes)]
     names = ("Folder", "Images", *seen, "Wrong", "95 % interval", "AUROC")
-    head = element("tr", (element("th", name, scope="col") for name in names))
-    rows = [
-        element(
-            "tr",
-            element("th", item.name, scope="row"),
-            element("td", sum(item.counts.values())),
-            (element("td", item.counts.get(name, 0) or "·") for name in seen),
-            element("td", f"{'overkill' if item.is_good else 'escapes'} {percent(item.wrong.share)}"),
-            element("td", interval_words(item.wrong)),
-            element("td", "" if item.is_good else area(item.auroc)),
+    rows = (
+        (
+            item.name,
+            sum(item.counts.values()),
+            *(item.counts.get(name, 0) or "·" for name in seen),
+            f"{'overkill' if item.is_good else 'escapes'} {percent(item.wrong.share)}",
+            interval_words(item.wrong),
+            "" if item.is_good else area(item.auroc),
         )
         for item in labels.classes
-    ]
-    return element("table", element("thead", head), element("tbody", rows))
+    )
+    return table(names, rows)
 
 
 def _classes(classes: ToldClasses, names: Sequence[str]) -> Markup:
@@ -166,8 +164,8 @@ def _classes(classes: ToldClasses, names: Sequence[str]) -> Markup:
         facts.append(("Right", rate_words(classes.right, "named images of known classes")))
     if not classes.confusion:
         return section("Classes", definitions(facts))
-    table = confusion_table(confusion_rows(classes.confusion), names)
-    return section("Classes", definitions(facts), element("p", CONFUSION_NOTE, class_="note"), table)
+    note = element("p", CONFUSION_NOTE, class_="note")
+    return section("Classes", definitions(facts), note, confusion_table(confusion_rows(classes.confusion), names))
 
 
 def _scores(given: ReportInput) -> Markup:

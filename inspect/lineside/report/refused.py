@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lineside.batch.no_call import NoCalls
 from lineside.batch.row import Row
 from lineside.batch.table import percent
+from lineside.report.document import table
 from lineside.report.gallery import Card, pictured_section
 from lineside.report.markup import Markup, element, section
 
@@ -21,12 +22,7 @@ def no_call_section(no_call: NoCalls, cards: Sequence[Card], threshold: float, c
     cut : str
         How many are shown, as the end of a sentence.
     """
-    rows = [
-        element("tr", element("th", reason.words, scope="row"), element("td", reason.name), element("td", reason.count))
-        for reason in no_call.reasons
-    ]
-    head = element("tr", (element("th", name, scope="col") for name in ("Reason", "Name", "Images")))
-    table = element("table", element("thead", head), element("tbody", rows), class_="text")
+    rows = ((reason.words, reason.name, reason.count) for reason in no_call.reasons)
     allowed = "" if no_call.limit is None else f"; at most {percent(no_call.limit)} allowed"
     found = f"{percent(no_call.share)} of the readable images ({no_call.count} of {no_call.readable}{allowed})."
     words = f"The picture is not fit for a verdict; the reasons stand below each{cut}."
@@ -36,17 +32,16 @@ def no_call_section(no_call: NoCalls, cards: Sequence[Card], threshold: float, c
         threshold,
         words,
         element("p", no_call.complaint, class_="warning") if no_call.too_many else element("p", found),
-        element("div", table, class_="scroll"),
+        table(("Reason", "Name", "Images"), rows, class_="text"),
         element("p", "An image may have several reasons.", class_="note"),
     )
 
 
 def unreadable_section(shown: Sequence[Row], n: int) -> Markup:
     """Name files that were not judged, of n altogether, each with what was wrong."""
-    rows = [element("tr", element("th", row.path, scope="row"), element("td", row.error)) for row in shown]
     more = f"The first {len(shown)} of {n}; results.csv has all." if n > len(shown) else None
     return section(
         "Unreadable",
         element("p", "These files were not judged. ", more, class_="note"),
-        element("div", element("table", element("tbody", rows), class_="text"), class_="scroll"),
+        table((), ((row.path, row.error) for row in shown), class_="text"),
     )

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.batch.table import area, number, percent
+from lineside.report.curve import line_sample
 from lineside.report.markup import Markup, element
 from lineside.report.ticks import round_steps
 
@@ -27,7 +28,7 @@ class Operating:
     """What happens at each threshold."""
 
     thresholds: Doubles
-    """[k] rising, from below the lowest score to the highest; NG is above."""
+    """[k] rising: from below every score and the model's own to the highest of them; NG is above."""
     overkill: Doubles
     """[k] share of the good parts above it, 0 to 1."""
     escapes: Doubles
@@ -36,14 +37,17 @@ class Operating:
     defective: int
 
 
-def operating_points(good: Sequence[float], defective: Sequence[float]) -> Operating:
-    """Count at every score; with very many of them at evenly chosen ones."""
+def operating_points(good: Sequence[float], defective: Sequence[float], *own: float) -> Operating:
+    """Count at every score, with very many of them at evenly chosen ones, and at the model's own thresholds.
+
+    An own threshold is never thinned out: what the page says of it would be that of a neighbouring score.
+    """
     goods, bads = np.sort(np.asarray(good, np.float64)), np.sort(np.asarray(defective, np.float64))
     scores = np.unique(np.concatenate([goods, bads]))
     if len(scores) > _MOST_POINTS:
         scores = scores[np.unique(np.linspace(0, len(scores) - 1, _MOST_POINTS).round().astype(np.int64))]
-    below = scores[0] - max(1e-9, 0.02 * float(scores[-1] - scores[0]))
-    thresholds = np.concatenate([[below], scores])
+    below = min((scores[0], *own)) - max(1e-9, 0.02 * float(scores[-1] - scores[0]))
+    thresholds = np.unique(np.concatenate([[below, *own], scores]))
     overkill = 1.0 - np.searchsorted(goods, thresholds, "right") / max(1, len(goods))
     escapes = np.searchsorted(bads, thresholds, "right") / max(1, len(bads))
     return Operating(thresholds, overkill, escapes, len(goods), len(bads))
@@ -60,7 +64,7 @@ def operating_curves(points: Operating, threshold: float, auroc: float) -> Marku
     Parameters
     ----------
     points : Operating
-        Of good and defective parts, at least one each.
+        Of good and defective parts, at least one each; counted at `threshold` too.
     threshold : float
         The model's own.
     auroc : float
@@ -72,9 +76,8 @@ def operating_curves(points: Operating, threshold: float, auroc: float) -> Marku
         "e": [round(float(v), 5) for v in points.escapes],
         "good": points.good,
         "defective": points.defective,
-        "own": threshold,
     }
-    at = int(np.clip(np.searchsorted(points.thresholds, threshold, "right") - 1, 0, len(points.thresholds) - 1))
+    at = int(np.searchsorted(points.thresholds, threshold))
     slider = element(
         "p",
         element("label", "Try a threshold ", for_="threshold-slider"),
@@ -99,7 +102,7 @@ def _roc(points: Operating, at: int, auroc: float) -> Markup:
     return _svg(
         f"ROC curve; area {area(auroc)}.",
         plot.grid(),
-        plot.x_axis(_GRID, percent_tick, "overkill: good parts called NG"),
+        plot.x_axis(_GRID, _percent_tick, "overkill: good parts called NG"),
         plot.diagonal(),
         plot.path(steps, "accent"),
         element("circle", element("title", "the model's threshold"), cx=f"{x:.1f}", cy=f"{y:.1f}", r=5, class_="own"),
@@ -109,14 +112,14 @@ def _roc(points: Operating, at: int, auroc: float) -> Markup:
 
 
 def _against(points: Operating, threshold: float) -> Markup:
-    low, high = float(points.thresholds[0]), max(float(points.thresholds[-1]), threshold)
+    low, high = float(points.thresholds[0]), float(points.thresholds[-1])
     plot = _Plot(low, high)
     ticks = [tick for tick in round_steps(low, high, 5) if low <= tick <= high]
     own = f"{plot.x(threshold):.1f}"
     return _svg(
         "Overkill falls and escapes rise with the threshold.",
         plot.grid(),
-        plot.x_axis(ticks, lambda value: f"{value:.4g}", "threshold on the score"),
+        plot.x_axis(ticks, number, "threshold on the score"),
         plot.path(_held(points.thresholds, points.overkill, high), "ng"),
         plot.path(_held(points.thresholds, points.escapes, high), "review", "7 3"),
         element("line", x1=own, x2=own, y1=_TOP, y2=_HEIGHT - _BOTTOM, class_="limit"),
@@ -137,20 +140,14 @@ def _roc_words(points: Operating, at: int, auroc: float) -> str:
 def _against_words(threshold: float) -> Markup:
     return element(
         "span",
-        _sample("ng", None),
+        line_sample("var(--ng)", None),
         " overkill ",
-        _sample("review", "7 3"),
+        line_sample("var(--review)", "7 3"),
         f" escapes, against the threshold; upright: the model's {number(threshold)}.",
     )
 
 
-def _sample(colour: str, dashes: str | None) -> Markup:
-    style = f"stroke:var(--{colour});stroke-width:2.5"
-    line = element("line", x1=0, x2=28, y1=5, y2=5, style=style, stroke_dasharray=dashes)
-    return element("svg", line, width=28, height=10, viewBox="0 0 28 10", aria_hidden="true")
-
-
-def percent_tick(value: float) -> str:
+def _percent_tick(value: float) -> str:
     """Say a share without digits that are all 0."""
     return f"{100 * value:g} %"
 
@@ -209,7 +206,7 @@ class _Plot:
                     y2=f"{self.y(share):.1f}",
                     class_="grid" if share else "axis",
                 ),
-                element("text", percent_tick(share), x=_LEFT - 6, y=f"{self.y(share) + 4:.1f}", text_anchor="end"),
+                element("text", _percent_tick(share), x=_LEFT - 6, y=f"{self.y(share) + 4:.1f}", text_anchor="end"),
             ]
             for share in _GRID
         ]

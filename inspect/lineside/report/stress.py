@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lineside.batch.labels import Rate
 from lineside.batch.table import interval_words, number, percent, plural
 from lineside.report.curve import Line, curves, key
-from lineside.report.document import document, tile
+from lineside.report.document import document, table, tile
 from lineside.report.markup import Markup, element, section
 
 if TYPE_CHECKING:
@@ -91,24 +91,18 @@ def _overview(result: "StressResult") -> list[Markup | None]:
 
     rows = []
     for curve in result.curves:
-        cells = (
-            curve_words(curve),
-            escapes_words(curve, result.undisturbed),
-            no_call_words(curve, result.undisturbed),
-        )
         name = curve.name if curve.good_stays_good else f"{curve.name} *"
-        rows.append(element("tr", element("th", name, scope="row"), (element("td", cell) for cell in cells)))
+        escapes, no_call = escapes_words(curve, result.undisturbed), no_call_words(curve, result.undisturbed)
+        rows.append((name, curve_words(curve), escapes, no_call))
     names = (
         "Disturbance",
         f"Overkill first exceeds {percent(result.limit)} at",
         "Most escapes at",
         "Most good without a call at",
     )
-    head = element("tr", (element("th", name, scope="col") for name in names))
-    table = element("table", element("thead", head), element("tbody", rows), class_="text")
     starred = any(not curve.good_stays_good for curve in result.curves)
     note = "* A good part under it may rightly be called NG." if starred else None
-    return [element("div", table, class_="scroll"), element("p", note, class_="note") if note else None]
+    return [table(names, rows, class_="text"), element("p", note, class_="note") if note else None]
 
 
 def _drawings(result: "StressResult") -> list[Markup]:
@@ -165,25 +159,13 @@ def _embedded(jpeg: bytes) -> str:
 
 
 def _numbers(result: "StressResult") -> Markup:
-    tables = (
-        element("details", element("summary", curve.name), element("div", _table(curve.levels), class_="scroll"))
-        for curve in result.curves
-    )
+    tables = (element("details", element("summary", curve.name), _table(curve.levels)) for curve in result.curves)
     return section("All numbers", tables)
 
 
 def _table(levels: "Sequence[LevelResult]") -> Markup:
     names = ("Level", "Overkill", "95 % interval", "Escapes", "95 % interval", "Good, no call", "Defective, no call")
-    head = element("tr", (element("th", name, scope="col") for name in names))
-    rows = [
-        element(
-            "tr",
-            element("th", level.words, scope="row"),
-            (element("td", cell) for cell in _cells(level)),
-        )
-        for level in levels
-    ]
-    return element("table", element("thead", head), element("tbody", rows))
+    return table(names, ((level.words, *_cells(level)) for level in levels))
 
 
 def _cells(level: "LevelResult") -> tuple[str, ...]:

@@ -1,12 +1,11 @@
 """The tables of a bundle's report: evaluation, parity, preprocessing, training, what it is made of, what is unknown."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lineside.batch.labels import Rate, rate
 from lineside.batch.table import area, interval_words, percent, plural, rate_words
 from lineside.contract import Contract, Finding, QualityLimit
-from lineside.report.document import tile
+from lineside.report.document import table, tile
 from lineside.report.light_pose import (
     GATE_NOTE,
     QualityRow,
@@ -81,7 +80,7 @@ def evaluation(record: "TrainingRecord") -> Markup:
         element("div", tiles, class_="tiles"),
         element("p", note, class_="note"),
         definitions(facts),
-        element("div", _class_table(result), class_="scroll"),
+        _class_table(result),
     )
 
 
@@ -95,7 +94,7 @@ def _class_table(result: "Evaluation") -> Markup:
     for label, escaped, images in result.escapes_by_class:
         counted = rate(escaped, images)
         rows.append((label, images, escaped or "·", percent(counted.share), interval_words(counted)))
-    return _table(names, rows)
+    return table(names, rows)
 
 
 def parity(record: "TrainingRecord") -> Markup:
@@ -182,7 +181,7 @@ def training(record: "TrainingRecord") -> Markup:
     return section(
         "Training",
         element("ul", (element("li", decision) for decision in record.other_decisions)),
-        element("div", _image_table(record.contract), class_="scroll"),
+        _image_table(record.contract),
         fitted_details(record.contract),
         element("p", "How long each stage took stands in training.json.", class_="note"),
     )
@@ -194,7 +193,7 @@ def _image_table(contract: Contract) -> Markup:
         split, _, label = name.partition("/")
         counted.setdefault(label, {})[split] = n
     rows = ((label, of.get("train") or "·", of.get("test") or "·") for label, of in counted.items())
-    return _table(("Images", "train", "test"), rows)
+    return table(("Images", "train", "test"), rows)
 
 
 def made_of(record: "TrainingRecord") -> Markup:
@@ -217,12 +216,3 @@ def untested(record: "TrainingRecord") -> Markup:
 
     words = list(limits(record))
     return section("Not tested", element("ul", (element("li", sentence) for sentence in words)))
-
-
-def _table(names: Iterable[str], rows: Iterable[tuple[object, ...]]) -> Markup:
-    head = element("tr", (element("th", name, scope="col") for name in names))
-    body = (
-        element("tr", element("th", first, scope="row"), (element("td", value) for value in others))
-        for first, *others in rows
-    )
-    return element("table", element("thead", head), element("tbody", body))

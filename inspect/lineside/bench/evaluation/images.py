@@ -52,11 +52,6 @@ class EvaluationImages:
     """By which the part is read from file names; None: each image is a part of its own."""
 
     @property
-    def parts(self) -> int:
-        """Number of physical parts."""
-        return len({image.part for image in self.images})
-
-    @property
     def marked(self) -> int:
         """Images whose defect is marked, by a mask or by boxes."""
         return sum(image.marked for image in self.images)

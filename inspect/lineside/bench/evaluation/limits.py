@@ -19,8 +19,8 @@ _SHARE = "a number from 0 to 1"
 _COUNT = "a number above 0"
 
 
-def _most(description: str, unit: str = "none") -> Any:
-    return key(None, _SHARE, f"Broken above it: {description}.", unit, ge=0, le=1)
+def _most(description: str) -> Any:
+    return key(None, _SHARE, f"Broken above it: {description}.", ge=0, le=1)
 
 
 def _least(description: str) -> Any:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lineside.batch.classes import ToldClasses, told_classes
+from lineside.batch.classes import ToldClasses
 from lineside.batch.labels import LabelSummary, Rate, rate, summarise_labels
 from lineside.batch.row import Row
-from lineside.batch.summary import COUNTED, UNREADABLE, Percentiles
+from lineside.batch.summary import COUNTED, UNREADABLE, Percentiles, Summary, percentiles
 from lineside.bench.evaluation.images import LabelledImage
 from lineside.bench.evaluation.parts import CALLS, Part
 from lineside.bench.evaluation.plant import Costs, Plant, in_the_plant
@@ -91,6 +91,7 @@ def summed_up(
     rows: Sequence[Row],
     images: Mapping[str, LabelledImage],
     contract: Contract,
+    summary: Summary,
     where: Localisation,
     conditions: Conditions,
 ) -> Numbers:
@@ -105,6 +106,8 @@ def summed_up(
         By path.
     contract : Contract
         Of the model.
+    summary : Summary
+        Of the same rows, one by one.
     where : Localisation
         Of the images with a call that are good or marked.
     conditions : Conditions
@@ -140,9 +143,9 @@ def summed_up(
         plant=in_the_plant(by_kind[True], by_kind[False], conditions.defect_rate_ppm, conditions.costs)
         if conditions.defect_rate_ppm is not None
         else None,
-        classes=_classes(rows, images, contract),
+        classes=summary.classes,
         calibration=_calibration(rows, images, contract),
-        timing=_timing(parts, rows, conditions),
+        timing=_timing(parts, summary, conditions),
     )
 
 
@@ -173,14 +176,6 @@ def _class_areas(labels: LabelSummary, good: Sequence[float], scores: Mapping[st
     return {name: area for name, area in areas.items() if area is not None}
 
 
-def _classes(rows: Iterable[Row], images: Mapping[str, LabelledImage], contract: Contract) -> ToldClasses | None:
-    told: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        if row.verdict in CALLS:
-            told[images[row.path].label][row.defect_class or row.verdict or ""] += 1
-    return told_classes(told, contract.class_names, labels=True)
-
-
 def _calibration(rows: Iterable[Row], images: Mapping[str, LabelledImage], contract: Contract) -> Calibration | None:
     """Of the images of known classes that were named, ``unknown`` included, as the class accuracy counts them."""
     names = contract.class_names
@@ -194,13 +189,8 @@ def _calibration(rows: Iterable[Row], images: Mapping[str, LabelledImage], contr
     return class_calibration(np.array(probabilities, np.float64).reshape(-1, len(names)), truth) if names else None
 
 
-def _timing(parts: Sequence[Part], rows: Sequence[Row], conditions: Conditions) -> Timing | None:
-    of_images = [row.duration_ms for row in rows if row.duration_ms is not None]
+def _timing(parts: Sequence[Part], summary: Summary, conditions: Conditions) -> Timing | None:
     of_parts = [part.duration_ms for part in parts if part.duration_ms is not None]
-    if not of_parts:
+    if not of_parts or summary.duration_ms is None:
         return None
-    return Timing(_percentiles(of_images), _percentiles(of_parts), conditions.workers, conditions.takt_ms)
-
-
-def _percentiles(values: Sequence[float]) -> Percentiles:
-    return Percentiles(*(round(float(value), 3) for value in np.percentile(values, [50, 95, 99])))
+    return Timing(summary.duration_ms, percentiles(of_parts), conditions.workers, conditions.takt_ms)

@@ -54,15 +54,15 @@ def parts_of(rows: Iterable[Row], images: Mapping[str, LabelledImage]) -> tuple[
     return tuple(_part(name, frames, images[frames[0].path].label) for name, frames in groups.items())
 
 
-def verdict_of(row: Row) -> str:
+def _verdict_of(row: Row) -> str:
     """Return a row's verdict, or ``unreadable``."""
     return row.verdict or UNREADABLE
 
 
 def _part(name: str, frames: list[Row], label: str) -> Part:
-    verdict = max((verdict_of(row) for row in frames), key=_WORSE.index)
+    verdict = max((_verdict_of(row) for row in frames), key=_WORSE.index)
     scores = [row.score for row in frames if row.verdict in CALLS and row.score is not None]
     times = [row.duration_ms for row in frames]
-    worst = max((row for row in frames if verdict_of(row) == verdict), key=lambda row: row.score or 0.0)
+    worst = max((row for row in frames if _verdict_of(row) == verdict), key=lambda row: row.score or 0.0)
     total = sum(time for time in times if time is not None) if None not in times else None
     return Part(name, label, verdict, max(scores, default=None), total, worst, len(frames))

@@ -7,8 +7,8 @@ of what is called NG is good, and that is what decides whether anybody still loo
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lineside.batch.labels import Rate, rate
 from lineside.batch.summary import COUNTED, UNREADABLE
-from lineside.binomial import clopper_pearson
 from lineside.contract import Verdict
 from lineside.errors import UsageError
 
@@ -54,13 +54,6 @@ class Plant:
     """Share of all parts that is called OK."""
     cost_per_thousand: Bounded | None
     """Of overkill and escapes together, for a thousand parts; None without costs."""
-
-
-@dataclass(frozen=True)
-class _Share:
-    value: float
-    low: float
-    high: float
 
 
 def costs_of(overkill: float | None, escape: float | None) -> Costs | None:
@@ -119,15 +112,15 @@ def in_the_plant(
     n_good, n_defective = (sum(side.get(name, 0) for name in VERDICTS) for side in (good, defective))
     if not n_good or not n_defective:
         return None
-    rate = defect_rate_ppm / MILLION
+    defects = defect_rate_ppm / MILLION
     shares = {
-        (kind, name): _share(side.get(name, 0), n)
+        (kind, name): rate(side.get(name, 0), n, _EACH)
         for kind, side, n in ((GOOD, good, n_good), (DEFECTIVE, defective, n_defective))
         for name in VERDICTS
     }
-    weight = {GOOD: 1.0 - rate, DEFECTIVE: rate}
+    weight = {GOOD: 1.0 - defects, DEFECTIVE: defects}
     ppm = {
-        kind: {name: MILLION * weight[kind] * shares[kind, name].value for name in VERDICTS}
+        kind: {name: MILLION * weight[kind] * _of(shares[kind, name]) for name in VERDICTS}
         for kind in (GOOD, DEFECTIVE)
     }
     right_ng, wrong_ng = shares[DEFECTIVE, NG], shares[GOOD, NG]
@@ -135,30 +128,34 @@ def in_the_plant(
     return Plant(
         defect_rate_ppm=defect_rate_ppm,
         ppm=ppm,
-        ppv=_among(rate, right_ng, 1.0 - rate, wrong_ng),
-        npv=_among(1.0 - rate, right_ok, rate, wrong_ok),
-        first_pass_yield=_sum(1.0 - rate, right_ok, rate, wrong_ok),
-        cost_per_thousand=_sum(1000 * (1.0 - rate) * costs.overkill, wrong_ng, 1000 * rate * costs.escape, wrong_ok)
+        ppv=_among(defects, right_ng, 1.0 - defects, wrong_ng),
+        npv=_among(1.0 - defects, right_ok, defects, wrong_ok),
+        first_pass_yield=_sum(1.0 - defects, right_ok, defects, wrong_ok),
+        cost_per_thousand=_sum(
+            1000 * (1.0 - defects) * costs.overkill, wrong_ng, 1000 * defects * costs.escape, wrong_ok
+        )
         if costs
         else None,
     )
 
 
-def _share(k: int, n: int) -> _Share:
-    return _Share(k / n, *clopper_pearson(k, n, _EACH))
-
-
-def _among(weight: float, share: _Share, other_weight: float, other: _Share) -> Bounded:
+def _among(weight: float, share: Rate, other_weight: float, other: Rate) -> Bounded:
     """Of all that two kinds of parts bring together, the share that the first brings: it rises with the first."""
+    (first_low, first_high), (second_low, second_high) = share.interval, other.interval
 
     def of(first: float, second: float) -> float | None:
         whole = weight * first + other_weight * second
         return weight * first / whole if whole > 0.0 else None
 
-    low, high = of(share.low, other.high), of(share.high, other.low)
-    return Bounded(of(share.value, other.value), (0.0 if low is None else low, 1.0 if high is None else high))
+    low, high = of(first_low, second_high), of(first_high, second_low)
+    return Bounded(of(_of(share), _of(other)), (0.0 if low is None else low, 1.0 if high is None else high))
 
 
-def _sum(weight: float, share: _Share, other_weight: float, other: _Share) -> Bounded:
-    ends = [weight * a + other_weight * b for a, b in ((share.low, other.low), (share.high, other.high))]
-    return Bounded(weight * share.value + other_weight * other.value, (ends[0], ends[1]))
+def _sum(weight: float, share: Rate, other_weight: float, other: Rate) -> Bounded:
+    low, high = (weight * a + other_weight * b for a, b in zip(share.interval, other.interval, strict=True))
+    return Bounded(weight * _of(share) + other_weight * _of(other), (low, high))
+
+
+def _of(counted: Rate) -> float:
+    """Return a share that was counted on at least one part."""
+    return counted.k / counted.n

@@ -12,7 +12,7 @@ from typing import Literal
 from lineside.batch.labels import LabelSummary, Rate
 from lineside.batch.table import number, percent, plural
 from lineside.bench.evaluation.plant import Costs, Plant
-from lineside.binomial import beta_quantile
+from lineside.binomial import beta_interval
 from lineside.contract import Contract
 from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 
@@ -131,8 +131,7 @@ def _spacing(share: float, n: int, confidence: float) -> tuple[float, float]:
     d = round(share * (n + 1))
     if not 0 < d < n + 1:
         return float(d > 0), float(d > 0)
-    tail = (1.0 - confidence) / 2.0
-    return beta_quantile(tail, d, n + 1 - d), beta_quantile(1.0 - tail, d, n + 1 - d)
+    return beta_interval(d, n + 1 - d, confidence)
 
 
 def _compared(

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
-from lineside.batch.files import write_atomic
+from lineside.batch.files import write_text
 from lineside.batch.judge import inspected, read_frame
 from lineside.batch.labels import GOOD
 from lineside.batch.plan import Census
@@ -141,21 +140,21 @@ def evaluate_images(
     by_path = {image.path.as_posix(): image for image in found.images}
     rabbits = challenge_images(options.red_rabbits, found.pattern) if options.red_rabbits else ()
     maps: Maps = {}
-    keep = partial(_keep, by_path if found.marked else {}, maps, Lock(), found.known)
+    keep = partial(_keep, by_path if found.marked else {}, maps, found.known)
     paths = [image.path for image in found.images]
-    work = Work(found.sources, lambda: iter(paths), Census(len(paths), found.masks), "evaluate", keep)
+    work = Work(found.sources, paths, Census(len(paths), found.masks), "evaluate", keep)
     how = InspectOptions("ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet)
     check_options(how)
     with judged_images(inspector, work, folder, how, progress) as run:
         every = tuple(run.store.rows())
         _refuse_gone(every, by_path)
-        rows = tuple(row for row in every if not _learned(row))
+        learned = {row.path: row for row in every if _learned(row)}
+        rows = tuple(row for row in every if row.path not in learned)
         _refuse_known(rows, every, named)
-        summary, collector = summarised(run, lambda row: not _learned(row))
+        summary, collector = summarised(run, lambda: iter(rows))
         parts = parts_of(rows, by_path)
-        numbers = summed_up(
-            parts, rows, by_path, inspector.contract, _localised(inspector, rows, by_path, maps), _conditions(options)
-        )
+        where = _localised(inspector, rows, by_path, maps)
+        numbers = summed_up(parts, rows, by_path, inspector.contract, summary, where, _conditions(options))
         made = Evaluation(
             summary=summary,
             numbers=numbers,
@@ -163,7 +162,7 @@ def evaluate_images(
             rabbits=challenge(inspector, options.red_rabbits, rabbits) if options.red_rabbits else None,
             parts=parts,
             pattern=found.pattern,
-            left_out=(*found.left_out, *(row.path for row in every if _learned(row))),
+            left_out=(*found.left_out, *learned),
             known=found.known,
         )
         _write(run, made, collector)
@@ -237,15 +236,14 @@ def _conditions(options: EvaluateOptions) -> Conditions:
 
 
 def _keep(
-    images: Mapping[str, LabelledImage], maps: Maps, lock: Lock, known: KnownImages, path: Path, result: Result
+    images: Mapping[str, LabelledImage], maps: Maps, known: KnownImages, path: Path, result: Result
 ) -> Mapping[str, object]:
     """Keep a map that can be compared, of a marked defect or a part without one; say whether the frame is known."""
     name = path.as_posix()
     if known.looks_learned(result.embedding):
         return {LEARNED: True}
     if name in images and result.verdict.name in CALLS and _compared(images[name]):
-        with lock:
-            maps[name] = (result.anomaly_map, result.frame_wh[::-1])
+        maps[name] = (result.anomaly_map, result.frame_wh[::-1])
     return {}
 
 
@@ -287,7 +285,7 @@ def _write(run: JudgedRun, made: Evaluation, collector: Collector) -> None:
     from lineside.report.evaluation import evaluation_page
 
     page = evaluation_page(made, run.inspector, collector, run.workers)
-    write_atomic(run.store.folder / REPORT_FILE, page.encode("utf-8", "backslashreplace"))
+    write_text(run.store.folder / REPORT_FILE, page)
     for name, document in ((SUMMARY_FILE, made.summary.to_dict()), (EVALUATION_FILE, evaluation_document(made))):
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomic(run.store.folder / name, text.encode("utf-8", "backslashreplace"))
+        write_text(run.store.folder / name, text)

@@ -3,7 +3,17 @@
 from typing import TYPE_CHECKING
 
 from lineside.batch.summary import COUNTED
-from lineside.batch.table import area, interval_words, no_call_words, percent, plural, rate_words
+from lineside.batch.table import (
+    area,
+    escaped,
+    facts_grid,
+    interval_words,
+    no_call_words,
+    percent,
+    plain_table,
+    plural,
+    rate_words,
+)
 from lineside.bench.evaluation.limits import Answer
 from lineside.bench.evaluation.plant import DEFECTIVE, GOOD, VERDICTS, Plant
 from lineside.bench.evaluation.rabbits import Rabbits
@@ -47,7 +57,7 @@ def evaluation_table(made: Evaluation) -> "RenderableType":
 def _truth(made: Evaluation) -> "Table":
     n = made.numbers
     images = "" if n.images == n.parts else f" in {plural(n.images, 'image')}; the worst frame of a part counts"
-    table = _table(f"{made.summary.part}: {plural(n.parts, 'part')}{images}")
+    table = plain_table(f"{made.summary.part}: {plural(n.parts, 'part')}{images}")
     seen = [name for name in COUNTED if n.counts[name]]
     for name in ("folder", "parts", *seen, "wrong", "95 %", "AUROC"):
         table.add_column(name, justify="left" if name == "folder" else "right", no_wrap=name != "folder")
@@ -55,7 +65,7 @@ def _truth(made: Evaluation) -> "Table":
         counts = [one.counts.get(name, 0) for name in seen]
         found = n.class_areas.get(one.name)
         table.add_row(
-            _escaped(one.name),
+            escaped(one.name),
             str(sum(counts)),
             *(str(count) if count else "·" for count in counts),
             percent(one.wrong.share),
@@ -66,8 +76,6 @@ def _truth(made: Evaluation) -> "Table":
 
 
 def _facts(made: Evaluation) -> "Table":
-    from rich.table import Table
-
     n = made.numbers
     lines = [
         ("overkill", rate_words(n.labels.overkill, "good parts called NG")),
@@ -87,43 +95,32 @@ def _facts(made: Evaluation) -> "Table":
     if n.timing:
         lines += timing_words(n.timing)
     lines.append(("report", f"{made.summary.out}/report.html"))
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in lines:
-        grid.add_row(name, _escaped(value))
-    return grid
+    return facts_grid(lines)
 
 
 def _plant(plant: Plant) -> "RenderableType":
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     title = f"a million parts of the plant, {plant.defect_rate_ppm:,.0f} of them defective"
-    table = _table(None)
+    table = plain_table(None)
     for name in ("truth", *VERDICTS):
         table.add_column(name, justify="left" if name == "truth" else "right")
     for kind in (GOOD, DEFECTIVE):
         table.add_row(kind, *(f"{plant.ppm[kind][name]:,.0f}" for name in VERDICTS))
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in plant_words(plant):
-        grid.add_row(name, value)
-    return Group("", Text(title, style="bold"), table, grid)
+    return Group("", Text(title, style="bold"), table, facts_grid(plant_words(plant)))
 
 
 def _limits(answers: tuple[Answer, ...]) -> "RenderableType":
     from rich.console import Group
 
-    table = _table("limits")
+    table = plain_table("limits")
     for name in ("limit", "allowed", "found", ""):
         table.add_column(name, justify="left" if name in ("limit", "") else "right")
     for one in answers:
         allowed, found = one.words
         said = f"{one.state}: {one.reason}" if one.reason else one.state
-        table.add_row(_escaped(one.name), allowed, found, _escaped(said), style=_STYLES[one.state])
+        table.add_row(escaped(one.name), allowed, found, escaped(said), style=_STYLES[one.state])
     return Group("", table)
 
 
@@ -137,16 +134,3 @@ def _rabbits(rabbits: Rabbits) -> "RenderableType":
     more = [f"  … and {len(passed) - _RABBITS_NAMED} more"] if len(passed) > _RABBITS_NAMED else []
     head = f"red rabbits: {len(passed)} of {len(rabbits.parts)} were not NG:"
     return Text("\n".join([head, *named, *more]), style="bold red")
-
-
-def _table(title: str | None) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -4,24 +4,27 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-logging=stderr",
-    "--virtual-time-budget=5000",
-)  # fmt: skip
+HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
+FLAGS = (*HEADLESS, "--enable-logging=stderr", "--virtual-time-budget=5000")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip, or fail in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; in CI this test must run (.ci/run installs what it needs)")
+    pytest.skip(reason)
 
 
 def find_browser() -> str:
     """Return Chromium's path; where it is missing the test skips, but not in CI."""
     found = next((path for path in map(shutil.which, BROWSERS) if path), None)
     if found is None:
-        reason = f"no browser here: none of {', '.join(BROWSERS)} is on the path"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}; CI must have one")
-        pytest.skip(reason)
+        missing(f"no browser here: none of {', '.join(BROWSERS)} is on the path")
     return found
 
 

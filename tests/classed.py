@@ -1,6 +1,5 @@
 """The tiny bundle with two classes in it: what is NG is called dull or green by its green level."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from lineside.contract import METADATA_KEY, ClassStatement, Contract
-from tiny import tiny_contract, tiny_model
+from tiny import tiny_contract, tiny_model, write_bundle
 
 NAMES = ("dull", "green")
 
@@ -59,10 +58,4 @@ def classed_model(contract: Contract) -> bytes:
 def write_classed_bundle(folder: Path) -> Path:
     """Write model, contract and sums into `folder`, and return it."""
     contract = classed_contract()
-    files = {"model.onnx": classed_model(contract), "contract.json": contract.to_json().encode()}
-    folder.mkdir(parents=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
-    (folder / "SHA256SUMS").write_text("".join(sums))
-    return folder
+    return write_bundle(folder, contract, classed_model(contract))

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 import pytest
 
-from flat_parts import paint_parts
+from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, paint, paint_parts
 from images import SOUND, write_folder, write_recipe
 from lineside.runtime import Inspector
 from lineside.synth import Pose, render
@@ -151,6 +152,25 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
 
 
+@pytest.fixture
+def proven(tmp_path: Path) -> Path:
+    """A tiny bundle with real vectors, to spoil: one OK, one NG, one that tells swapped channels."""
+    from lineside.export.vectors import Candidate, make_vectors
+    from lineside.graph.run import Graph
+    from tiny import seal, tiny_contract, tiny_model, write_tiny_bundle
+
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    frames = [np.full((6, 9, 3), (red, 100, 100), np.uint8) for red in (105, 160)]
+    frames.append(np.full((6, 9, 3), (100, 100, 160), np.uint8))
+    candidates = [Candidate(f"c{i}", frame) for i, frame in enumerate(frames)]
+    (bundle / "vectors").mkdir()
+    contract = tiny_contract()
+    for name, content in make_vectors(Graph(tiny_model(contract)), contract, candidates).items():
+        (bundle / name).write_bytes(content)
+    seal(bundle)
+    return bundle
+
+
 @pytest.fixture(scope="session")
 def inspector(bundle: Path) -> Inspector:
     """The tiny bundle, loaded."""
@@ -162,6 +182,15 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three good and two scratched parts below the working folder."""
     monkeypatch.chdir(tmp_path)
     return paint_parts(Path("imgs"))
+
+
+@pytest.fixture
+def parts(images: Path) -> Path:
+    """Good parts of which one is red, scratched ones of which one is pale, one picture too dark."""
+    paint(images / "good/red.png", BAD_RGB)
+    paint(images / "good/dark.png", DARK_RGB)
+    paint(images / "scratch/pale.png", GOOD_RGB)
+    return images
 
 
 @pytest.fixture(scope="session")

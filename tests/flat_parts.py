@@ -27,6 +27,26 @@ def paint_parts(folder: Path) -> Path:
     return folder
 
 
+def half_red(path: Path, mask: Path) -> None:
+    """Write a part that is red on its left half, and its mask."""
+    image = np.full((16, 16, 3), GOOD_RGB[::-1], np.uint8)
+    image[:, :8] = (40, 60, 240)  # BGR
+    truth = np.zeros((16, 16), np.uint8)
+    truth[:, :8] = 255
+    for file, array in ((path, image), (mask, truth)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(file), array)
+
+
+def paint_kinds() -> Path:
+    """Write a good, a dull and two green parts below the working folder, one of the green too pale to be NG."""
+    paint(Path("kinds/good/0.png"), GOOD_RGB)
+    paint(Path("kinds/dull/0.png"), (200, 60, 90))
+    paint(Path("kinds/green/0.png"), (250, 200, 90))
+    paint(Path("kinds/green/missed.png"), (100, 200, 90))
+    return Path("kinds")
+
+
 def lines(out: Path | str) -> list[dict[str, Any]]:
     """Read results.jsonl; fails where a line is not whole."""
     content = (Path(out) / "results.jsonl").read_bytes()

@@ -1,4 +1,4 @@
-"""Running the JavaScript examples: Node.js and a headless browser, with the packages that `.ci/run` installs.
+"""The JavaScript examples, run and checked: Node.js and a headless browser, with the packages that `.ci/run` installs.
 
 Where something is missing a test skips with the reason; where `CI` is set it fails, for there nobody reads skips.
 """
@@ -15,26 +15,23 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
+from browsing import HEADLESS, find_browser, missing
 from conftest import ROOT
+from lineside.contract import Verdict
+from lineside.runtime import Inspector
 
 EXAMPLES = ROOT / "inspect" / "lineside" / "examples" / "js"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-    "--remote-debugging-port=0", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    *HEADLESS, "--no-first-run", "--remote-debugging-port=0",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 PATIENCE_S = 240
-
-
-def missing(reason: str) -> NoReturn:
-    """Skip, or fail in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason}; in CI this test must run (.ci/run installs what it needs)")
-    pytest.skip(reason)
 
 
 def modules_folder(package: str) -> Path:
@@ -65,9 +62,7 @@ def browse(bundle: Path, folder: Path) -> dict[str, Any]:
 
     `folder` gets the page as a user would lay it out.
     """
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        missing("no Chromium here")
+    browser = find_browser()
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
     shutil.copytree(bundle, folder / "model")
     (folder / "ort").symlink_to(modules_folder("onnxruntime-web") / "node_modules" / "onnxruntime-web" / "dist")
@@ -81,6 +76,49 @@ def browse(bundle: Path, folder: Path) -> dict[str, Any]:
         except queue.Empty:
             pytest.fail(f"the page never reported; the browser said:\n{log.read_text(errors='replace')[-2000:]}")
     return report
+
+
+def recorded(bundle: Path) -> dict[str, Any]:
+    """Return the vectors' expected outputs by name."""
+    document = json.loads((bundle / "vectors" / "vectors.json").read_text())
+    return {entry["name"]: entry["outputs"] for entry in document["vectors"]}
+
+
+def agree(checked: list[dict[str, Any]], bundle: Path) -> None:
+    """Every vector was checked, its verdict is the recorded one and its score within the contract's tolerance."""
+    wanted = recorded(bundle)
+    assert [vector["name"] for vector in checked] == list(wanted)
+    rel = json.loads((bundle / "contract.json").read_text())["score_tolerance_rel"]
+    for vector in checked:
+        expected = wanted[vector["name"]]
+        assert vector["verdict"] == Verdict(expected["verdict"]).name
+        assert vector["score"] == pytest.approx(expected["score"], rel=rel)
+
+
+def shown_right(report: dict[str, Any], bundle: Path) -> None:
+    """The page checked every vector, and shows verdict, score and heatmap of each dropped picture."""
+    assert (report["loaded"], report["checked"]) == ("ready", "ready")
+    agree(json.loads(report["vectors"]), bundle)
+    inspector = Inspector(bundle)
+    assert report["part"] == inspector.contract.part
+    assert list(report["drops"]) == list(recorded(bundle))
+    for name, seen in report["drops"].items():
+        frame = cv2.cvtColor(cv2.imread(str(bundle / "vectors" / f"{name}.png")), cv2.COLOR_BGR2RGB)
+        wanted = inspector.inspect(frame)
+        assert (seen["state"], seen["verdict"]) == ("ready", wanted.verdict.name)
+        assert float(seen["score"].split()[1].rstrip(",")) == pytest.approx(wanted.score, rel=1e-3)
+        assert seen["reasons"] == [inspector.contract.in_words(r) for r in wanted.reasons if wanted.gate]
+        assert tuple(seen["image_wh"]) == wanted.frame_wh
+        cells = wanted.anomaly_map.astype(np.float64)
+        assert tuple(seen["heat_hw"]) == cells.shape
+        clear = np.abs(cells - inspector.contract.map_threshold) > 0.02 * cells.max()
+        assert np.array_equal(
+            np.reshape(seen["hot"], cells.shape)[clear], (cells > inspector.contract.map_threshold)[clear]
+        )
+    assert report["spoilt"].startswith("error: ")
+    outside = [url for url in report["requests"] if not url.startswith(("http://127.0.0.1:", "blob:"))]
+    assert report["requests"]
+    assert not outside
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

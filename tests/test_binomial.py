@@ -1,13 +1,15 @@
 """Exact intervals and the quantiles behind them, against scipy's."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from lineside.binomial import beta_interval, beta_quantile, clopper_pearson, upper_bound
 
 
+@example(1_000_000, 1_000_000, 0.95)
+@example(3000, 1_000_000, 0.95)
 @given(st.integers(0, 400), st.integers(1, 400), st.sampled_from([0.8, 0.95, 0.99]))
 def test_bounds_are_those_of_scipy(k: int, n: int, confidence: float) -> None:
     """Two-sided and one-sided, at three confidences."""
@@ -29,5 +31,8 @@ def test_none_missed_of_thirty_is_known_to_the_plant() -> None:
     """0 of 30: at most 9.5 % with 95 % confidence; of nothing nothing is known."""
     assert upper_bound(0, 30) == pytest.approx(0.0950, abs=5e-5)
     assert (upper_bound(0, 0), upper_bound(3, 3)) == (1.0, 1.0)
+    assert clopper_pearson(0, 0) == (0.0, 1.0)
     with pytest.raises(ValueError, match="0 <= k <= n"):
         upper_bound(4, 3)
+    with pytest.raises(ValueError, match="k=3, n=2"):
+        clopper_pearson(3, 2)

@@ -8,21 +8,21 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
+import commands
 import images
 from lineside.capture.decode import decode_samples
 from lineside.capture.record import Recording, describe, record
 from lineside.capture.source import SourceOptions
 from lineside.capture.store import open_shot_store
-from lineside.cli import capture as command_module
-from lineside.errors import LinesideError, StorageError, UsageError
+from lineside.cli import capture
+from lineside.errors import StorageError, UsageError
 from test_source_video import FakeCamera, with_camera, write_video
 
 
@@ -34,16 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("imgs")
 
 
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Run the command as `lineside capture` does: exit code, stdout, stderr; a LinesideError as main shows it."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command("capture")(command_module.command)
-    app.command("other")(lambda: None)
-    result = CliRunner().invoke(app, ["capture", *map(str, arguments)])
-    if isinstance(result.exception, LinesideError):
-        return result.exception.exit_code, result.stdout, result.exception.message
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
+run = partial(commands.run, "capture", capture.command)
 
 
 def stored(out: Path | str = "out") -> list[str]:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import FIXED_POSE, Trained, train_part, write_part
+from caps import cap, cap_part, folder_of
+from conftest import Trained, train_part, write_part
 from lineside.capture.decode import read_image
 from lineside.contract import OUTPUTS, Verdict
 from lineside.dataset import load_dataset
@@ -18,7 +19,6 @@ from lineside.graph.rewrite import constants, read_model
 from lineside.recipe import varied
 from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
-from lineside.synth import render
 from lineside.train.deploy import rethresholded
 from lineside.train.line import extend_classes
 from lineside.train.progress import Journal, SilentProgress
@@ -32,7 +32,7 @@ def write_defects(images: Path, count: int, *, masks: bool = True) -> None:
     """Render defects to learn from, with their masks, into train/<class>."""
     for kind in KINDS:
         for i in range(count):
-            part = render("caps", 3000 + i, kind, severity=1.0, size=128, pose=FIXED_POSE)
+            part = cap_part(3000 + i, kind)
             path, mask = images / "train" / kind / f"{i:03d}.png", images / "ground_truth" / kind / f"t{i:03d}_mask.png"
             path = path.with_stem(f"t{i:03d}")
             for file, picture in ((path, part.image[..., ::-1]), (mask, np.asarray(part.mask > 0, np.uint8) * 255)):
@@ -186,10 +186,7 @@ def extended(told: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model of two kinds of defect, told a third by five images, and one more of a kind that it knows."""
     folder = tmp_path_factory.mktemp("extended")
     for kind, seeds in (("scratch", range(4000, 4005)), ("stain", range(4000, 4001))):
-        for seed in seeds:
-            part = render("caps", seed, kind, severity=1.0, size=128, pose=FIXED_POSE)
-            (folder / kind).mkdir(exist_ok=True)
-            cv2.imwrite(str(folder / kind / f"{seed}.png"), part.image[..., ::-1])
+        folder_of(folder / kind, {str(seed): cap(seed, kind) for seed in seeds})
     defects = {kind: [folder / kind] for kind in ("scratch", "stain")}
     extend_classes(told.bundle, defects, folder / "model", pages=line_pages)
     return folder / "model"
@@ -208,9 +205,7 @@ def test_a_third_class_joins_a_deployed_model(told: Trained, extended: Path) -> 
         assert (after.score, after.verdict) == (before.score, before.verdict)
         same.append(after.defect_class == before.defect_class)
     assert np.mean(same) >= 0.9
-    fresh = [
-        render("caps", seed, "scratch", severity=1.0, size=128, pose=FIXED_POSE).image for seed in range(4100, 4106)
-    ]
+    fresh = [cap(seed, "scratch") for seed in range(4100, 4106)]
     found = [result.defect_class for result in map(new.inspect, fresh) if result.verdict is Verdict.NG]
     assert found.count("scratch") >= max(1, 0.6 * len(found))
 

@@ -1,17 +1,17 @@
 """`lineside flatfield`: the mean of an empty target, judged, written and read again."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
+import commands
 import images
 from lineside.capture.flat_image import LIVE_COUNT, FlatRequest, make_flat, mean_picture, read_flat_image
-from lineside.cli import flatfield as command_module
-from lineside.errors import ImageError, LinesideError, UsageError
+from lineside.cli import flatfield
+from lineside.errors import ImageError, UsageError
 from lineside.normalise.evenness import evenness
 from lineside.recipe import load_recipe
 from test_source_video import FakeCamera, with_camera
@@ -38,16 +38,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("empty")
 
 
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Run the command as `lineside flatfield` does: exit code, stdout, stderr; a LinesideError as main shows it."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command("flatfield")(command_module.command)
-    app.command("other")(lambda: None)
-    result = CliRunner().invoke(app, ["flatfield", *map(str, arguments)])
-    if isinstance(result.exception, LinesideError):
-        return result.exception.exit_code, result.stdout, result.exception.message
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
+run = partial(commands.run, "flatfield", flatfield.command)
 
 
 def test_the_image_is_the_mean(empty: Path) -> None:

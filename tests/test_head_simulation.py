@@ -25,7 +25,6 @@ NEW = 100
 """New parts that each deployed head judges."""
 FEW, MANY, HELD_OUT = 60, 120, 600
 """Heads of the quick test, of each slow one, and of that with a hold-out, where a head is fitted once and no fold."""
-LEAST_DRAWS = 2000
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +101,6 @@ def test_the_deployed_head_rejects_no_more_than_promised(n: int) -> None:
     Three standard errors by head are at most 0.3 of the promise, so that the comparison says something.
     """
     found, limit = kept(n, MANY, seed=n)
-    assert len(found) * NEW >= LEAST_DRAWS
     assert limit.supported_overkill == pytest.approx({8: 1 / 9, 20: 1 / 21, 59: 3 / 60}[n])
     assert error(found) <= 0.3 * limit.supported_overkill
     assert np.mean(found) <= limit.supported_overkill + error(found)
@@ -112,7 +110,6 @@ def test_the_deployed_head_rejects_no_more_than_promised(n: int) -> None:
 def test_a_hold_out_keeps_what_it_guarantees() -> None:
     """600 heads on 40 images, 8 of them held out: the guaranteed mean, and the 95 % bound for 95 % of the heads."""
     found, limit = kept(40, HELD_OUT, seed=3, crossfit="holdout")
-    assert len(found) * NEW >= LEAST_DRAWS
     assert (limit.kind, limit.n) == ("guaranteed", 8)
     assert np.mean(found) <= limit.supported_overkill + error(found)
     assert np.mean(found) >= 0.8 * limit.supported_overkill

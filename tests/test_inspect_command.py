@@ -2,22 +2,20 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from typer.testing import CliRunner
 
+import commands
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images, verdict_table
 from lineside.batch.labels import truth_of
-from lineside.binomial import clopper_pearson
 from lineside.calibrate.metrics import auroc
-from lineside.cli import inspect as command_module
-from lineside.errors import LinesideError
+from lineside.cli import inspect
 from lineside.runtime import Inspector
 
 # ---- truth
@@ -82,23 +80,6 @@ def test_auroc_is_scikit_learns(good: list[int], defect: list[int]) -> None:
     assert auroc(good, defect) == pytest.approx(metrics.roc_auc_score(truth, good + defect), abs=1e-12)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 40, 1000, 1_000_000])
-@pytest.mark.parametrize("share", [0.0, 0.003, 0.5, 0.9, 1.0])
-def test_the_interval_is_scipys(n: int, share: float) -> None:
-    """Clopper-Pearson from nothing of one to all of a million, against scipy's exact method."""
-    stats = pytest.importorskip("scipy.stats")
-    k = round(share * n)
-    exact = stats.binomtest(k, n).proportion_ci(0.95, "exact")
-    assert clopper_pearson(k, n) == pytest.approx((exact.low, exact.high), rel=1e-9, abs=1e-12)
-
-
-def test_nothing_counted_means_nothing_known() -> None:
-    """Without a trial the interval is everything; more successes than trials is a mistake."""
-    assert clopper_pearson(0, 0) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="k=3, n=2"):
-        clopper_pearson(3, 2)
-
-
 # ---- thresholds
 
 
@@ -114,16 +95,7 @@ def test_another_threshold_decides(images: Path, bundle: Path, threshold: float,
 # ---- the command
 
 
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Run the command as `lineside inspect` does: exit code, stdout, stderr; a LinesideError as main shows it."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command("inspect")(command_module.command)
-    app.command("other")(lambda: None)
-    result = CliRunner().invoke(app, ["inspect", *map(str, arguments)])
-    if isinstance(result.exception, LinesideError):
-        return result.exception.exit_code, result.stdout, result.exception.message
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
+run = partial(commands.run, "inspect", inspect.command)
 
 
 def test_the_command_prints_the_table(images: Path, bundle: Path) -> None:

@@ -5,76 +5,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
-from conftest import Trained
-from javascript import EXAMPLES, browse, modules_folder, node_verify
+from javascript import EXAMPLES, agree, browse, modules_folder, node_verify, shown_right
 from lineside.contract import CONTRACT_VERSION, OUTPUTS, Verdict
-from lineside.runtime import Inspector
-from test_verify import proven, rewrite  # noqa: F401
+from tiny import rewrite
 
 
-def recorded(bundle: Path) -> dict[str, Any]:
-    """Return the vectors' expected outputs by name."""
-    document = json.loads((bundle / "vectors" / "vectors.json").read_text())
-    return {entry["name"]: entry["outputs"] for entry in document["vectors"]}
-
-
-def agree(checked: list[dict[str, Any]], bundle: Path) -> None:
-    """Every vector was checked, its verdict is the recorded one and its score within the contract's tolerance."""
-    wanted = recorded(bundle)
-    assert [vector["name"] for vector in checked] == list(wanted)
-    rel = json.loads((bundle / "contract.json").read_text())["score_tolerance_rel"]
-    for vector in checked:
-        expected = wanted[vector["name"]]
-        assert vector["verdict"] == Verdict(expected["verdict"]).name
-        assert vector["score"] == pytest.approx(expected["score"], rel=rel)
-
-
-def shown_right(report: dict[str, Any], bundle: Path) -> None:
-    """The page checked every vector, and shows verdict, score and heatmap of each dropped picture."""
-    assert (report["loaded"], report["checked"]) == ("ready", "ready")
-    agree(json.loads(report["vectors"]), bundle)
-    inspector = Inspector(bundle)
-    assert report["part"] == inspector.contract.part
-    assert list(report["drops"]) == list(recorded(bundle))
-    for name, seen in report["drops"].items():
-        frame = cv2.cvtColor(cv2.imread(str(bundle / "vectors" / f"{name}.png")), cv2.COLOR_BGR2RGB)
-        wanted = inspector.inspect(frame)
-        assert (seen["state"], seen["verdict"]) == ("ready", wanted.verdict.name)
-        assert float(seen["score"].split()[1].rstrip(",")) == pytest.approx(wanted.score, rel=1e-3)
-        assert seen["reasons"] == [inspector.contract.in_words(r) for r in wanted.reasons if wanted.gate]
-        assert tuple(seen["image_wh"]) == wanted.frame_wh
-        cells = wanted.anomaly_map.astype(np.float64)
-        assert tuple(seen["heat_hw"]) == cells.shape
-        clear = np.abs(cells - inspector.contract.map_threshold) > 0.02 * cells.max()
-        assert np.array_equal(
-            np.reshape(seen["hot"], cells.shape)[clear], (cells > inspector.contract.map_threshold)[clear]
-        )
-    assert report["spoilt"].startswith("error: ")
-    outside = [url for url in report["requests"] if not url.startswith(("http://127.0.0.1:", "blob:"))]
-    assert report["requests"]
-    assert not outside
-
-
-def test_node_reproduces_the_vectors_of_a_tiny_bundle(proven: Path) -> None:  # noqa: F811
+def test_node_reproduces_the_vectors_of_a_tiny_bundle(proven: Path) -> None:
     """Node.js gets each recorded output."""
     done = node_verify(proven)
     assert done.returncode == 0, done.stderr
     agree([json.loads(line) for line in done.stdout.splitlines()], proven)
 
 
-def test_node_reproduces_the_vectors_of_a_trained_part(posed: Trained) -> None:
-    """So it does for a trained part with light, pose and gate."""
-    done = node_verify(posed.bundle)
-    assert done.returncode == 0, done.stderr
-    agree([json.loads(line) for line in done.stdout.splitlines()], posed.bundle)
-
-
 @pytest.mark.parametrize("name", [name for name in OUTPUTS if name not in ("anomaly_map", "class_prob")])
-def test_node_sees_an_output_that_differs(proven: Path, name: str) -> None:  # noqa: F811
+def test_node_sees_an_output_that_differs(proven: Path, name: str) -> None:
     """Each output is compared: one that was recorded otherwise is named with its vector."""
 
     def edit(document: dict[str, Any]) -> None:
@@ -88,7 +35,7 @@ def test_node_sees_an_output_that_differs(proven: Path, name: str) -> None:  # n
     assert f"vector ok: output {name} is " in done.stderr
 
 
-def test_node_sees_a_map_that_differs(proven: Path) -> None:  # noqa: F811
+def test_node_sees_a_map_that_differs(proven: Path) -> None:
     """One cell of the map is enough."""
     file = proven / "vectors" / "ok.map.f32"
     cells = np.fromfile(file, "<f4")
@@ -99,13 +46,13 @@ def test_node_sees_a_map_that_differs(proven: Path) -> None:  # noqa: F811
     assert "vector ok: output anomaly_map is " in done.stderr
 
 
-def test_node_sees_a_shape_that_differs(proven: Path) -> None:  # noqa: F811
+def test_node_sees_a_shape_that_differs(proven: Path) -> None:
     """An output of another length is named with both shapes."""
     rewrite(proven, lambda document: document["vectors"][0]["outputs"].update(embedding=[1.0, 2.0]))
     assert "output embedding has the shape [3], recorded was [2]" in node_verify(proven).stderr
 
 
-def test_node_refuses_another_contract(proven: Path) -> None:  # noqa: F811
+def test_node_refuses_another_contract(proven: Path) -> None:
     """A later major version is not read."""
     file = proven / "contract.json"
     file.write_text(file.read_text().replace(f'"{CONTRACT_VERSION}"', '"99.0"'))
@@ -123,24 +70,19 @@ def test_the_examples_know_this_contract() -> None:
     assert str([verdict.name for verdict in Verdict]).replace("'", '"') in text
 
 
-def test_the_page_shows_verdict_and_heatmap_of_a_tiny_bundle(proven: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_page_shows_verdict_and_heatmap_of_a_tiny_bundle(proven: Path, tmp_path: Path) -> None:
     """A browser gets each recorded output, and shows what was dropped."""
     shown_right(browse(proven, tmp_path / "page"), proven)
 
 
-def test_the_page_shows_verdict_and_heatmap_of_a_trained_part(posed: Trained, tmp_path: Path) -> None:
-    """So it does for a trained part with light, pose and gate."""
-    shown_right(browse(posed.bundle, tmp_path / "page"), posed.bundle)
-
-
-def test_the_page_sees_an_output_that_differs(proven: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_page_sees_an_output_that_differs(proven: Path, tmp_path: Path) -> None:
     """A vector that was recorded otherwise is shown as an error."""
     rewrite(proven, lambda document: document["vectors"][1]["outputs"].update(verdict=2))
     report = browse(proven, tmp_path / "page")
     assert report["checked"] == "error: vector ng: output verdict is 1 at 0, recorded was 2"
 
 
-def test_the_page_names_a_file_that_is_missing(proven: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_page_names_a_file_that_is_missing(proven: Path, tmp_path: Path) -> None:
     """Without a contract the page says so."""
     shutil.move(proven / "contract.json", tmp_path)
     assert browse(proven, tmp_path / "page")["loaded"].startswith("error: model/contract.json: 404")

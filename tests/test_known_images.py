@@ -43,9 +43,9 @@ def bundle_that_learned(folder: Path, rgb: tuple[int, int, int]) -> Path:
     return bundle_with(folder / "own", embeddings=seen[None])
 
 
-def evaluated(bundle: Path, images: Path | str, out: str = "out") -> Evaluation:
-    """Evaluate."""
-    return evaluate_images(Inspector(bundle), [images], out, EvaluateOptions())
+def evaluated(bundle: Path, images: Path | str) -> Evaluation:
+    """Evaluate into ``out``."""
+    return evaluate_images(Inspector(bundle), [images], "out", EvaluateOptions())
 
 
 def test_files_and_parts_are_known(tmp_path: Path) -> None:
@@ -113,10 +113,7 @@ def test_many_names_are_cut() -> None:
 def test_an_evaluation_leaves_out_what_looks_learned(images: Path, tmp_path: Path) -> None:
     """A training picture in another format is counted nowhere, neither now nor by the run that goes on with it."""
     copy = paint(images / "good/copy.bmp", OWN_RGB)
-    embedding = (
-        Inspector(write_tiny_bundle(tmp_path / "plain")).inspect(np.full((16, 16, 3), OWN_RGB, np.uint8)).embedding
-    )
-    bundle = bundle_with(tmp_path / "own", embeddings=embedding[None])
+    bundle = bundle_that_learned(tmp_path / "bundles", OWN_RGB)
     made = evaluated(bundle, images)
     before = len(lines("out"))
     assert made.left_out == (copy.as_posix(),)
@@ -142,9 +139,27 @@ def test_an_evaluation_leaves_out_parts_of_the_training(images: Path, tmp_path: 
 def test_nothing_left_to_evaluate_is_an_error(images: Path, tmp_path: Path) -> None:
     """Whichever way they were found."""
     paint(Path("own/good/0.png"), OWN_RGB)
-    embedding = (
-        Inspector(write_tiny_bundle(tmp_path / "plain")).inspect(np.full((16, 16, 3), OWN_RGB, np.uint8)).embedding
-    )
-    bundle = bundle_with(tmp_path / "own", embeddings=embedding[None])
+    bundle = bundle_that_learned(tmp_path / "bundles", OWN_RGB)
     with pytest.raises(ImageError, match="all 1 images are the model's own training images, or show parts of them"):
         evaluated(bundle, "own")
+
+
+def test_a_renamed_training_image_is_left_out(images: Path, tmp_path: Path) -> None:
+    """The lock names it by content, and it is said; where all are such images it is an error."""
+    bundle = bundle_with(tmp_path / "locked", trained=paint(tmp_path / "t.png", (101, 60, 90)))
+    paint(images / "good/copy.png", (101, 60, 90))
+    made = evaluated(bundle, images)
+    assert (len(made.left_out), made.numbers.parts) == (1, 5)
+    assert "good/copy.png" not in Path("out/results.jsonl").read_text()
+    assert "1 image was left out, since the model learned from it: " in Path("out/report.html").read_text()
+    paint(Path("own/good/0.png"), (101, 60, 90))
+    with pytest.raises(ImageError, match="all 1 images are the model's own training images"):
+        evaluate_images(Inspector(bundle), ["own"], "out2")
+
+
+def test_the_recipes_group_is_taken_from_the_bundle(images: Path, tmp_path: Path) -> None:
+    """What the recipe says of parts holds for the evaluation."""
+    bundle = bundle_with(tmp_path / "grouped", r"(?P<part>p\d)")
+    for name in ("p3_a", "p3_b"):
+        paint(Path(f"shots/good/{name}.png"), GOOD_RGB)
+    assert evaluated(bundle, "shots").numbers.parts == 1

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from conftest import FIXED_POSE, Trained
+from caps import cap, folder_of
+from commands import invoke
+from conftest import Trained
 from lineside.capture.decode import read_image
 from lineside.contract import Verdict
 from lineside.errors import BundleError, UsageError
@@ -28,19 +29,6 @@ def other_camera(image: np.ndarray) -> np.ndarray:
     """Return the picture as another camera takes it: softer, other colours, darker, another gamma."""
     mixed = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7) @ MIXING.T
     return np.asarray(np.clip(np.rint(255 * np.power(mixed / 255, 1.3) * 0.85), 0, 255), np.uint8)
-
-
-def cap(seed: int, defect: str | None = None) -> np.ndarray:
-    """Return a rendered cap as `small` has them."""
-    return render("caps", seed, defect, severity=1.0, size=128, pose=FIXED_POSE).image
-
-
-def folder_of(folder: Path, images: dict[str, np.ndarray]) -> Path:
-    """Write RGB images by name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in images.items():
-        cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +154,6 @@ def test_a_bundle_without_state_is_told_what_to_do(bundle: Path, tmp_path: Path)
 @pytest.mark.parametrize("command", ["adapt", "extend"])
 def test_the_commands_are_there(command: str) -> None:
     """Both commands answer --help with their options."""
-    from lineside.cli.main import app, register
-
-    register(app)
-    answer = CliRunner().invoke(app, [command, "--help"])
+    answer = invoke(command, "--help")
     assert answer.exit_code == 0
     assert "--out" in answer.output

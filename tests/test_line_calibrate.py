@@ -8,27 +8,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from conftest import FIXED_POSE, Trained
-from lineside.cli.main import app, register
+from caps import cap, folder_of
+from commands import invoke
+from conftest import Trained
 from lineside.contract import Verdict
 from lineside.contract_thresholds import Wish
 from lineside.errors import LinesideError, UsageError
 from lineside.export.state import read_state
 from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
-from lineside.synth import render
 from lineside.train.line import calibrate, extend
+from tiny import seal
 
 
 def write_caps(folder: Path, seeds: range, defect: str | None = None) -> Path:
     """Render caps as `small` has them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds:
-        image = render("caps", seed, defect, severity=1.0, size=128, pose=FIXED_POSE).image
-        cv2.imwrite(str(folder / f"{seed:05d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return folder
+    return folder_of(folder, {f"{seed:05d}": cap(seed, defect) for seed in seeds})
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +128,7 @@ def test_test_images_are_named(small: Trained, tmp_path: Path) -> None:
     assert any("4 are test images of the recipe" in words for words in record.decisions)
 
 
-def test_the_bundles_own_wish_is_kept(small: Trained, goods: Path, calibrated: Path, tmp_path: Path) -> None:
+def test_the_bundles_own_wish_is_kept(goods: Path, calibrated: Path, tmp_path: Path) -> None:
     """Without options wish and band are the bundle's; a review of 0 ends the band; lineage grows."""
     record = calibrate(calibrated, [goods], {}, tmp_path / "kept")
     assert record.contract.threshold_ng.wish == Wish("overkill", 0.2)
@@ -179,8 +175,7 @@ def test_a_bundle_without_state_is_calibrated_too(small: Trained, goods: Path, t
     bundle = tmp_path / "bundle"
     shutil.copytree(small.bundle, bundle)
     (bundle / "state.npz").unlink()
-    sums = [line for line in (bundle / "SHA256SUMS").read_text().splitlines() if "state.npz" not in line]
-    (bundle / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+    seal(bundle)
     record = calibrate(bundle, [goods], {}, tmp_path / "model", wish=Wish("fixed", score=0.5))
     assert record.contract.threshold_ng.value == 0.5
     assert "compared by files" in record.contract.threshold_ng.statement
@@ -205,10 +200,7 @@ def test_a_wrong_wish_is_one_sentence(
     small: Trained, goods: Path, tmp_path: Path, options: list[str], message: str
 ) -> None:
     """Each names the option and the remedy; nothing is written."""
-    if not app.registered_commands:
-        register(app)
-    call = ["calibrate", str(small.bundle), "--good", str(goods), "--out", str(tmp_path / "model"), *options]
-    done = CliRunner().invoke(app, call)
+    done = invoke("calibrate", small.bundle, "--good", goods, "--out", tmp_path / "model", *options)
     assert isinstance(done.exception, LinesideError)
     assert message in done.exception.message
     assert not (tmp_path / "model").exists()
@@ -216,15 +208,11 @@ def test_a_wrong_wish_is_one_sentence(
 
 def test_the_command_replaces_a_bundle_and_keeps_the_old_one(small: Trained, goods: Path, tmp_path: Path) -> None:
     """In place, as adapt and extend do; the JSON names both thresholds."""
-    if not app.registered_commands:
-        register(app)
     bundle = tmp_path / "model"
     shutil.copytree(small.bundle, bundle)
     before = hashlib.sha256((bundle / "model.onnx").read_bytes()).hexdigest()
-    done = CliRunner().invoke(
-        app, ["calibrate", str(bundle), "--good", str(goods), "--overkill", "0.3", "--json"], catch_exceptions=False
-    )
-    assert done.exit_code == 0
+    done = invoke("calibrate", bundle, "--good", goods, "--overkill", 0.3, "--json")
+    assert done.exit_code == 0, done.exception
     told = json.loads(done.stdout)
     assert told["threshold"]["after"] == Inspector(bundle).contract.threshold_ng.value
     previous = tmp_path / "model.previous" / "model.onnx"

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from typer.testing import CliRunner
 
 from class_clouds import clouds
 from classed import classed_contract
+from commands import invoke
 from lineside.contract import OUTPUTS, UNKNOWN_DEFECT_CLASS, Contract, Verdict
 from lineside.errors import BundleError, UsageError
 from lineside.export.assemble import assemble
@@ -258,16 +258,14 @@ def test_copies_join_as_copies_of_their_image() -> None:
     assert rows.turned.sum() == 6
 
 
-def test_the_command_takes_one_kind_of_image(tmp_path: Path) -> None:
+def test_the_command_takes_one_kind_of_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Help names both; neither, both, and a class without a folder are errors that say what is expected."""
-    from lineside.cli.main import app, register
-
-    register(app)
-    answer = CliRunner().invoke(app, ["extend", "--help"], env={"COLUMNS": "160"})
+    monkeypatch.setenv("COLUMNS", "160")
+    answer = invoke("extend", "--help")
     assert "--defect" in answer.output
     assert "CLASS=PATH" in answer.output
     for options in ([], ["--good", "a", "--defect", "b=c"]):
-        result = CliRunner().invoke(app, ["extend", str(tmp_path), *options])
+        result = invoke("extend", tmp_path, *options)
         assert "either --good" in str(result.exception)
-    result = CliRunner().invoke(app, ["extend", str(tmp_path), "--defect", "scratch"])
+    result = invoke("extend", tmp_path, "--defect", "scratch")
     assert "expected CLASS=PATH" in str(result.exception)

@@ -2,18 +2,21 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import commands
 from flat_parts import DARK_RGB, paint
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.no_call import NoCalls, Reason, count_no_calls
 from lineside.batch.table import no_call_words
+from lineside.cli import inspect
 from lineside.errors import UsageError
 from lineside.runtime import Inspector
-from test_inspect_command import run
 
+run = partial(commands.run, "inspect", inspect.command)
 WORDS = "the frame is too dark or too bright"
 
 

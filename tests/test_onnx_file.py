@@ -14,8 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lineside.errors import BundleError, FrameError
 from lineside.export.onnx_file import refuse_external_data
 from lineside.runtime import Inspector, load_bundle
-from test_verify import seal
-from tiny import tiny_contract, tiny_model, write_tiny_bundle
+from tiny import seal, tiny_contract, tiny_model, write_tiny_bundle
 
 Model = onnx.ModelProto
 MODEL = tiny_model(tiny_contract())

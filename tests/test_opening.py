@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import label
 
 from conftest import write_part
+from images import write_recipe
 from lineside.capture.check import check_recipe
 from lineside.errors import RecipeError
 from lineside.export.parity import TOLERANCE_REL, reference_score
@@ -27,6 +28,7 @@ from lineside.transfer.pooling import fit_pooling
 
 GRID = (9, 12)
 EVERY_SIDE = np.ones((3, 3))
+SCALE = "capture: {px_per_mm: 10}\n"
 
 
 def lowered(grid: np.ndarray, least: int) -> np.ndarray:
@@ -91,36 +93,27 @@ def test_the_graph_equals_the_reference(least: int) -> None:
     assert (np.array(wanted) < every).all()
 
 
-def recipe(folder: Path, images: Path, capture: str, calibrate: str, more: str = "") -> Path:
-    """Write a recipe over a folder of images."""
-    folder.mkdir(exist_ok=True)
-    text = f"part: p\nimages: {images}\ncapture: {{{capture}}}\ncalibrate: {{{calibrate}}}\n{more}"
-    (folder / "recipe.yaml").write_text(text)
-    return folder
-
-
 def test_an_area_needs_a_scale_and_regions(tmp_path: Path) -> None:
     """Without px_per_mm, and for a method whose score has no patches, the error names file, line, key and remedy."""
     with pytest.raises(RecipeError, match=r"add capture\.px_per_mm") as caught:
-        load_recipe(recipe(tmp_path, tmp_path, "", "least_defect_mm2: 0.5"))
+        load_recipe(write_recipe(tmp_path, "capture: {}\ncalibrate: {least_defect_mm2: 0.5}\n", images="."))
     assert (caught.value.key, caught.value.line) == ("calibrate.least_defect_mm2", 4)
+    text = f"{SCALE}calibrate: {{least_defect_mm2: 0.5}}\ntransfer: {{task: classify}}\n"
     with pytest.raises(RecipeError, match="method: lineside"):
-        load_recipe(
-            recipe(tmp_path, tmp_path, "px_per_mm: 10", "least_defect_mm2: 0.5", "transfer: {task: classify}\n")
-        )
+        load_recipe(write_recipe(tmp_path, text, images="."))
 
 
 def test_an_area_becomes_whole_patches(tmp_path: Path) -> None:
     """A frame of 640×480 px at 10 px/mm with 32×24 patches has patches of 4 mm²: rounded down, so that none is lost."""
     for area, patches in ((3.9, 1), (8.0, 2), (11.9, 2), (64.0, 16)):
-        loaded = load_recipe(recipe(tmp_path, tmp_path, "px_per_mm: 10", f"least_defect_mm2: {area}"))
+        loaded = load_recipe(write_recipe(tmp_path, f"{SCALE}calibrate: {{least_defect_mm2: {area}}}\n", images="."))
         made = least_defect(loaded, (640, 480), (32, 24))
         assert made is not None
         assert (made.patches, made.patch_mm2) == (patches, pytest.approx(4.0))
-    loaded = load_recipe(recipe(tmp_path, tmp_path, "px_per_mm: 10", "least_defect_mm2: 68.0"))
+    loaded = load_recipe(write_recipe(tmp_path, f"{SCALE}calibrate: {{least_defect_mm2: 68.0}}\n", images="."))
     with pytest.raises(RecipeError, match=r"17 patches .* write 64 or less"):
         least_defect(loaded, (640, 480), (32, 24))
-    loaded = load_recipe(recipe(tmp_path, tmp_path, "px_per_mm: 10", ""))
+    loaded = load_recipe(write_recipe(tmp_path, SCALE, images="."))
     assert least_defect(loaded, (640, 480), (32, 24)) is None
 
 
@@ -128,7 +121,8 @@ def test_check_says_what_cannot_be_resolved(sound: Path) -> None:
     """Less than two patches is a warning, more than the search can do an error, and all between is silent."""
     said = {}
     for area in (1.0, 200.0, 1e5):
-        recipe(sound, Path("images"), "px_per_mm: 1", f"least_defect_mm2: {area}", "normalise: {size: 64}\n")
+        text = f"capture: {{px_per_mm: 1}}\ncalibrate: {{least_defect_mm2: {area}}}\nnormalise: {{size: 64}}\n"
+        write_recipe(sound, text)
         found = check_recipe(load_recipe(sound)).problems
         said[area] = [(p.severity, p.exit_code, p.text) for p in found if "least_defect_mm2" in p.text]
     [(kind, _, text)] = said[1.0]

@@ -162,6 +162,7 @@ def test_the_limits_load(tmp_path: Path) -> None:
     limits = load_limits(tmp_path / "limits.yaml")
     assert limits.escape_by_class == {"scratch": 0.05}
     also = re.findall(r"also ([a-z0-9_, ]+)", block)
+    assert also
     assert {name for names in also for name in names.strip().split(", ")} <= set(Limits.model_fields)
 
 

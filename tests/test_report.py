@@ -1,7 +1,6 @@
 """The report page, its histogram and its pictures: what a reader sees, and what no file name may do to it."""
 
 import dataclasses
-import hashlib
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +20,7 @@ from lineside.report.histogram import bin_scores, histogram
 from lineside.report.markup import Markup, element
 from lineside.report.origin import model_section
 from lineside.runtime import Inspector
-from tiny import tiny_model, write_tiny_bundle
+from tiny import write_bundle, write_tiny_bundle
 
 
 class Page(HTMLParser):
@@ -129,14 +128,7 @@ def test_a_finding_is_said_in_words_on_its_card(inspector: Inspector, tmp_path: 
     """An NG image whose reason no map shows says it as a sentence, and only that image."""
     pale = Finding("pale", "the part is paler than any good one", (QualityLimit("mean_level", None, 110.0),))
     contract = dataclasses.replace(inspector.contract, findings=(pale,))
-    folder = tmp_path / "found"
-    folder.mkdir()
-    files = {"model.onnx": tiny_model(contract), "contract.json": contract.to_json().encode()}
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
-    (folder / "SHA256SUMS").write_text("".join(sums))
-    text = page_of(Inspector(folder)).text
+    text = page_of(Inspector(write_bundle(tmp_path / "found", contract))).text
     worst = text[text.index("Worst first", text.index("Threshold")) :]  # red 200: mean level 350 / 3
     assert worst.count("the part is paler than any good one") == 1
     assert worst.index("the part is paler") < worst.index("imgs/scratch/2.png") < worst.index("imgs/scratch/1.png")

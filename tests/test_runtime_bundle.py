@@ -9,20 +9,13 @@ import pytest
 
 from lineside.contract import CONTRACT_VERSION, Contract
 from lineside.runtime import BundleError, Inspector, LinesideError, StorageError, load_bundle
-from tiny import write_tiny_bundle
+from tiny import seal, write_tiny_bundle
 
 
 @pytest.fixture
 def copy(bundle: Path, tmp_path: Path) -> Path:
     """A copy of the tiny bundle, to spoil."""
     return Path(shutil.copytree(bundle, tmp_path / "tiny"))
-
-
-def reseal(bundle: Path) -> None:
-    """Make SHA256SUMS fit the files again: what a forger, or a careless copy, would do."""
-    names = ("contract.json", "model.onnx")
-    sums = [f"{hashlib.sha256((bundle / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (bundle / "SHA256SUMS").write_text("".join(sums))
 
 
 def cut_model(bundle: Path) -> None:
@@ -47,13 +40,13 @@ def swap_model(bundle: Path) -> None:
 def swap_model_and_reseal(bundle: Path) -> None:
     """Put another bundle's model in, and sums that fit it."""
     swap_model(bundle)
-    reseal(bundle)
+    seal(bundle)
 
 
 def cut_model_and_reseal(bundle: Path) -> None:
     """Leave half of the model, and sums that fit it."""
     cut_model(bundle)
-    reseal(bundle)
+    seal(bundle)
 
 
 def edit_contract(bundle: Path) -> None:
@@ -62,7 +55,7 @@ def edit_contract(bundle: Path) -> None:
     document = json.loads(path.read_text())
     document["threshold_ng"]["value"] = 99.0
     path.write_text(json.dumps(document))
-    reseal(bundle)
+    seal(bundle)
 
 
 def contract_without(field: str):
@@ -73,7 +66,7 @@ def contract_without(field: str):
         document = json.loads(path.read_text())
         del document[field]
         path.write_text(json.dumps(document))
-        reseal(bundle)
+        seal(bundle)
 
     return spoil
 
@@ -84,7 +77,7 @@ def write_file(name: str, content: bytes, *, sealed: bool = True):
     def spoil(bundle: Path) -> None:
         (bundle / name).write_bytes(content)
         if sealed:
-            reseal(bundle)
+            seal(bundle)
 
     return spoil
 

@@ -62,9 +62,8 @@ def test_distances_of_fresh_good_frames_have_one_unit_however_many_were_learned_
 def test_the_unit_is_what_leaving_each_frame_out_gives() -> None:
     """The closed form equals fitting anew without each frame and its copy."""
     frames = 7
-    _, counts, made = learned(frames, 2)
-    basis = learned(frames, 2)[0].basis
-    reduced, squared = made @ basis, []
+    place, counts, made = learned(frames, 2)
+    reduced, squared = made @ place.basis, []
     for frame in range(frames):
         rest = np.arange(2 * frames) % frames != frame
         away = reduced[rest] - reduced[rest].mean(axis=0)

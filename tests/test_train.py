@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import jsonschema
@@ -24,6 +25,7 @@ from lineside.recipe import load_recipe
 from lineside.runtime import Inspector, verify_bundle
 from lineside.train import train
 from lineside.transfer.backbone import load_backbone
+from tiny import rewrite
 
 SCHEMA = Path(lineside.__file__).parent / "contract.schema.json"
 
@@ -149,17 +151,12 @@ def test_verify_refuses_an_added_file(small: Trained, tmp_path: Path) -> None:
 
 def test_vectors_that_are_not_the_models_are_refused(small: Trained, tmp_path: Path) -> None:
     """Swapped vectors with matching hashes still fail, for the model does not return them."""
-    import hashlib
-
     copy = altered(small, tmp_path)
-    file = copy / "vectors" / "vectors.json"
-    document = json.loads(file.read_text())
-    document["vectors"][0]["outputs"]["score"] *= 1.01
-    file.write_text(json.dumps(document))
-    sums = (copy / "SHA256SUMS").read_text().splitlines()
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    fixed = [f"{digest}  vectors/vectors.json" if line.endswith("vectors.json") else line for line in sums]
-    (copy / "SHA256SUMS").write_text("\n".join(fixed) + "\n")
+
+    def edit(document: dict[str, Any]) -> None:
+        document["vectors"][0]["outputs"]["score"] *= 1.01
+
+    rewrite(copy, edit)
     with pytest.raises(BundleError, match="output score"):
         verify_bundle(copy)
 

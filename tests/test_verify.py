@@ -1,8 +1,5 @@
 """`verify` on vectors that were altered, hashes and all: whatever is wrong is one line that names file and entry."""
 
-import hashlib
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,43 +7,8 @@ import numpy as np
 import pytest
 
 from lineside.errors import BundleError
-from lineside.export.vectors import Candidate, make_vectors
-from lineside.graph.run import Graph
 from lineside.runtime import verify_bundle
-from tiny import tiny_contract, tiny_model, write_tiny_bundle
-
-Edit = Callable[[dict[str, Any]], object]
-
-
-def seal(bundle: Path) -> None:
-    """Make SHA256SUMS fit every file."""
-    files = sorted(path for path in bundle.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
-    sums = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(bundle).as_posix()}\n" for f in files]
-    (bundle / "SHA256SUMS").write_text("".join(sums))
-
-
-@pytest.fixture
-def proven(tmp_path: Path) -> Path:
-    """A tiny bundle with real vectors, to spoil: one OK, one NG, one that tells swapped channels."""
-    bundle = write_tiny_bundle(tmp_path / "tiny")
-    frames = [np.full((6, 9, 3), (red, 100, 100), np.uint8) for red in (105, 160)]
-    frames.append(np.full((6, 9, 3), (100, 100, 160), np.uint8))
-    candidates = [Candidate(f"c{i}", frame) for i, frame in enumerate(frames)]
-    (bundle / "vectors").mkdir()
-    contract = tiny_contract()
-    for name, content in make_vectors(Graph(tiny_model(contract)), contract, candidates).items():
-        (bundle / name).write_bytes(content)
-    seal(bundle)
-    return bundle
-
-
-def rewrite(bundle: Path, edit: Edit) -> None:
-    """Edit vectors.json and make the sums fit."""
-    file = bundle / "vectors" / "vectors.json"
-    document = json.loads(file.read_text())
-    edit(document)
-    file.write_text(json.dumps(document))
-    seal(bundle)
+from tiny import Edit, rewrite, seal
 
 
 def entry(**changes: object) -> Edit:

@@ -13,14 +13,13 @@ import pytest
 
 from browsing import find_browser, opened
 from conftest import ROOT, STILL
-from javascript import browse, node_verify
+from javascript import agree, browse, node_verify, shown_right
 from lineside.bench.evaluation.run import evaluate_images
 from lineside.capture.decode import read_image
 from lineside.contract import Verdict
 from lineside.recipe import load_recipe
 from lineside.runtime import Inspector, verify_bundle
 from lineside.train import TrainingRecord, train
-from test_javascript import agree, shown_right
 
 pytestmark = pytest.mark.slow
 

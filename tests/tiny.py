@@ -5,7 +5,10 @@ in a test: ``score = mean(red) - mean(blue)`` in grey levels (0 for a grey camer
 """
 
 import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, depth_rule
 from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
+
+Edit = Callable[[dict[str, Any]], object]
 
 
 def tiny_contract(
@@ -130,13 +135,31 @@ def tiny_model(contract: Contract) -> bytes:
     return model.SerializeToString()
 
 
-def write_tiny_bundle(folder: Path, threshold: float = 20.0, bit_depth: int = 8, part: str = "tiny") -> Path:
-    """Write the tiny bundle (model, contract, sums) into `folder` and return it."""
-    contract = tiny_contract(threshold, bit_depth, part)
+def seal(bundle: Path) -> None:
+    """Make SHA256SUMS fit every file: what a forger, or a careless copy, would do."""
+    files = sorted(path for path in bundle.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
+    sums = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(bundle).as_posix()}\n" for f in files]
+    (bundle / "SHA256SUMS").write_text("".join(sums))
+
+
+def write_bundle(folder: Path, contract: Contract, model: bytes | None = None) -> Path:
+    """Write a bundle (model, contract, sums) into `folder` and return it; without a model it gets the tiny graph."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"model.onnx": tiny_model(contract), "contract.json": contract.to_json().encode()}
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
-    (folder / "SHA256SUMS").write_text("".join(sums))
+    (folder / "model.onnx").write_bytes(tiny_model(contract) if model is None else model)
+    (folder / "contract.json").write_bytes(contract.to_json().encode())
+    seal(folder)
     return folder
+
+
+def write_tiny_bundle(folder: Path, threshold: float = 20.0, bit_depth: int = 8, part: str = "tiny") -> Path:
+    """Write the tiny bundle into `folder` and return it."""
+    return write_bundle(folder, tiny_contract(threshold, bit_depth, part))
+
+
+def rewrite(bundle: Path, edit: Edit) -> None:
+    """Edit vectors.json and make the sums fit."""
+    file = bundle / "vectors" / "vectors.json"
+    document = json.loads(file.read_text())
+    edit(document)
+    file.write_text(json.dumps(document))
+    seal(bundle)

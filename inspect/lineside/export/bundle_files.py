@@ -17,6 +17,17 @@ MAX_TEXT_BYTES = 2**24
 RETRAIN = "Copy the bundle again from where it was made, or train it again."
 
 
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return the entries of a bundle's SHA256SUMS: relative path -> hex hash.
+
+    Raises
+    ------
+    BundleError
+        When the file is missing, has a malformed line, or names a path outside the bundle or the same path again.
+    """
+    return parse_sums(read_file(folder / SUMS_FILE, MAX_TEXT_BYTES), folder / SUMS_FILE)
+
+
 def parse_sums(content: bytes, file: Path) -> dict[str, str]:
     """Return the entries of a bundle's SHA256SUMS: relative path -> hex hash.
 

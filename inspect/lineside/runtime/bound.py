@@ -1,0 +1,120 @@
+"""The graph bound to memory: frames are read where they lie, outputs are written into the arrays that are handed out.
+
+ONNX Runtime's plain `run` allocates every output and copies it once more for numpy; bound by their addresses, they are
+written once. What a frame may need (red and blue exchanged, 16 bits reduced, rows that do not lie in one piece) goes
+into a buffer that each thread keeps.
+"""
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.contract import INPUT_FRAME, OUTPUTS, POSE_FIELDS, Contract, to_uint8
+from lineside.errors import BundleError
+from lineside.session import ort
+
+Array = npt.NDArray[np.generic]
+Outputs = dict[str, Array]
+WHOLE_NUMBERS = ("verdict", "gate", "defect_class")
+_ROWS = 64
+"""Rows that are reduced to 8 bits together: what that needs beside stays in the processor's cache."""
+
+
+class BoundGraph:
+    """One session, run from any number of threads.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    contract : Contract
+        Says how large each output is.
+    feed : mapping of str to ndarray
+        Inputs that are the same for every frame.
+    bgr : bool
+        Whether frames come with blue first.
+    where : str
+        Where the model came from, for the error message.
+
+    Raises
+    ------
+    BundleError
+        When the graph does not follow the contract.
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, contract: Contract, feed: Mapping[str, Array], *, bgr: bool, where: str
+    ) -> None:
+        self._session = session
+        self._depth = contract.frame.bit_depth
+        self._turned = bgr and contract.frame.channels == 3
+        self._shapes = _shapes(session, contract, where)
+        self._own = _Own(session, feed)
+
+    def run(self, frames: npt.NDArray[np.uint8]) -> Outputs:
+        """Return every output by name, read-only; frames are as the graph takes them, in one piece."""
+        outputs: Outputs = {}
+        binding = self._own.binding
+        binding.bind_input(INPUT_FRAME, "cpu", 0, np.uint8, frames.shape, _address(frames))
+        for name, shape in self._shapes.items():
+            kind = np.int64 if name in WHOLE_NUMBERS else np.float32
+            value = outputs[name] = np.empty((len(frames), *shape), kind)
+            binding.bind_output(name, "cpu", 0, kind, value.shape, _address(value))
+        self._session.run_with_iobinding(binding)
+        for value in outputs.values():
+            value.flags.writeable = False
+        return outputs
+
+    def prepared(self, frames: Sequence[Array], *, reduced: bool) -> npt.NDArray[np.uint8]:
+        """Return checked frames of one size as the graph takes them: one that is so already as it lies, else copied.
+
+        The copy is overwritten by this thread's next call.
+        """
+        depth = 8 if reduced else self._depth
+        if len(frames) == 1 and depth == 8 and not self._turned and frames[0].flags.c_contiguous:
+            return to_uint8(frames[0][None], depth)
+        copy = self._own.buffer((len(frames), *frames[0].shape))
+        for frame, target in zip(frames, copy, strict=True):
+            source = frame[..., ::-1] if self._turned else frame
+            for row in range(0, len(frame), _ROWS):
+                target[row : row + _ROWS] = to_uint8(source[row : row + _ROWS], depth)
+        return copy
+
+
+class _Own(threading.local):
+    """What each thread has for itself; made anew in each."""
+
+    def __init__(self, session: ort.InferenceSession, feed: Mapping[str, Array]) -> None:
+        self.binding = session.io_binding()
+        self._feed = feed  # bound by address: it must stay
+        for name, value in feed.items():  # bind_cpu_input knows no optional inputs
+            self.binding.bind_input(name, "cpu", 0, value.dtype, value.shape, _address(value))
+        self._samples = np.empty(0, np.uint8)
+
+    def buffer(self, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+        size = math.prod(shape)
+        if size > self._samples.size:
+            self._samples = np.empty(size, np.uint8)
+        return self._samples[:size].reshape(shape)
+
+
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _shapes(session: ort.InferenceSession, contract: Contract, where: str) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each output for one frame."""
+    declared = {output.name: output.shape for output in session.get_outputs()}
+    inputs = {item.name for item in session.get_inputs()}
+    missing = sorted(({INPUT_FRAME} - inputs) | (set(OUTPUTS) - set(declared)))
+    if missing:
+        raise BundleError(f"{where}: the graph lacks {', '.join(missing)}; it does not follow the contract.")
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(OUTPUTS, ())
+    width, height = contract.map_wh
+    shapes |= {"anomaly_map": (height, width), "pose": (len(POSE_FIELDS),), "transform": (3, 3)}
+    shapes |= {"quality": (len(contract.quality_names),), "class_prob": (len(contract.class_names),)}
+    if len(declared["embedding"]) != 2 or not isinstance(declared["embedding"][1], int):
+        raise BundleError(f"{where}: the graph's embedding must be [N, d], found {declared['embedding']}.")
+    return {**shapes, "embedding": (declared["embedding"][1],)}

@@ -102,7 +102,7 @@ class Inspector:
         """
         return self._judged([self._checked(frame)], reduced)[0]
 
-    def inspect_many(self, frames: Iterable[Frame], *, reduced: bool = False, together: int = 8) -> list[Result]:
+    def inspect_many(self, frames: Iterable[Frame], *, reduced: bool = False, together: int = 4) -> list[Result]:
         """Judge frames that are all there; the graph is run on those of one size together.
 
         Parameters

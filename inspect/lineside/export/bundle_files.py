@@ -4,6 +4,7 @@ Apart from `bundle`, which reads a model quickly: a whole bundle is checked wher
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -122,11 +123,12 @@ def read_file(path: Path, max_bytes: int, remedy: str = RETRAIN) -> bytes:
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(max_bytes + 1)
+            size = os.fstat(stream.fileno()).st_size
+            content = stream.read(min(size, max_bytes) + 1)  # one more, to see a file that grows
     except FileNotFoundError:
         raise BundleError(f"{path}: missing from the bundle. {RETRAIN}") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror}).") from None
-    if len(content) > max_bytes:
+    if max(size, len(content)) > max_bytes:
         raise BundleError(f"{path}: larger than {max_bytes} bytes. {remedy}")
     return content

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lineside.contract import OUTPUTS, SUMS_FILE
 from lineside.errors import BundleError, StorageError
+from lineside.export.bundle_files import MAX_TEXT_BYTES, read_file
 
 VECTORS_FOLDER = "vectors"
 VECTORS_FILE = f"{VECTORS_FOLDER}/vectors.json"
@@ -88,8 +89,8 @@ def read_recorded(folder: Path, sums: Mapping[str, str], channels: int) -> Recor
     """
     file = folder / VECTORS_FILE
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        document = json.loads(read_file(file, MAX_TEXT_BYTES))
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{file}: cannot be read ({error}).") from None
     if not isinstance(document, dict):
         raise BundleError(f"{file}: expected a JSON object, found {_shown(document)}.")
@@ -137,13 +138,14 @@ class _Reader:
         listed = f"{VECTORS_FOLDER}/{name}"
         if not isinstance(name, str) or listed not in self._sums:
             self._refuse(f"expected as {key} a file in {VECTORS_FOLDER}/ that {SUMS_FILE} lists, found {_shown(name)}")
+        file = self._folder / listed
         try:
-            content = (self._folder / listed).read_bytes()
+            found = file.stat().st_size
+            if found != size:
+                self._refuse(f"{listed} has {found} bytes, but its shape needs {size}")
+            return file.read_bytes()
         except OSError as error:
-            raise StorageError(f"{self._folder / listed}: cannot be read ({error.strerror}).") from None
-        if len(content) != size:
-            self._refuse(f"{listed} has {len(content)} bytes, but its shape needs {size}")
-        return content
+            raise StorageError(f"{file}: cannot be read ({error.strerror}).") from None
 
     def _output(self, name: str) -> npt.NDArray[np.generic]:
         outputs = self._entry.get("outputs")

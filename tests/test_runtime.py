@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,9 @@ def test_a_result_fits_into_json(inspector: Inspector) -> None:
     document = json.loads(text)
     assert (document["resultId"], document["partId"]) == ("r1", "p1")
     assert document["resultContent"]["verdict"] == "NG"
+    times = document["processingTimes"]  # start and end are mandatory (OPC 40100-1, 12.4)
+    start, end = (datetime.fromisoformat(times[name]) for name in ("startTime", "endTime"))
+    assert 1000 * (end - start).total_seconds() == pytest.approx(times["processingDuration"], abs=0.002)
 
 
 def test_threads_share_an_inspector(inspector: Inspector) -> None:

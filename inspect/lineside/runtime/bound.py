@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, OUTPUTS, POSE_FIELDS, Contract, to_uint8
+from lineside.contract import INPUT_FRAME, MAX_FRAME_PIXELS, OUTPUTS, POSE_FIELDS, Contract, to_uint8
 from lineside.errors import BundleError
 from lineside.session import ort
 
@@ -134,6 +134,17 @@ def _shapes(session: ort.InferenceSession, contract: Contract, where: str) -> di
     width, height = contract.map_wh
     shapes |= {"anomaly_map": (height, width), "pose": (len(POSE_FIELDS),), "transform": (3, 3)}
     shapes |= {"quality": (len(contract.quality_names),), "class_prob": (len(contract.class_names),)}
-    if len(declared["embedding"]) != 2 or not isinstance(declared["embedding"][1], int):
-        raise BundleError(f"{where}: the graph's embedding must be [N, d], found {declared['embedding']}.")
-    return {**shapes, "embedding": (declared["embedding"][1],)}
+    # how long it is, the contract leaves to the graph, but not whether that is a number
+    shapes["embedding"] = tuple(d if isinstance(d, int) else -1 for d in declared["embedding"][1:2])
+    for name, shape in shapes.items():
+        if not _agree(declared[name][1:], shape):
+            expected = ", ".join(["N", *map(str, shape)])
+            raise BundleError(f"{where}: the graph's {name} is {declared[name]}, by the contract it is [{expected}].")
+    return shapes
+
+
+def _agree(declared: Sequence[object], shape: Sequence[int]) -> bool:
+    """Whether an output may have a shape: sizes that are known are equal, and a frame's output fits into memory."""
+    if len(declared) != len(shape) or min(shape, default=0) < 0 or math.prod(shape) > MAX_FRAME_PIXELS:
+        return False
+    return all(given == size for given, size in zip(declared, shape, strict=True) if isinstance(given, int))

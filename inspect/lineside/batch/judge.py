@@ -19,7 +19,7 @@ from lineside.batch.overlay import draw_boxes, encode_jpeg, encode_png, mirrored
 from lineside.batch.plan import MASK_FOLDER, OVERLAY_FOLDER
 from lineside.batch.regions import Region, mask_of, regions_of
 from lineside.batch.row import Row, failed_row
-from lineside.contract import FrameSpec, Verdict
+from lineside.contract import MAX_FRAME_PIXELS, FrameSpec, Verdict
 from lineside.errors import LinesideError
 from lineside.runtime import Inspector, Result
 
@@ -57,7 +57,7 @@ class Judge:
         identity = {"resultId": result_id, "partId": path.stem, "measId": path.as_posix(), "jobId": self.job_id}
         try:
             start = time.perf_counter()
-            frame = read_frame(path, self.inspector.contract.frame)
+            frame = read_frame(path, self.inspector.contract.frame, self.inspector.max_frame_pixels)
             read_ms = 1000.0 * (time.perf_counter() - start)
             result = inspected(self.inspector, frame)
         except LinesideError as error:
@@ -121,8 +121,8 @@ class Judge:
         )
 
 
-def read_frame(path: Path, spec: FrameSpec) -> npt.NDArray[np.uint8]:
-    """Read an image as the contract wants it.
+def read_frame(path: Path, spec: FrameSpec, max_pixels: int = MAX_FRAME_PIXELS) -> npt.NDArray[np.uint8]:
+    """Read an image as the contract wants it, unless it is larger than `max_pixels`.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def read_frame(path: Path, spec: FrameSpec) -> npt.NDArray[np.uint8]:
     """
     from lineside.capture.decode import read_image
 
-    return read_image(path, channels=spec.channels, bit_depth=spec.bit_depth)
+    return read_image(path, channels=spec.channels, bit_depth=spec.bit_depth, max_pixels=max_pixels)
 
 
 def inspected(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from lineside.contract import MAX_FRAME_PIXELS
+from lineside.export.load import MAX_MODEL_BYTES
+
 
 class Overlays(StrEnum):
     """Which images get a heatmap overlay."""
@@ -54,6 +57,12 @@ def command(
             help="Public key (PEM) that the model must be signed with.", show_default="no signature asked for"
         ),
     ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Images of more pixels are not read: a small file can claim any size.")
+    ] = MAX_FRAME_PIXELS,
+    max_model_bytes: Annotated[
+        int, typer.Option(min=1, help="A larger model.onnx is refused before it is read.")
+    ] = MAX_MODEL_BYTES,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
 ) -> None:
     """Judge images: OK, NG, REVIEW or NO_CALL for each, a table, and a report to read.
@@ -71,7 +80,13 @@ def command(
 
     check_sources(images)
     check_limit(max_no_call)
-    inspector = Inspector(model, threshold_ng=threshold, require_key=require_key)
+    inspector = Inspector(
+        model,
+        threshold_ng=threshold,
+        require_key=require_key,
+        max_model_bytes=max_model_bytes,
+        max_frame_pixels=max_pixels,
+    )
     options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes, parquet)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:

@@ -262,7 +262,7 @@ def test_the_order_of_results_is_that_of_the_images(images: Path, inspector: Ins
 def test_while_a_picture_is_written_the_next_image_is_judged(
     images: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One worker's processor does not wait for the disk: the first overlay is only done once a later image is judged."""
+    """One worker's processor does not wait for the disk: the first overlay is done once a later image is judged."""
     judged, write = threading.Event(), judge.write_atomic
     started = count()
 

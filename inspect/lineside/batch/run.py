@@ -230,7 +230,7 @@ def _header(inspector: Inspector, work: Work, options: InspectOptions, limits: L
 
 
 def _judged(judge: Judge, paths: Iterator[Path], n_before: int, workers: int) -> Iterator[Row]:
-    """Judge in parallel, yield in order, hold no more than the window; of the threads the judge lets `workers` compute."""
+    """Judge in parallel, yield in order, hold no more than the window; the judge lets `workers` threads compute."""
     window: deque[Future[Row]] = deque()
     pool = ThreadPoolExecutor(workers * _THREADS_PER_WORKER, thread_name_prefix="inspect")
     try:

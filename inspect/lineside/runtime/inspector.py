@@ -13,6 +13,7 @@ from lineside.errors import BundleError, FrameError, UsageError
 from lineside.runtime.bundle import MAX_MODEL_BYTES, load_bundle, metadata_contract
 from lineside.runtime.result import Result
 from lineside.session import open_session, ort
+from lineside.tuning import Tuning, read_tuning
 
 Outputs = dict[str, npt.NDArray[np.generic]]
 
@@ -26,8 +27,11 @@ class Inspector:
         Bundle folder; or a ``.onnx`` file, then with `sha256` or `unverified`.
     color : {"rgb", "bgr"}
         Order of the channels in the frames that you give; OpenCV reads BGR. Of no effect on a grey camera's frames.
-    threads : int
-        ONNX Runtime's threads inside one frame, 1 or more. One, and several workers, is faster than several.
+    threads : int, optional
+        ONNX Runtime's threads inside one frame, 1 or more. By default what `lineside tune` found for this model on this
+        machine, where it was run, else one.
+    tuned : {"frame", "batch"}
+        Which of its findings that is: for one frame after another, or for many at the same time.
     threshold_ng, threshold_review : float, optional
         Override the bundle's thresholds. What the contract says of their guarantee then no longer holds. Where only
         `threshold_ng` is given, a bundle without a band for review gets none, and one with a band keeps it up to the
@@ -50,7 +54,8 @@ class Inspector:
         model: str | Path,
         *,
         color: Literal["rgb", "bgr"] = "rgb",
-        threads: int = 1,
+        threads: int | None = None,
+        tuned: Literal["frame", "batch"] = "frame",
         threshold_ng: float | None = None,
         threshold_review: float | None = None,
         sha256: str | None = None,
@@ -61,6 +66,8 @@ class Inspector:
     ) -> None:
         if color not in ("rgb", "bgr"):
             raise UsageError(f"color must be 'rgb' or 'bgr', found {color!r}.")
+        if tuned not in ("frame", "batch"):
+            raise UsageError(f"tuned must be 'frame' or 'batch', found {tuned!r}.")
         bundle = load_bundle(
             model, sha256=sha256, unverified=unverified, require_key=require_key, max_model_bytes=max_model_bytes
         )
@@ -68,7 +75,9 @@ class Inspector:
         self.model_sha256 = bundle.model_sha256
         self.signed_by = bundle.signed_by
         self.max_frame_pixels = max_frame_pixels
-        self._session = open_session(bundle.model, str(bundle.path), threads)
+        self.tuning = read_tuning(bundle.path, bundle.model_sha256) if threads is None and bundle.contract else None
+        self.threads = _threads(self.tuning, tuned) if threads is None else threads
+        self._session = open_session(bundle.model, str(bundle.path), self.threads)
         embedded = metadata_contract(self._session.get_modelmeta().custom_metadata_map, str(bundle.path))
         if bundle.contract is not None and bundle.contract != embedded:
             raise BundleError(f"{bundle.path}: contract.json and the contract inside model.onnx differ.")
@@ -187,6 +196,13 @@ class Inspector:
             created=created,
             recipe_id=self.recipe_id,
         )
+
+
+def _threads(tuning: Tuning | None, tuned: Literal["frame", "batch"]) -> int:
+    """Return the threads that were found best; one where nothing was measured."""
+    if tuning is None:
+        return 1
+    return tuning.frame_threads if tuned == "frame" else tuning.batch_threads
 
 
 def _check_signature(session: ort.InferenceSession, where: str) -> None:

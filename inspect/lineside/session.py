@@ -6,6 +6,8 @@ already says otherwise. Every module of lineside takes ONNX Runtime from here fo
 """
 
 import os
+import platform
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +17,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-__all__ = ["open_session", "ort", "processors"]
+__all__ = ["open_session", "ort", "processor_name", "processors"]
 
 NEEDLESS_PASSES = (
     "CommonSubexpressionElimination",
@@ -29,6 +31,7 @@ all shapes are inferred again. Without them a session opens in 0.16 s instead of
 frame (measured: caps, one core, process time, best of 12 in turns, 2026-11)."""
 _TRANSFORMER = b"LayerNormalization"
 """A model that holds this operator gets them: attention is faster fused."""
+PROVIDER = "CPUExecutionProvider"
 MAX_THREADS = 1024
 """More than a machine has cores: a slip of the hand, which ONNX Runtime would answer by starting them all."""
 
@@ -63,9 +66,7 @@ def open_session(model: bytes, where: str, threads: int = 1) -> ort.InferenceSes
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     needless = () if _TRANSFORMER in model else NEEDLESS_PASSES
     try:
-        return ort.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=set(needless)
-        )
+        return ort.InferenceSession(model, options, providers=[PROVIDER], disabled_optimizers=set(needless))
     except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root
         raise BundleError(f"{where}: ONNX Runtime cannot load the model ({str(error).splitlines()[0]}).") from None
 
@@ -75,3 +76,14 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """Return the processor's name; `platform.processor` says only its architecture on most Linux systems."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

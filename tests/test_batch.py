@@ -6,6 +6,9 @@ import json
 import math
 import os
 import shutil
+import threading
+import time
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -15,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
-from lineside.batch import InspectOptions, inspect_images
+from lineside.batch import InspectOptions, inspect_images, judge
 from lineside.batch.plan import plan_images
 from lineside.batch.row import Row
 from lineside.batch.run import _judged
@@ -254,6 +257,56 @@ def test_the_order_of_results_is_that_of_the_images(images: Path, inspector: Ins
     """However many workers, the lines come in the order of the walk."""
     inspect_images(inspector, [images], "out", InspectOptions(workers=workers))
     assert [row["path"] for row in lines("out")] == [p.as_posix() for p in plan_images([images], Path("out"))]
+
+
+def test_while_a_picture_is_written_the_next_image_is_judged(
+    images: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker's processor does not wait for the disk: the first overlay is done once a later image is judged."""
+    judged, write = threading.Event(), judge.write_atomic
+    started = count()
+
+    def inspected(inspector: Inspector, frame: np.ndarray) -> Result:
+        if next(started):
+            judged.set()
+        return inspector.inspect(frame)
+
+    def slow(path: Path, content: bytes) -> None:
+        assert judged.wait(20.0)
+        write(path, content)
+
+    monkeypatch.setattr(judge, "inspected", inspected)
+    monkeypatch.setattr(judge, "write_atomic", slow)
+    summary = inspect_images(inspector, [images], "out", InspectOptions(overlays="all", workers=1))
+    assert summary.total == len(list(Path("out/overlays").rglob("*.jpg"))) == 5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_images_are_judged_at_once_than_workers(
+    images: Path, inspector: Inspector, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads that wait for the disk do not compute."""
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def inspected(inspector: Inspector, frame: np.ndarray) -> Result:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.02)
+        with lock:
+            now[0] -= 1
+        return inspector.inspect(frame)
+
+    monkeypatch.setattr(judge, "inspected", inspected)
+    inspect_images(inspector, [images], "out", InspectOptions(workers=workers))
+    assert most == [workers]
+
+
+def test_files_named_one_by_one_are_taken_once(images: Path) -> None:
+    """A file named twice, or beside the folder that holds it, is one image."""
+    named = sorted(images.rglob("*.png"))
+    assert list(plan_images([*named, *named, images], Path("out"))) == named
+    assert list(plan_images([images, *named], Path("out"))) == list(plan_images([images], Path("out")))
 
 
 def test_a_deep_camera_is_judged_by_the_contract(tmp_path: Path) -> None:

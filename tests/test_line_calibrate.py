@@ -15,6 +15,8 @@ from conftest import Trained
 from lineside.contract import Verdict
 from lineside.contract_thresholds import Wish
 from lineside.errors import LinesideError, UsageError
+from lineside.export.bundle_files import read_sums
+from lineside.export.sbom import SBOM_FILE
 from lineside.export.state import read_state
 from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
@@ -46,6 +48,15 @@ def calibrated(small: Trained, goods: Path, stains: Path, tmp_path_factory: pyte
     wish = Wish("overkill", 0.2)
     calibrate(small.bundle, [goods], {"stain": [stains]}, out, wish=wish, review=0.25, pages=line_pages)
     return out
+
+
+def test_the_supply_chain_file_follows_the_model(small: Trained, calibrated: Path) -> None:
+    """The changed bundle's names its own model and, before it, the parent's, whose file is kept; sums list both."""
+    model = json.loads((calibrated / SBOM_FILE).read_text())["metadata"]["component"]
+    hashes = [of["hashes"][0]["content"] for of in (model, *model["pedigree"]["ancestors"])]
+    assert hashes == [hashlib.sha256((at / "model.onnx").read_bytes()).hexdigest() for at in (calibrated, small.bundle)]
+    assert (calibrated / "parent" / SBOM_FILE).read_bytes() == (small.bundle / SBOM_FILE).read_bytes()
+    assert {SBOM_FILE, f"parent/{SBOM_FILE}"} <= set(read_sums(calibrated))
 
 
 def test_the_threshold_is_guaranteed_by_the_new_images(small: Trained, calibrated: Path, goods: Path) -> None:

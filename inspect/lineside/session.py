@@ -6,7 +6,9 @@ already says otherwise. Every module of lineside takes ONNX Runtime from here fo
 """
 
 import os
+import platform
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +18,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-__all__ = ["open_session", "ort", "processors"]
+__all__ = ["open_session", "ort", "processor_name", "processors"]
 
 _NORMALISATION, _QUANTISATION = b"Normalization", b"QuantizeLinear"
 NEEDLESS_PASSES: Mapping[str, frozenset[bytes]] = {
@@ -32,6 +34,7 @@ which has layer normalisation, is faster fused; batch normalisation and clipping
 finds something to change in a lineside graph of 1,400 nodes, whereupon all shapes are inferred again. Without them a
 session opens in 0.15 s instead of 0.27, and gives the same numbers to the last bit; it takes the same time for a frame,
 also with Padim, PatchCore and sorted classes (measured: caps, one core, process time, best of 12 in turns, 2026-11)."""
+PROVIDER = "CPUExecutionProvider"
 MAX_THREADS = 1024
 """More than a machine has cores: a slip of the hand, which ONNX Runtime would answer by starting them all."""
 
@@ -67,7 +70,7 @@ def open_session(model: bytes, where: str, threads: int = 1) -> ort.InferenceSes
     holds = {word for word in (_NORMALISATION, _QUANTISATION) if word in model}
     needless = {name for name, users in NEEDLESS_PASSES.items() if not users & holds}
     try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=needless)
+        return ort.InferenceSession(model, options, providers=[PROVIDER], disabled_optimizers=needless)
     except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root
         raise BundleError(f"{where}: ONNX Runtime cannot load the model ({str(error).splitlines()[0]}).") from None
 
@@ -77,3 +80,14 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """Return the processor's name; `platform.processor` says only its architecture on most Linux systems."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

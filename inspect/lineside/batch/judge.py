@@ -1,12 +1,14 @@
 """One image: read, judge, lay the overlay over it, and say all of it in one row.
 
 Runs in the worker threads. Whatever is wrong with one image becomes its row's error; whatever is wrong with the disk
-is raised, for the next image would meet it too.
+is raised, for the next image would meet it too. There are more threads than may compute: while one waits for the disk,
+to read a file or to have a picture on it for good, another one has the processor.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ from lineside.batch.regions import Region, mask_of, regions_of
 from lineside.batch.row import Row, failed_row
 from lineside.contract import MAX_FRAME_PIXELS, FrameSpec, Verdict
 from lineside.errors import LinesideError
+from lineside.image_files import read_content
 from lineside.runtime import Inspector, Result
 
 OverlayMode = Literal["all", "ng", "none"]
@@ -44,6 +47,8 @@ class Judge:
     """Whether defects get boxes and masks."""
     seen: Seen | None = None
     """Told every result while its anomaly map is there; from several threads."""
+    slot: AbstractContextManager[object] = field(default_factory=nullcontext)
+    """Held while computing, never while waiting for the disk: a semaphore of as many images as are judged at once."""
 
     def __call__(self, path: Path, result_id: str) -> Row:
         """Judge one image.
@@ -56,40 +61,59 @@ class Judge:
         label = truth_of(path) if self.labels else None
         identity = {"resultId": result_id, "partId": path.stem, "measId": path.as_posix(), "jobId": self.job_id}
         try:
-            start = time.perf_counter()
-            frame = read_frame(path, self.inspector.contract.frame, self.inspector.max_frame_pixels)
-            read_ms = 1000.0 * (time.perf_counter() - start)
-            result = inspected(self.inspector, frame)
+            frame, result, read_ms = self._look(path)
         except LinesideError as error:
             message = error.message.removeprefix(f"{path}: ")
             return failed_row(path.as_posix(), message, recipe_id=self.inspector.recipe_id, label=label, opc=identity)
-        facts = self.seen(path, result) if self.seen else {}
-        regions = regions_of(result, self.inspector.contract.map_threshold) if self.boxes else None
-        if regions:
-            self._write_mask(path, regions, result)
-        shown = self._overlay(path, frame, result, regions or ())
+        shown = self._overlay_name(path, result)
+        with self.slot:
+            facts = self.seen(path, result) if self.seen else {}
+            regions = regions_of(result, self.inspector.contract.map_threshold) if self.boxes else None
+            pictures = self._pictures(path, frame, result, regions or (), shown)
+        for name, content in pictures.items():
+            self._write(name, content)
         return self._row(path, result, label, identity, read_ms, shown, regions, facts)
 
-    def _write_mask(self, path: Path, regions: tuple[Region, ...], result: Result) -> None:
-        height, width = result.anomaly_map.shape
-        mask = mask_of(regions, (width, height), result.frame_wh)
-        self._write(f"{MASK_FOLDER}/{mirrored_name(path, '.png')}", encode_png(mask))
+    def _look(self, path: Path) -> tuple[npt.NDArray[np.uint8], Result, float]:
+        """Return the frame, what the model says of it, and the milliseconds that reading and decoding took."""
+        start = time.perf_counter()
+        content = read_content(path)
+        read_s = time.perf_counter() - start
+        with self.slot:
+            start = time.perf_counter()
+            frame = decode_frame(content, path, self.inspector.contract.frame, self.inspector.max_frame_pixels)
+            read_s += time.perf_counter() - start
+            return frame, inspected(self.inspector, frame), 1000.0 * read_s
+
+    def _overlay_name(self, path: Path, result: Result) -> str | None:
+        if self.overlays == "none" or (self.overlays == "ng" and result.verdict is Verdict.OK):
+            return None
+        return f"{OVERLAY_FOLDER}/{mirrored_name(path, '.jpg')}"
+
+    def _pictures(
+        self,
+        path: Path,
+        frame: npt.NDArray[np.uint8],
+        result: Result,
+        regions: tuple[Region, ...],
+        shown: str | None,
+    ) -> dict[str, bytes]:
+        """Return the mask of the regions and the overlay, by name within the run's folder."""
+        pictures: dict[str, bytes] = {}
+        if regions:
+            height, width = result.anomaly_map.shape
+            mask = mask_of(regions, (width, height), result.frame_wh)
+            pictures[f"{MASK_FOLDER}/{mirrored_name(path, '.png')}"] = encode_png(mask)
+        if shown:
+            picture = overlay(frame, result.anomaly_map, self.threshold_ng)
+            pictures[shown] = encode_jpeg(draw_boxes(picture, regions, result.frame_wh))
+        return pictures
 
     def _write(self, name: str, content: bytes) -> None:
         target = self.folder / name
         with storage_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(target, content)
-
-    def _overlay(
-        self, path: Path, frame: npt.NDArray[np.uint8], result: Result, regions: tuple[Region, ...]
-    ) -> str | None:
-        if self.overlays == "none" or (self.overlays == "ng" and result.verdict is Verdict.OK):
-            return None
-        name = f"{OVERLAY_FOLDER}/{mirrored_name(path, '.jpg')}"
-        picture = overlay(frame, result.anomaly_map, self.threshold_ng)
-        self._write(name, encode_jpeg(draw_boxes(picture, regions, result.frame_wh)))
-        return name
 
     def _row(
         self,
@@ -133,9 +157,16 @@ def read_frame(path: Path, spec: FrameSpec, max_pixels: int = MAX_FRAME_PIXELS) 
     ImageError
         When it cannot be read.
     """
-    from lineside.capture.decode import read_image
+    return decode_frame(read_content(path), path, spec, max_pixels)
 
-    return read_image(path, channels=spec.channels, bit_depth=spec.bit_depth, max_pixels=max_pixels)
+
+def decode_frame(
+    content: bytes, path: Path, spec: FrameSpec, max_pixels: int = MAX_FRAME_PIXELS
+) -> npt.NDArray[np.uint8]:
+    """Decode an image file's bytes; see `read_frame`. `path` is for the errors."""
+    from lineside.capture.decode import decode_image
+
+    return decode_image(content, path, channels=spec.channels, bit_depth=spec.bit_depth, max_pixels=max_pixels)
 
 
 def inspected(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:

@@ -46,10 +46,12 @@ def overlay(frame: Rgb, anomaly_map: npt.NDArray[np.float32], threshold: float) 
     picture = np.repeat(frame, 3, axis=2) if frame.shape[2] == 1 else frame.copy()
     heat = cv2.resize(np.nan_to_num(anomaly_map), (width, height), interpolation=cv2.INTER_LINEAR)  # [H, W]
     above = heat > threshold
-    if above.any():
-        excess = np.minimum((heat[above] - threshold) / scale_span(threshold), 1.0)[:, None]  # [n, 1]: 0 to 1
+    inside = np.flatnonzero(above)  # [n]
+    if inside.size:
+        excess = np.minimum((heat.ravel()[inside] - threshold) / scale_span(threshold), 1.0)[:, None]  # [n, 1]: 0 to 1
         alpha = ALPHA_AT_THRESHOLD + (ALPHA_FULL - ALPHA_AT_THRESHOLD) * excess
-        picture[above] = np.rint((1.0 - alpha) * picture[above] + alpha * _colours(excess[:, 0])).astype(np.uint8)
+        pixels = picture.reshape(-1, 3)  # [H·W, 3], a view
+        pixels[inside] = np.rint((1.0 - alpha) * pixels[inside] + alpha * _colours(excess[:, 0])).astype(np.uint8)
         outline, _ = cv2.findContours(above.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         line = max(1, round(max(height, width) / 500))
         cv2.drawContours(picture, outline, -1, (0, 0, 0), 3 * line)
@@ -140,8 +142,8 @@ def encode_jpeg(picture: Rgb, quality: int = JPEG_QUALITY) -> bytes:
     """Return an RGB or grey picture [H, W, 1 or 3] as JPEG bytes."""
     import cv2
 
-    stored = picture[:, :, ::-1] if picture.shape[2] == 3 else picture
-    return bytes(cv2.imencode(".jpg", np.ascontiguousarray(stored), [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+    stored = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.shape[2] == 3 else picture
+    return bytes(cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 
 def encode_png(mask: npt.NDArray[np.uint8]) -> bytes:

@@ -76,23 +76,27 @@ def _candidates(sources: Sequence[Path], out: Path) -> Iterator[tuple[bool, Path
 
     resolved = [source.resolve() for source in sources]
     drawn = [out.resolve() / OVERLAY_FOLDER, *([out.resolve() / MASK_FOLDER] if wrote_masks(out) else [])]
-    for index, (source, root) in enumerate(zip(sources, resolved, strict=True)):
-        earlier = tuple(resolved[:index])
-        for path in walk_images(source) if source.is_dir() else iter((source,)):
+    files: set[Path] = set()
+    folders: list[Path] = []
+    for source, root in zip(sources, resolved, strict=True):
+        is_folder = source.is_dir()
+        for path in walk_images(source) if is_folder else iter((source,)):
             inside = path.relative_to(source)
             whole = root / inside
             if any(map(whole.is_relative_to, drawn)) or _is_drawn(source, inside):
                 continue
-            if _seen(whole, earlier, IMAGE_SUFFIXES):
+            if whole in files or _walked(whole, folders, IMAGE_SUFFIXES):
                 continue
             yield _TRUTH_FOLDER in inside.parts[:-1] and path.stem.endswith(_MASK_STEM), path
+        if is_folder:
+            folders.append(root)
+        else:
+            files.add(root)
 
 
-def _seen(whole: Path, earlier: Sequence[Path], suffixes: tuple[str, ...]) -> bool:
-    """Whether an earlier source held this file: named itself, or found on a walk (which passes over hidden names)."""
-    for root in earlier:
-        if whole == root:
-            return True
+def _walked(whole: Path, folders: Sequence[Path], suffixes: tuple[str, ...]) -> bool:
+    """Whether an earlier folder's walk, which passes over hidden names, found this file."""
+    for root in folders:
         if whole.is_relative_to(root) and whole.name.lower().endswith(suffixes):
             return not any(part.startswith(".") for part in whole.relative_to(root).parts)
     return False

@@ -1,7 +1,7 @@
 """A whole inspection: walk, judge, write; then the table, the summary and the report from what was written.
 
 The workers read, judge and draw (OpenCV and ONNX Runtime let go of Python's lock while they work); this thread alone
-writes, in input order, from a window of bounded length. Processes were rejected: each would hold the model again.
+writes rows, in input order, from a window of bounded length. Processes were rejected: each would hold the model again.
 """
 
 import json
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import BoundedSemaphore
 from uuid import uuid4
 
 from lineside import __version__
@@ -32,6 +33,7 @@ from lineside.runtime import Inspector
 from lineside.session import processors
 
 _WINDOW_PER_WORKER = 4  # enough that a slow image does not starve the others
+_THREADS_PER_WORKER = 2  # one computes while the other waits for the disk
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class InspectOptions:
     labels: bool = False
     """Take folder names as truth."""
     workers: int | None = None
-    """Threads; None: one per processor."""
+    """Images judged at the same time, in threads; None: one per processor."""
     fresh: bool = False
     """Remove the results that are there and start over."""
     max_no_call: float | None = None
@@ -192,6 +194,7 @@ def judged_images(
             limits.ng,
             options.boxes,
             work.seen,
+            BoundedSemaphore(workers),
         )
         start = time.perf_counter()
         judged = 0
@@ -227,9 +230,9 @@ def _header(inspector: Inspector, work: Work, options: InspectOptions, limits: L
 
 
 def _judged(judge: Judge, paths: Iterator[Path], n_before: int, workers: int) -> Iterator[Row]:
-    """Judge in parallel, yield in order, hold no more than the window."""
+    """Judge in parallel, yield in order, hold no more than the window; the judge lets `workers` threads compute."""
     window: deque[Future[Row]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="inspect")
+    pool = ThreadPoolExecutor(workers * _THREADS_PER_WORKER, thread_name_prefix="inspect")
     try:
         for number, path in enumerate(paths, n_before + 1):
             window.append(pool.submit(judge, path, f"{judge.job_id}-{number:07d}"))

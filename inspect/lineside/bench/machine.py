@@ -3,14 +3,11 @@
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from lineside import __version__
-from lineside.session import ort
-
-_CPUINFO = Path("/proc/cpuinfo")
+from lineside.session import ort, processor_name
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Machine:
 def this_machine() -> Machine:
     """Return what is known of this machine."""
     return Machine(
-        cpu=_cpu_name(),
+        cpu=processor_name(),
         cores=os.cpu_count() or 1,
         load_1min=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         system=f"{platform.system()} {platform.machine()}",
@@ -45,14 +42,3 @@ def this_machine() -> Machine:
             ("Python", platform.python_version()),
         ),
     )
-
-
-def _cpu_name() -> str:
-    """Return the processor's name; `platform.processor` says only its architecture on most Linux systems."""
-    try:
-        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

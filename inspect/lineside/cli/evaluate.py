@@ -76,7 +76,7 @@ def command(
         fresh=fresh,
         parquet=parquet,
     )
-    inspector = Inspector(model)
+    inspector = Inspector(model, threads=1)
     with progress_bar() as progress:
         made = evaluate_images(
             inspector, images, out or Path("evaluations") / inspector.contract.part, options, progress

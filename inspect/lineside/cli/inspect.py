@@ -37,7 +37,8 @@ def command(
         typer.Option(help="NG above this score, instead of the model's own; voids what the model guarantees."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Images judged at the same time.", show_default="one per processor")
+        int | None,
+        typer.Option(min=1, help="Images judged at the same time.", show_default="as tuned, else one per processor"),
     ] = None,
     max_no_call: Annotated[
         float | None,
@@ -76,17 +77,26 @@ def command(
     from lineside.batch.bar import progress_bar
     from lineside.batch.no_call import check_limit
     from lineside.batch.plan import check_sources
+    from lineside.batch.table import plural
     from lineside.runtime import Inspector
+    from lineside.tuning import tuning_path
 
     check_sources(images)
     check_limit(max_no_call)
+    threads = None if workers is None else 1
     inspector = Inspector(
         model,
+        threads=threads,
+        tuned="batch",
         threshold_ng=threshold,
         require_key=require_key,
         max_model_bytes=max_model_bytes,
         max_frame_pixels=max_pixels,
     )
+    if inspector.tuning:
+        workers = inspector.tuning.batch_workers
+        said = f"{tuning_path(model)}: {plural(workers, 'worker')} of {plural(inspector.threads, 'thread')}"
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(said)
     options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes, parquet)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:

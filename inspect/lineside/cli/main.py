@@ -55,10 +55,11 @@ def register(target: typer.Typer) -> None:
         sign,
         stress,
         train,
+        tune,
         verify,
     )
 
-    later = (inspect, evaluate, verify, adapt, extend, calibrate, stress, msa, compare, bench, backbones)
+    later = (inspect, evaluate, verify, adapt, extend, calibrate, stress, msa, compare, bench, tune, backbones)
     for module in (new, capture, flatfield, check, preview, train, *later, keygen, sign, demo):
         target.command(module.__name__.rsplit(".", 1)[-1])(module.command)
 

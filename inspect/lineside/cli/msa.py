@@ -42,7 +42,7 @@ def command(
     from lineside.runtime import Inspector
 
     shots = shots_of(runs, pattern)
-    inspector = Inspector(model)
+    inspector = Inspector(model, threads=1)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("inspecting", total=len(shots))
         made = study(inspector, shots, lambda: bar.update(task, advance=1))

@@ -39,7 +39,7 @@ def command(
     from lineside.bench.stress_table import stress_table
     from lineside.runtime import Inspector
 
-    inspector = Inspector(model)
+    inspector = Inspector(model, threads=1)
     labelled = images_in(images) if images is not None else images_of_recipe(model)
     with progress_bar() as progress:
         result = stress(inspector, labelled, per_level=per_level, seed=seed, workers=workers, progress=progress)

@@ -16,6 +16,7 @@ from lineside.export.load import MAX_MODEL_BYTES, load_bundle
 from lineside.runtime.bound import BoundGraph, Outputs
 from lineside.runtime.result import Result
 from lineside.session import open_session
+from lineside.tuning import Tuning, read_tuning
 
 Frame = npt.NDArray[np.generic]
 
@@ -29,8 +30,11 @@ class Inspector:
         Bundle folder; or a ``.onnx`` file, then with `sha256` or `unverified`.
     color : {"rgb", "bgr"}
         Order of the channels in the frames that you give; OpenCV reads BGR. Of no effect on a grey camera's frames.
-    threads : int
-        ONNX Runtime's threads inside one frame, 1 or more. One, and several workers, is faster than several.
+    threads : int, optional
+        ONNX Runtime's threads inside one frame, 1 or more. By default what `lineside tune` found for this model on this
+        machine, where it was run, else one.
+    tuned : {"frame", "batch"}
+        Which of its findings that is: for one frame after another, or for many at the same time.
     threshold_ng, threshold_review : float, optional
         Override the bundle's thresholds. What the contract says of their guarantee then no longer holds. Where only
         `threshold_ng` is given, a bundle without a band for review gets none, and one with a band keeps it up to the
@@ -53,7 +57,8 @@ class Inspector:
         model: str | Path,
         *,
         color: Literal["rgb", "bgr"] = "rgb",
-        threads: int = 1,
+        threads: int | None = None,
+        tuned: Literal["frame", "batch"] = "frame",
         threshold_ng: float | None = None,
         threshold_review: float | None = None,
         sha256: str | None = None,
@@ -64,6 +69,8 @@ class Inspector:
     ) -> None:
         if color not in ("rgb", "bgr"):
             raise UsageError(f"color must be 'rgb' or 'bgr', found {color!r}.")
+        if tuned not in ("frame", "batch"):
+            raise UsageError(f"tuned must be 'frame' or 'batch', found {tuned!r}.")
         bundle = load_bundle(
             model, sha256=sha256, unverified=unverified, require_key=require_key, max_model_bytes=max_model_bytes
         )
@@ -71,7 +78,9 @@ class Inspector:
         self.model_sha256 = bundle.model_sha256
         self.signed_by = bundle.signed_by
         self.max_frame_pixels = max_frame_pixels
-        session = open_session(bundle.model, str(bundle.path), threads)
+        self.tuning = read_tuning(bundle.path, bundle.model_sha256) if threads is None and bundle.contract else None
+        self.threads = _threads(self.tuning, tuned) if threads is None else threads
+        session = open_session(bundle.model, str(bundle.path), self.threads)
         self.contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map, str(bundle.path))
         if bundle.contract not in (None, self.contract):
             raise BundleError(f"{bundle.path}: contract.json and the contract inside model.onnx differ.")
@@ -240,6 +249,13 @@ def _at_least_one(name: str, value: int) -> int:
     if value < 1:
         raise UsageError(f"{name} must be 1 or more, found {value}.")
     return value
+
+
+def _threads(tuning: Tuning | None, tuned: Literal["frame", "batch"]) -> int:
+    """Return the threads that were found best; one where nothing was measured."""
+    if tuning is None:
+        return 1
+    return tuning.frame_threads if tuned == "frame" else tuning.batch_threads
 
 
 def _named(names: tuple[str, ...], values: npt.NDArray[np.generic]) -> dict[str, float]:

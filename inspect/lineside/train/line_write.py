@@ -22,6 +22,7 @@ from lineside.contract_thresholds import Threshold
 from lineside.export.bundle import reserved
 from lineside.export.known_images import LOCK_FILE
 from lineside.export.parity import Kind, ParityCase, ParityRecord, prove_parity, reference_score
+from lineside.export.sbom import SBOM_FILE, bill_of_materials
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.rewrite import constants, with_outputs
@@ -47,7 +48,7 @@ Scorer = Callable[[Pixels], tuple[float, Array]]
 LINE_FILE = "line.json"
 KEPT = (LOCK_FILE,)
 """Files of the parent that hold for the changed bundle too; its record and pages move into `PARENT_FOLDER`."""
-MOVED = ("card.md", "report.html", "training.json", "parity.csv", LINE_FILE)
+MOVED = ("card.md", "report.html", "training.json", "parity.csv", SBOM_FILE, LINE_FILE)
 PROVEN = 24
 """Frames, evenly chosen, that the changed graph is proven on, each as it is and disturbed."""
 
@@ -145,6 +146,7 @@ def change_bundle(
                 **_state_file(parent, changed),
                 "parity.csv": parity_table(proofs),
                 LINE_FILE: record.to_json().encode(),
+                SBOM_FILE: bill_of_materials(contract, record.model_sha256).encode(),
                 "card.md": line_card(record.changed, contract, record.old_threshold, record.decisions).encode(),
                 **vectors,
                 **_of_parent(parent.folder),

@@ -20,6 +20,7 @@ from lineside.export.bundle import reserved
 from lineside.export.known_images import LOCK_FILE
 from lineside.export.parity import ParityRecord, decide
 from lineside.export.recorded import VECTORS_FILE
+from lineside.export.sbom import SBOM_FILE, bill_of_materials
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import make_vectors
 from lineside.graph.run import Graph
@@ -100,6 +101,7 @@ def train(
             "parity.csv": parity_table(proofs),
             "training.json": record.to_json().encode(),
             "card.md": card(record).encode(),
+            SBOM_FILE: bill_of_materials(contract, record.model_sha256).encode(),
             **vectors,
             **_state_file(calibration),
             **(pages(record) if pages else {}),

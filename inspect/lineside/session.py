@@ -6,7 +6,6 @@ already says otherwise. Every module of lineside takes ONNX Runtime from here fo
 """
 
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -90,4 +89,6 @@ def processor_name() -> str:
                 return line.partition(":")[2].strip()
     except OSError:
         pass
+    import platform
+
     return platform.processor() or platform.machine()

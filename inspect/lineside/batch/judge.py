@@ -43,6 +43,8 @@ class Judge:
     labels: bool
     threshold_ng: float
     """Where the overlays' colour sets in."""
+    part_of: Callable[[Path, str], str] | None = None
+    """Path and name -> the part's name; None: the file's name without its suffix."""
     boxes: bool = False
     """Whether defects get boxes and masks."""
     seen: Seen | None = None
@@ -59,7 +61,7 @@ class Judge:
             When overlay or mask cannot be written.
         """
         label = truth_of(path) if self.labels else None
-        identity = {"resultId": result_id, "partId": path.stem, "measId": path.as_posix(), "jobId": self.job_id}
+        identity = {"resultId": result_id, "partId": self._part(path), "measId": path.as_posix(), "jobId": self.job_id}
         try:
             frame, result, read_ms = self._look(path)
         except LinesideError as error:
@@ -73,6 +75,9 @@ class Judge:
         for name, content in pictures.items():
             self._write(name, content)
         return self._row(path, result, label, identity, read_ms, shown, regions, facts)
+
+    def _part(self, path: Path) -> str:
+        return path.stem if self.part_of is None else self.part_of(path, path.as_posix())
 
     def _look(self, path: Path) -> tuple[npt.NDArray[np.uint8], Result, float]:
         """Return the frame, what the model says of it, and the milliseconds that reading and decoding took."""

@@ -101,12 +101,32 @@ def known_images(bundle: Path) -> KnownImages:
         listed = lock["images"]
         sides = {str(image["sha256"]): str(image["split"]) for image in listed}
         parts = frozenset(str(image["group"]) for image in listed if image["split"] == _TRAIN)
-        group = lock["recipe"]["capture"]["group"]
+        group = _group(lock)
     except (KeyError, TypeError) as error:
         raise BundleError(
             f"{bundle / LOCK_FILE}: it does not list the recipe's images ({error}). Copy the bundle again."
         ) from None
-    return KnownImages(sides, parts, str(group) if group else None, kept)
+    return KnownImages(sides, parts, group, kept)
+
+
+def recipe_group(bundle: Path) -> str | None:
+    """Return the recipe's pattern of parts in file names (`capture.group`); None where it has none.
+
+    Raises
+    ------
+    BundleError
+        When the lock file cannot be read.
+    """
+    lock = read_lock(bundle)
+    try:
+        return None if lock is None else _group(lock)
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{bundle / LOCK_FILE}: it holds no recipe ({error}). Copy the bundle again.") from None
+
+
+def _group(lock: Mapping[str, Any]) -> str | None:
+    group = lock["recipe"]["capture"]["group"]
+    return str(group) if group else None
 
 
 def file_sha256(path: Path) -> str:

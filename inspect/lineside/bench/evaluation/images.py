@@ -1,15 +1,15 @@
 """The images of an evaluation: their truth by folder, their masks, their parts, and none that was trained on."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lineside.batch.labels import truth_of
+from lineside.batch.parts import part_names
 from lineside.batch.plan import check_sources, plan_images
 from lineside.contract import Contract
-from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, grouping, refuse_odd_names
+from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, refuse_odd_names
 from lineside.errors import ImageError, UsageError
 from lineside.export.known_images import KnownImages, file_sha256, known_images
 from lineside.marked_boxes import MarkedBox, boxes_by_image
@@ -91,7 +91,7 @@ def find_images(
     check_sources(sources)
     known = known_images(bundle)
     expression = pattern or known.group
-    group_of = _grouping(expression)
+    group_of = part_names(expression)
     folders = tuple(source / _TEST if (source / _TEST).is_dir() else source for source in sources)
     paths = [path for path in plan_images(folders, out) if MASK_FOLDER not in _below(path, folders)]
     refuse_odd_names(sources[0], (path.as_posix() for path in paths))
@@ -116,7 +116,7 @@ def challenge_images(folder: Path, expression: str | None) -> tuple[LabelledImag
         When there is no image in it.
     """
     check_sources([folder])
-    group_of = _grouping(expression)
+    group_of = part_names(expression)
     paths = [path for path in plan_images([folder], folder) if MASK_FOLDER not in _below(path, (folder,))]
     if not paths:
         raise ImageError("no image in it: red rabbits are pictures of parts that must be NG.", path=folder)
@@ -149,13 +149,6 @@ def _mask(path: Path) -> Path | None:
     folder = path.parent
     root = folder.parent.parent if folder.parent.name == _TEST else folder.parent
     return find_mask(root, folder.name, Path(path.name))
-
-
-def _grouping(expression: str | None) -> Callable[[Path, str], str]:
-    try:
-        return grouping(expression)
-    except re.error as error:
-        raise UsageError(f"--group {expression!r}: no regular expression ({error}).") from None
 
 
 def _refuse_unknown(images: Sequence[LabelledImage], contract: Contract, sources: Sequence[Path], found: int) -> None:

@@ -143,7 +143,9 @@ def evaluate_images(
     keep = partial(_keep, by_path if found.marked else {}, maps, found.known)
     paths = [image.path for image in found.images]
     work = Work(found.sources, paths, Census(len(paths), found.masks), "evaluate", keep)
-    how = InspectOptions("ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet)
+    how = InspectOptions(
+        "ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet, group=found.pattern
+    )
     check_options(how)
     with judged_images(inspector, work, folder, how, progress) as run:
         every = tuple(run.store.rows())

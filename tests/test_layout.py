@@ -58,6 +58,12 @@ def test_the_runtime_needs_numpy_and_onnxruntime_alone() -> None:
     assert loaded_after("import lineside.runtime") - theirs - standard == {"lineside"}
 
 
+def test_the_runtime_stays_small() -> None:
+    """Whoever embeds it can read it: at most 600 lines."""
+    runtime = ROOT / "inspect" / "lineside" / "runtime"
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in runtime.rglob("*.py")) <= 600
+
+
 def test_help_loads_no_training_package() -> None:
     """`lineside --help` answers without torch."""
     code = (

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -121,13 +122,16 @@ def test_a_result_fits_into_json(inspector: Inspector) -> None:
     assert 1000 * (end - start).total_seconds() == pytest.approx(times["processingDuration"], abs=0.002)
 
 
-def test_threads_share_an_inspector(inspector: Inspector) -> None:
-    """Frames of different sizes, judged from eight threads at once, get their own scores."""
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_threads_share_an_inspector(bundle: Path, color: Literal["rgb", "bgr"]) -> None:
+    """Frames of different sizes, judged from eight threads at once, get their own scores, copied first or not."""
+    inspector = Inspector(bundle, color=color)
     rng = np.random.default_rng(1)
     frames = [frame_of(int(r), 50, 90, (8 + i % 5, 8 + i % 7)) for i, r in enumerate(rng.integers(0, 255, 200))]
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(inspector.inspect, frames))
-    assert [r.score for r in results] == [float(frame[0, 0, 0]) - 90.0 for frame in frames]
+    sign = 1.0 if color == "rgb" else -1.0
+    assert [r.score for r in results] == [sign * (float(frame[0, 0, 0]) - 90.0) for frame in frames]
     assert [r.frame_wh for r in results] == [(frame.shape[1], frame.shape[0]) for frame in frames]
 
 

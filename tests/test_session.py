@@ -14,11 +14,12 @@ from lineside.session import NEEDLESS_PASSES, open_session
 from tiny import tiny_contract, tiny_model
 
 
-def with_norm(model: bytes) -> bytes:
-    """The same model with an operator of transformers beside."""
-    proto = onnx.load_from_string(model)
-    proto.graph.initializer.append(helper.make_tensor("norm_scale", TensorProto.FLOAT, [3], [1.0] * 3))
-    proto.graph.node.append(helper.make_node("LayerNormalization", ["embedding", "norm_scale"], ["normed"]))
+def with_operator(operator: str, constants: int) -> bytes:
+    """The tiny model with another operator beside, which takes the embedding and constants of one per channel."""
+    proto = onnx.load_from_string(tiny_model(tiny_contract()))
+    names = [f"more{i}" for i in range(constants)]
+    proto.graph.initializer.extend(helper.make_tensor(name, TensorProto.FLOAT, [3], [1.0] * 3) for name in names)
+    proto.graph.node.append(helper.make_node(operator, ["embedding", *names], ["unused"]))
     return proto.SerializeToString()
 
 
@@ -36,12 +37,21 @@ def skipped(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     return seen
 
 
-def test_a_transformer_gets_every_pass(skipped: list[set[str]]) -> None:
-    """Attention is faster fused; a graph without it opens faster without the passes for it."""
-    model = tiny_model(tiny_contract())
-    open_session(model, "here")
-    open_session(with_norm(model), "here")
-    assert skipped == [set(NEEDLESS_PASSES), set()]
+def test_what_has_a_use_for_a_pass_gets_it(skipped: list[set[str]]) -> None:
+    """Attention is faster fused, batch normalisation is folded away; a graph without them opens faster."""
+    open_session(tiny_model(tiny_contract()), "here")
+    open_session(with_operator("LayerNormalization", 1), "here")
+    open_session(with_operator("BatchNormalization", 4), "here")
+    assert skipped == [set(NEEDLESS_PASSES), set(), set()]
+
+
+def test_a_quantised_model_keeps_what_it_needs(skipped: list[set[str]]) -> None:
+    """Clipping before a quantisation is part of it."""
+    model = onnx.load_from_string(tiny_model(tiny_contract()))
+    model.graph.initializer.append(helper.make_tensor("step", TensorProto.FLOAT, [], [1.0]))
+    model.graph.node.append(helper.make_node("QuantizeLinear", ["embedding", "step"], ["unused"]))
+    open_session(model.SerializeToString(), "here")
+    assert skipped == [set(NEEDLESS_PASSES) - {"Level1_RuleBasedTransformer"}]
 
 
 def test_left_out_passes_change_no_result(small: Trained) -> None:

@@ -24,6 +24,7 @@ Spoil = Callable[[Path], None]
 MAJOR, MINOR = CONTRACT_VERSION.split(".")
 OTHER_MINOR = f"{MAJOR}.{9 - int(MINOR)}"
 """A version that is read, is not this one, and is as long."""
+EARLIER = f"{int(MAJOR) - 1}.{MINOR}"
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +133,18 @@ def vectors_swapped_and_sealed(bundle: Path) -> None:
     forge(bundle)
 
 
-def of_another_minor_version(bundle: Path) -> None:
-    """State another minor version of the contract, in the file and in the model, with sums that fit."""
-    stated, other = (f'"contract_version": "{version}"'.encode() for version in (CONTRACT_VERSION, OTHER_MINOR))
-    for name in ("contract.json", "model.onnx"):
-        content = (bundle / name).read_bytes()
-        assert stated in content
-        (bundle / name).write_bytes(content.replace(stated, other))
-    forge(bundle)
+def of_version(version: str) -> Spoil:
+    """State another version of the contract, in the file and in the model, with sums that fit."""
+
+    def spoil(bundle: Path) -> None:
+        stated, other = (f'"contract_version": "{said}"'.encode() for said in (CONTRACT_VERSION, version))
+        for name in ("contract.json", "model.onnx"):
+            content = (bundle / name).read_bytes()
+            assert stated in content
+            (bundle / name).write_bytes(content.replace(stated, other))
+        forge(bundle)
+
+    return spoil
 
 
 def of_another_part(bundle: Path) -> None:
@@ -190,10 +195,11 @@ FILES = ("model.onnx", "contract.json", "vectors/vectors.json", "vectors/ok.u8",
         pytest.param(vectors_swapped, "the file was altered", id="vectors swapped"),
         pytest.param(vectors_swapped_and_sealed, "sums_sha256 was signed as", id="vectors swapped and sealed"),
         pytest.param(
-            of_another_minor_version,
+            of_version(OTHER_MINOR),
             f"contract_version was signed as '{CONTRACT_VERSION}', but the bundle has '{OTHER_MINOR}'",
             id="another minor version",
         ),
+        pytest.param(of_version(EARLIER), f"contract version '{EARLIER}' cannot be read", id="downgraded"),
         pytest.param(of_another_part, "part was signed as 'tiny', but the bundle has 'other'", id="another part"),
         pytest.param(restated, "the signature does not fit", id="forged with a new statement"),
         pytest.param(signature(part="other"), "the signature does not fit", id="statement edited"),

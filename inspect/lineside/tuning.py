@@ -6,15 +6,16 @@ Python shows unless told otherwise), for a line that became slow should say why.
 """
 
 import json
-import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineside.session import MAX_THREADS, PROVIDER, ort, processor_name, processors
 
+if TYPE_CHECKING:
+    import logging
+
 _MAX_BYTES = 2**20
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ def read_tuning(bundle: Path, model_sha256: str) -> Tuning | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        _log.warning("%s: not used, it cannot be read (%s). Run `lineside tune %s` again.", path, error, bundle)
+        _log().warning("%s: not used, it cannot be read (%s). Run `lineside tune %s` again.", path, error, bundle)
         return None
     here = machine_for(model_sha256)
     if found != here:
-        _log.warning("%s: not used, %s. Run `lineside tune %s` again.", path, _difference(found, here), bundle)
+        _log().warning("%s: not used, %s. Run `lineside tune %s` again.", path, _difference(found, here), bundle)
         return None
-    _log.info("%s: %s", path, tuning)
+    _log().info("%s: %s", path, tuning)
     return tuning
 
 
@@ -104,3 +105,10 @@ def _difference(found: Machine, here: Machine) -> str:
     pairs = zip(asdict(found).items(), asdict(here).values(), strict=True)
     changed = (f"{name} {then}, now {now}" for (name, then), now in pairs if then != now)
     return f"it was made elsewhere ({'; '.join(changed)})"
+
+
+def _log() -> "logging.Logger":
+    """Return the log; a start without a choice does not wait for its module."""
+    import logging
+
+    return logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, MAX_FRAME_PIXELS, OUTPUTS, POSE_FIELDS, Contract, to_uint8
-from lineside.errors import BundleError
+from lineside.contract import INPUT_FRAME, Contract, to_uint8
+from lineside.contract_graph import output_shapes
 from lineside.session import ort
 
 Array = npt.NDArray[np.generic]
@@ -51,7 +51,9 @@ class BoundGraph:
         self._session = session
         self._depth = contract.frame.bit_depth
         self._turned = bgr and contract.frame.channels == 3
-        self._own = _Own(session, feed, _shapes(session, contract, where))
+        inputs = [item.name for item in session.get_inputs()]
+        outputs = {item.name: item.shape for item in session.get_outputs()}
+        self._own = _Own(session, feed, output_shapes(contract, inputs, outputs, where))
 
     def run(self, frames: npt.NDArray[np.uint8]) -> Outputs:
         """Return every output by name, read-only; frames are as the graph takes them, in one piece."""
@@ -121,30 +123,3 @@ class _Own(threading.local):
 
 def _address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
-
-
-def _shapes(session: ort.InferenceSession, contract: Contract, where: str) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each output for one frame."""
-    declared = {output.name: output.shape for output in session.get_outputs()}
-    inputs = {item.name for item in session.get_inputs()}
-    missing = sorted(({INPUT_FRAME} - inputs) | (set(OUTPUTS) - set(declared)))
-    if missing:
-        raise BundleError(f"{where}: the graph lacks {', '.join(missing)}; it does not follow the contract.")
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(OUTPUTS, ())
-    width, height = contract.map_wh
-    shapes |= {"anomaly_map": (height, width), "pose": (len(POSE_FIELDS),), "transform": (3, 3)}
-    shapes |= {"quality": (len(contract.quality_names),), "class_prob": (len(contract.class_names),)}
-    # how long it is, the contract leaves to the graph, but not whether that is a number
-    shapes["embedding"] = tuple(d if isinstance(d, int) else -1 for d in declared["embedding"][1:2])
-    for name, shape in shapes.items():
-        if not _agree(declared[name][1:], shape):
-            expected = ", ".join(["N", *map(str, shape)])
-            raise BundleError(f"{where}: the graph's {name} is {declared[name]}, by the contract it is [{expected}].")
-    return shapes
-
-
-def _agree(declared: Sequence[object], shape: Sequence[int]) -> bool:
-    """Whether an output may have a shape: sizes that are known are equal, and a frame's output fits into memory."""
-    if len(declared) != len(shape) or min(shape, default=0) < 0 or math.prod(shape) > MAX_FRAME_PIXELS:
-        return False
-    return all(given == size for given, size in zip(declared, shape, strict=True) if isinstance(given, int))

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lineside.errors import BundleError, UsageError
 from lineside.export.bundle_files import check_files, read_sums
-from lineside.export.recorded import Vector, read_recorded
 from lineside.runtime.inspector import Inspector
+
+if TYPE_CHECKING:
+    from lineside.export.recorded import Vector
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ def verify_bundle(path: str | Path, *, require_key: str | Path | None = None) ->
     UsageError
         When `path` is no bundle folder.
     """
+    from lineside.export.recorded import read_recorded
+
     folder = Path(path)
     if not folder.is_dir():
         raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
@@ -65,7 +70,7 @@ def verify_bundle(path: str | Path, *, require_key: str | Path | None = None) ->
     )
 
 
-def _check_vector(inspector: Inspector, vector: Vector) -> float:
+def _check_vector(inspector: Inspector, vector: "Vector") -> float:
     """Run one vector; return the relative difference of its score."""
     try:
         outputs = inspector.raw_outputs(vector.frame[None])

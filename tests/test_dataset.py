@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 import images
 from lineside.batch.plan import OVERLAY_FOLDER, RUN_FILE
 from lineside.capture.survey import survey_images
+from lineside.contract import CONTRACT_FILE, MODEL_FILE
 from lineside.dataset import Dataset, data_sha256, load_dataset, lock_document
 from lineside.errors import ImageError, LinesideError, RecipeError
 from lineside.recipe import LoadedRecipe, load_recipe
-from lineside.runtime.bundle import CONTRACT_FILE, MODEL_FILE
 
 MVTEC = {"train/good": 4, "train/scratch": 2, "test/good": 3, "test/scratch": 3, "test/dent": 1}
 MASK = np.full((48, 64), 255, np.uint8)

@@ -198,3 +198,27 @@ def test_opencv_speaks_again_after_decoding(tmp_path: Path) -> None:
         assert logging.getLogLevel() == 4
     finally:
         logging.setLogLevel(before)
+
+
+# ---- limits
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff"])
+def test_the_limit_on_pixels_is_the_callers(tmp_path: Path, suffix: str) -> None:
+    """A picture of just so many pixels is read, one of a pixel more is refused before it is decoded."""
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(images.encoded(np.full((7, 9, 3), 100, np.uint8), suffix))
+    assert read_image(path, max_pixels=63).shape == (7, 9, 3)
+    with pytest.raises(ImageError, match=r"asks for 9x7 pixels, more than the 6\.2e-05 megapixels"):
+        read_image(path, max_pixels=62)
+
+
+def test_a_giant_file_is_not_read(tmp_path: Path) -> None:
+    """A file larger than any picture within the limit is refused by its size alone: these bytes are no picture."""
+    path = tmp_path / "a.png"
+    with path.open("wb") as file:
+        file.truncate(2_000_000)
+    with pytest.raises(ImageError, match=r"a\.png: a file of 2000000 bytes, more than the 1048584 that are read"):
+        read_image(path, max_pixels=1)
+    with pytest.raises(ImageError, match="not a JPEG"):
+        read_image(path, max_pixels=200_000)

@@ -36,7 +36,10 @@ SHIFTED = (DEEP.astype(np.uint32) * 16).astype(np.uint16)
 SAVE_GREY = "save it as grey or RGB."
 NO_LEVELS = f"a palette image, whose numbers are no light levels; {SAVE_GREY}"
 
-HUGE = "its header asks for {} pixels, more than the 200 megapixels that are read; cut it into frames."
+HUGE = (
+    "its header asks for {} pixels, more than the 200 megapixels that are read; cut it into frames, or allow more "
+    "(--max-pixels of `lineside inspect`)."
+)
 SEE_THROUGH = "see-through pixels (alpha), which have no colour of their own; save it without alpha."
 FRAME_HEADER = b"\xff\xc0\x00\x11\x08\x000\x00@\x03"  # of JPEG: length 17, 8 bit, 48 high, 64 wide, 3 components
 HUGE_PNG = images.PNG_SIGNATURE + images.png_chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))

@@ -5,6 +5,8 @@ import os
 from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from lineside.batch import InspectOptions, inspect_images, verdict_table
 from lineside.batch.labels import truth_of
 from lineside.calibrate.metrics import auroc
 from lineside.cli import inspect
+from lineside.errors import BundleError
 from lineside.runtime import Inspector
 
 # ---- truth
@@ -162,3 +165,19 @@ def test_a_folder_name_cannot_style_the_table(images: Path, inspector: Inspector
     console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
     console.print(verdict_table(summary))
     assert "[red]x" in console.export_text()
+
+
+def test_limits_guard_against_giants(bundle: Path, images: Path) -> None:
+    """--max-pixels makes larger images unreadable ones, --max-model-bytes refuses a larger model."""
+    size = (bundle / "model.onnx").stat().st_size
+    kept = commands.invoke("inspect", bundle, images, "--out", "out", "--max-model-bytes", str(size))
+    assert kept.exit_code == 0
+    pixels = int(np.prod(cv2.imread(str(next(images.rglob("*.png")))).shape[:2]))
+    refused = commands.invoke("inspect", bundle, images, "--out", "small", "--max-pixels", str(pixels - 1), "--json")
+    assert refused.exit_code == 3
+    counts = json.loads(refused.stdout)["counts"]
+    assert counts["unreadable"] == sum(counts.values()) > 0
+    assert "--max-pixels" in Path("small/results.jsonl").read_text()
+    giant = commands.invoke("inspect", bundle, images, "--out", "none", "--max-model-bytes", str(size - 1))
+    assert isinstance(giant.exception, BundleError)
+    assert "--max-model-bytes" in giant.exception.message

@@ -15,11 +15,11 @@ from conftest import Trained
 from lineside.contract import Verdict
 from lineside.contract_thresholds import Wish
 from lineside.errors import LinesideError, UsageError
+from lineside.export.bundle_files import read_sums
 from lineside.export.sbom import SBOM_FILE
 from lineside.export.state import read_state
 from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
-from lineside.runtime.bundle import read_sums
 from lineside.train.line import calibrate, extend
 from tiny import seal
 

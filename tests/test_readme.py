@@ -107,6 +107,21 @@ def test_the_inspector_lines_give_the_same_verdict(part: Path) -> None:
     assert float(score) == expected_score
 
 
+def test_the_lines_on_many_frames_judge_them(part: Path) -> None:
+    """The README's lines on many frames and on a stream run as they stand, and agree with one frame alone."""
+    verdict, score = judged(part)
+    frames = "import cv2, json\nframes = [cv2.imread('part.jpg')] * 3\ncamera = iter(frames)\n"
+    told = "\nprint(*(r.verdict.name for r in results))"
+    lines = (
+        block_with("inspect_stream")
+        .replace("print(result", "print(json.dumps(result")
+        .replace(")  # JSON", "))  # JSON")
+    )
+    words = printed(frames + block_with("import Inspector") + lines + told, part)
+    assert words.count(verdict) == 1 + 3
+    assert " ".join(words).count(f'"verdict": "{verdict}", "score": {score}') == 3
+
+
 @pytest.mark.parametrize("arguments", commands("lineside"), ids=" ".join)
 def test_every_command_line_is_taken(arguments: list[str]) -> None:
     """The command exists and takes these arguments and options."""

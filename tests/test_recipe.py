@@ -36,7 +36,7 @@ def test_two_lines_are_a_recipe(tmp_path: Path) -> None:
         "auto",
     )
     assert (recipe.transfer.projection, recipe.transfer.memory, recipe.transfer.augment) == (128, "auto", "default")
-    assert (recipe.calibrate.overkill, recipe.calibrate.crossfit, recipe.calibrate.folds) == (0.05, "auto", 5)
+    assert (recipe.calibrate.overkill, recipe.calibrate.crossfit, recipe.calibrate.folds) == (0.05, "auto", "auto")
     assert recipe.seed == 0
 
 

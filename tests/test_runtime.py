@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_the_gate_refuses_with_its_reason(inspector: Inspector) -> None:
         ([[1, 2]], "must be a numpy array, found list"),
         (np.zeros((4, 4, 4), np.uint8), "4 channels, this bundle was trained on 3"),
         (np.zeros((4, 4), np.uint8), "1 channels, this bundle was trained on 3"),
-        (np.zeros((2, 4, 4, 3), np.uint8), "use inspect_batch"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "use inspect_many"),
         (np.zeros(5, np.uint8), r"shape \(5,\)"),
         (np.zeros((0, 4, 3), np.uint8), "non-empty"),
         (np.zeros((4, 4, 3), np.float32), "float32, but a bit depth of 8 needs uint8"),
@@ -65,12 +66,6 @@ def test_a_wrong_frame_says_what_was_given_and_what_is_needed(inspector: Inspect
     with pytest.raises(FrameError, match=words) as caught:
         inspector.inspect(frame)
     assert isinstance(caught.value, ValueError)
-
-
-def test_an_empty_batch_is_refused(inspector: Inspector) -> None:
-    """No frame, no result."""
-    with pytest.raises(FrameError, match="non-empty"):
-        inspector.inspect_batch(np.zeros((0, 4, 4, 3), np.uint8))
 
 
 def test_blue_first_frames_are_turned(bundle: Path, inspector: Inspector) -> None:
@@ -100,7 +95,7 @@ def test_views_and_odd_strides_are_read_rightly(inspector: Inspector) -> None:
 def test_a_batch_is_its_frames(inspector: Inspector, n: int) -> None:
     """Together or one by one, frames give the same results."""
     frames = np.random.default_rng(n).integers(0, 255, (n, 9, 11, 3)).astype(np.uint8)
-    together = inspector.inspect_batch(frames)
+    together = inspector.inspect_many(frames)
     alone = [inspector.inspect(frame) for frame in frames]
     assert [(r.verdict, r.score) for r in together] == [(r.verdict, pytest.approx(r.score)) for r in alone]
     assert all(np.allclose(a.anomaly_map, b.anomaly_map) for a, b in zip(together, alone, strict=True))
@@ -121,6 +116,9 @@ def test_a_result_fits_into_json(inspector: Inspector) -> None:
     document = json.loads(text)
     assert (document["resultId"], document["partId"]) == ("r1", "p1")
     assert document["resultContent"]["verdict"] == "NG"
+    times = document["processingTimes"]  # start and end are mandatory (OPC 40100-1, 12.4)
+    start, end = (datetime.fromisoformat(times[name]) for name in ("startTime", "endTime"))
+    assert 1000 * (end - start).total_seconds() == pytest.approx(times["processingDuration"], abs=0.002)
 
 
 def test_threads_share_an_inspector(inspector: Inspector) -> None:

@@ -1,15 +1,18 @@
 """Loading a bundle: one that is not what it claims to be is refused, and the error names the file."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from lineside.contract import CONTRACT_VERSION, Contract
 from lineside.runtime import BundleError, Inspector, LinesideError, StorageError, load_bundle
-from tiny import seal, write_tiny_bundle
+from tiny import seal, tiny_contract, tiny_model, write_bundle, write_tiny_bundle
 
 
 @pytest.fixture
@@ -166,3 +169,23 @@ def test_a_file_that_cannot_be_read_is_a_storage_error(copy: Path) -> None:
     with pytest.raises(StorageError, match=r"model\.onnx") as caught:
         Inspector(copy)
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("map_wh", "declared"),
+    [((8, 9), True), ((9, 8), True), ((10**6, 10**6), False), ((-8, -8), False), ((8, 8), False)],
+)
+def test_outputs_must_be_as_the_contract_says(tmp_path: Path, map_wh: tuple[int, int], declared: bool) -> None:
+    """A map of another size than stated, or one that no memory holds, is refused before a frame is judged."""
+    contract = dataclasses.replace(tiny_contract(), map_wh=map_wh)
+    model = onnx.load_from_string(tiny_model(contract))
+    if not declared:
+        (output,) = (output for output in model.graph.output if output.name == "anomaly_map")
+        for axis, name in ((1, "h"), (2, "w")):
+            output.type.tensor_type.shape.dim[axis].dim_param = name
+    bundle = write_bundle(tmp_path / "tiny", contract, model.SerializeToString())
+    if map_wh == (8, 8):
+        assert Inspector(bundle).inspect(np.full((4, 4, 3), 100, np.uint8)).anomaly_map.shape == (8, 8)
+    else:
+        with pytest.raises(BundleError, match=r"the graph's anomaly_map is .*, by the contract it is \[N"):
+            Inspector(bundle)

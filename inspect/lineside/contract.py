@@ -253,6 +253,19 @@ class Contract:
             )
         return _build(cls, document, where)
 
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], where: str) -> "Contract":
+        """Read the document out of a model's metadata.
+
+        Raises
+        ------
+        BundleError
+            When the model holds none, or as `from_json`.
+        """
+        if METADATA_KEY not in metadata:
+            raise BundleError(f"{where}: no contract in metadata_props[{METADATA_KEY!r}]; this is no lineside model.")
+        return cls.from_json(metadata[METADATA_KEY], f"{where}: metadata_props[{METADATA_KEY!r}]")
+
     def reasons(self, gate: int) -> tuple[str, ...]:
         """Names of the bits that are set in `gate`, in the contract's order."""
         return tuple(name for bit, name in enumerate(self.gate_bits) if gate >> bit & 1)

@@ -6,6 +6,10 @@ A piece of the document of `lineside.contract`, and plain dataclasses for the sa
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from lineside.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -121,3 +125,31 @@ class EscapeStatement:
     """Of each upper bound, 0 to 1."""
     statement: str
     """What may be said of it; where there is no such image, that nothing is known."""
+
+
+def in_force(own_ng: float, own_review: float, ng: float | None, review: float | None) -> tuple[float, float]:
+    """Return the thresholds that decide: those given in place of a contract's own, and what follows for the other.
+
+    Where only `ng` is given, a contract without a band for review gets none, and one with a band keeps it up to `ng`.
+
+    Raises
+    ------
+    UsageError
+        When one that is given is no finite number.
+    """
+    for name, value in (("threshold_ng", ng), ("threshold_review", review)):
+        if value is not None and not _is_finite_float32(value):
+            raise UsageError(f"{name} must be a finite number (float32), found {value!r}.")
+    if ng is None:
+        return own_ng, own_review if review is None else review
+    if review is None:
+        review = ng if own_review >= own_ng else min(own_review, ng)
+    return ng, review
+
+
+def _is_finite_float32(value: object) -> bool:
+    """Whether the graph would compare with this very number, not with an infinity made of it."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    largest = float(np.finfo(np.float32).max)
+    return bool(-largest <= value <= largest)

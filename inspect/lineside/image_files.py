@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from lineside.contract import MAX_FRAME_PIXELS
 from lineside.errors import ImageError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
@@ -114,16 +115,25 @@ def shown(name: str) -> str:
     return name if is_text(name) else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def read_content(path: Path) -> bytes:
+def max_image_bytes(max_pixels: int) -> int:
+    """Return what a file of so many pixels takes at most: 16-bit samples with alpha, and a megabyte of what else."""
+    return 8 * max_pixels + 2**20
+
+
+def read_content(path: Path, max_bytes: int = max_image_bytes(MAX_FRAME_PIXELS)) -> bytes:
     """Return a file's bytes.
 
     Raises
     ------
     ImageError
-        When there is none, or it cannot be read.
+        When there is none, it is larger than `max_bytes`, or it cannot be read.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > max_bytes:
+                raise ImageError(f"a file of {size} bytes, more than the {max_bytes} that are read.", path=path)
+            return stream.read()
     except FileNotFoundError:
         raise ImageError("no such file.", path=path) from None
     except OSError as error:

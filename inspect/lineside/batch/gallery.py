@@ -9,6 +9,7 @@ model looked at. What is seen here changes no result.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ from lineside.batch.judge import read_frame
 from lineside.batch.overlay import draw_boxes, encode_jpeg, mark_peak, overlay
 from lineside.batch.regions import Region
 from lineside.batch.row import Row
-from lineside.contract import FrameSpec
+from lineside.contract import MAX_FRAME_PIXELS, FrameSpec
 from lineside.errors import LinesideError
 from lineside.runtime import Inspector
 
 Look = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """A model's eye: frame uint8 [H, W, C] to anomaly map [h, w]; called from several threads."""
+Read = Callable[[Path], npt.NDArray[np.uint8]]
+"""Reads a frame; called from several threads."""
 Show = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8] | None]
 """Frame uint8 [H, W, C] to working image uint8 [h, w, 3], or None; called from several threads."""
 
@@ -72,7 +75,8 @@ def take_pictures(
         return inspector.inspect(frame, reduced=True).anomaly_map
 
     boxes = {row.path: row.regions for row in rows if row.regions}
-    return pictures_of(paths, inspector.contract.frame, look, threshold, workers, boxes, working)
+    spec, limit = inspector.contract.frame, inspector.max_frame_pixels
+    return pictures_of(paths, spec, look, threshold, workers, boxes, working, limit)
 
 
 def pictures_of(
@@ -83,6 +87,7 @@ def pictures_of(
     workers: int,
     boxes: Mapping[str, Sequence[Region]] | None = None,
     working: Show | None = None,
+    max_pixels: int = MAX_FRAME_PIXELS,
 ) -> dict[str, Picture]:
     """Return the pictures of images, under the names given; each image is read once.
 
@@ -102,21 +107,24 @@ def pictures_of(
         Defects to draw, by the names given.
     working : callable, optional
         Makes the working image.
+    max_pixels : int
+        A larger image is not read.
     """
     shown = boxes or {}
+    read = partial(read_frame, spec=spec, max_pixels=max_pixels)
 
     def picture(name: str) -> Picture:
-        return _picture(paths[name], spec, look, threshold, shown.get(name, ()), working)
+        return _picture(paths[name], read, look, threshold, shown.get(name, ()), working)
 
     with ThreadPoolExecutor(workers) as pool:
         return dict(zip(paths, pool.map(picture, paths), strict=True))
 
 
 def _picture(
-    path: Path, spec: FrameSpec, look: Look, threshold: float, regions: Sequence[Region], working: Show | None
+    path: Path, read: Read, look: Look, threshold: float, regions: Sequence[Region], working: Show | None
 ) -> Picture:
     try:
-        frame = read_frame(path, spec)
+        frame = read(path)
         anomaly_map = look(frame)
         seen = working(frame) if working else None
     except LinesideError:

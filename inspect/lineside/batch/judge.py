@@ -24,7 +24,7 @@ from lineside.batch.overlay import draw_boxes, encode_jpeg, encode_png, mirrored
 from lineside.batch.plan import MASK_FOLDER, OVERLAY_FOLDER
 from lineside.batch.regions import Region, mask_of, regions_of
 from lineside.batch.row import Row, failed_row
-from lineside.contract import FrameSpec, Verdict
+from lineside.contract import MAX_FRAME_PIXELS, FrameSpec, Verdict
 from lineside.errors import LinesideError
 from lineside.image_files import read_content
 from lineside.runtime import Inspector, Result
@@ -84,7 +84,7 @@ class Judge:
         read_s = time.perf_counter() - start
         with self.slot:
             start = time.perf_counter()
-            frame = decode_frame(content, path, self.inspector.contract.frame)
+            frame = decode_frame(content, path, self.inspector.contract.frame, self.inspector.max_frame_pixels)
             read_s += time.perf_counter() - start
             return frame, inspected(self.inspector, frame), 1000.0 * read_s
 
@@ -148,8 +148,8 @@ class Judge:
         )
 
 
-def read_frame(path: Path, spec: FrameSpec) -> npt.NDArray[np.uint8]:
-    """Read an image as the contract wants it.
+def read_frame(path: Path, spec: FrameSpec, max_pixels: int = MAX_FRAME_PIXELS) -> npt.NDArray[np.uint8]:
+    """Read an image as the contract wants it, unless it is larger than `max_pixels`.
 
     Returns
     -------
@@ -160,14 +160,16 @@ def read_frame(path: Path, spec: FrameSpec) -> npt.NDArray[np.uint8]:
     ImageError
         When it cannot be read.
     """
-    return decode_frame(read_content(path), path, spec)
+    return decode_frame(read_content(path), path, spec, max_pixels)
 
 
-def decode_frame(content: bytes, path: Path, spec: FrameSpec) -> npt.NDArray[np.uint8]:
+def decode_frame(
+    content: bytes, path: Path, spec: FrameSpec, max_pixels: int = MAX_FRAME_PIXELS
+) -> npt.NDArray[np.uint8]:
     """Decode an image file's bytes; see `read_frame`. `path` is for the errors."""
     from lineside.capture.decode import decode_image
 
-    return decode_image(content, path, channels=spec.channels, bit_depth=spec.bit_depth)
+    return decode_image(content, path, channels=spec.channels, bit_depth=spec.bit_depth, max_pixels=max_pixels)
 
 
 def inspected(inspector: Inspector, frame: npt.NDArray[np.uint8]) -> Result:

@@ -18,7 +18,7 @@ from lineside.bench.machine import Machine, this_machine
 from lineside.bench.timing import Array, Candidate, Ratio, Times, Timing, ratio, summarise, time_in_turns
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import BundleError, MissingExtraError, UsageError
-from lineside.runtime.bundle import load_bundle, metadata_contract
+from lineside.export.load import load_bundle
 from lineside.session import open_session, ort
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def time_stages(
     bundle = load_bundle(model)
     where = str(bundle.path)
     whole = open_session(bundle.model, where, threads)
-    contract = metadata_contract(whole.get_modelmeta().custom_metadata_map, where)
+    contract = Contract.from_metadata(whole.get_modelmeta().custom_metadata_map, where)
     if image is not None:
         frame = read_bench_frame(image, contract, size_wh)
     else:

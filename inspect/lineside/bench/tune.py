@@ -20,7 +20,7 @@ from lineside.bench.machine import Machine, this_machine
 from lineside.bench.stages import FRAME_WH, bench_frame, read_bench_frame
 from lineside.contract import INPUT_FRAME, OUTPUTS, Contract
 from lineside.errors import UsageError
-from lineside.runtime import Inspector, load_bundle
+from lineside.export.load import load_bundle
 from lineside.session import open_session, ort, processors
 from lineside.tuning import Tuning, machine_for, tuning_path, tuning_text
 
@@ -120,7 +120,7 @@ def tune(
     tried = plans(processors())
     where = str(bundle.path)
     sessions = {each: open_session(bundle.model, where, each) for each in sorted({plan.threads for plan in tried})}
-    contract = Inspector(model, threads=1).contract
+    contract = Contract.from_metadata(sessions[1].get_modelmeta().custom_metadata_map, where)
     frame = (
         bench_frame(size_wh or FRAME_WH, contract.frame.channels)
         if image is None

@@ -184,9 +184,10 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
     by_itself = calibrate.crossfit == "auto" and recipe.transfer.method.startswith("anomalib.")
     holdout = calibrate.crossfit == "holdout" or by_itself
     problems = []
-    if not holdout and groups < calibrate.folds:
+    folds = calibrate.folds_of(groups)
+    if not holdout and groups < folds:
         text = (
-            f"{_parts(groups)} to train on: calibration uses {groups} folds instead of the {calibrate.folds} of "
+            f"{_parts(groups)} to train on: calibration uses {groups} folds instead of the {folds} of "
             "calibrate.folds, since each needs a part"
         )
         problems.append(Problem("warning", text))

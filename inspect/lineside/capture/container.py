@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lineside.contract import MAX_FRAME_PIXELS
-
 
 class HeaderError(ValueError):
     """Why a file cannot be used, as the end of a sentence; `decode` adds the path."""
@@ -27,11 +25,16 @@ class Header:
         width, height = self.size_wh
         if width < 1 or height < 1:
             raise HeaderError(f"its header says {width}x{height} pixels; the file is damaged")
-        if width * height > MAX_FRAME_PIXELS:
+
+    def within(self, max_pixels: int) -> "Header":
+        """Return it, unless the picture has more pixels: a small file can claim any size."""
+        width, height = self.size_wh
+        if width * height > max_pixels:
             raise HeaderError(
-                f"its header asks for {width}x{height} pixels, more than the {MAX_FRAME_PIXELS // 10**6} megapixels "
-                "that are read; cut it into frames"
+                f"its header asks for {width}x{height} pixels, more than the {max_pixels / 1e6:g} megapixels "
+                "that are read; cut it into frames, or allow more (--max-pixels of `lineside inspect`)"
             )
+        return self
 
 
 def truncated(what: str, needed: int, found: int) -> HeaderError:

@@ -17,15 +17,21 @@ import numpy.typing as npt
 
 from lineside.capture.container import Header, HeaderError
 from lineside.capture.header import read_header
-from lineside.contract import to_uint8
+from lineside.contract import MAX_FRAME_PIXELS, to_uint8
 from lineside.errors import ImageError
-from lineside.image_files import read_content
+from lineside.image_files import max_image_bytes, read_content
 
 _quiet_lock = threading.Lock()
 _quiet = {"users": 0, "level": 0}
 
 
-def read_image(path: Path, *, channels: Literal[1, 3] | None = None, bit_depth: int = 8) -> npt.NDArray[np.uint8]:
+def read_image(
+    path: Path,
+    *,
+    channels: Literal[1, 3] | None = None,
+    bit_depth: int = 8,
+    max_pixels: int = MAX_FRAME_PIXELS,
+) -> npt.NDArray[np.uint8]:
     """Read an image file: JPEG, PNG, BMP or TIFF, 8 or 16 bit, grey or colour, EXIF orientation applied.
 
     Parameters
@@ -37,6 +43,8 @@ def read_image(path: Path, *, channels: Literal[1, 3] | None = None, bit_depth: 
         are equal in every pixel. None keeps what the file has.
     bit_depth : int
         Bits per sample that the camera delivers: 8, or above for 16-bit files.
+    max_pixels : int
+        A picture of more is refused before it is decoded, a file that is larger than such a picture before it is read.
 
     Returns
     -------
@@ -46,18 +54,24 @@ def read_image(path: Path, *, channels: Literal[1, 3] | None = None, bit_depth: 
     Raises
     ------
     ImageError
-        When there is no such file, it is cut off or damaged, is of a kind that cannot be judged, or does not fit
-        `channels` or `bit_depth`.
+        When there is no such file, it is cut off or damaged, too large, is of a kind that cannot be judged, or does not
+        fit `channels` or `bit_depth`.
     """
-    return decode_image(read_content(path), path, channels=channels, bit_depth=bit_depth)
+    content = read_content(path, max_image_bytes(max_pixels))
+    return decode_image(content, path, channels=channels, bit_depth=bit_depth, max_pixels=max_pixels)
 
 
 def decode_image(
-    content: bytes, path: Path, *, channels: Literal[1, 3] | None = None, bit_depth: int = 8
+    content: bytes,
+    path: Path,
+    *,
+    channels: Literal[1, 3] | None = None,
+    bit_depth: int = 8,
+    max_pixels: int = MAX_FRAME_PIXELS,
 ) -> npt.NDArray[np.uint8]:
     """Decode an image file's bytes; see `read_image`. `path` is for the errors."""
     try:
-        header = read_header(content)
+        header = read_header(content, max_pixels)
         _refuse_depth(header, bit_depth)
         samples = _decoded(content, header)
         if bit_depth not in (8, 16):

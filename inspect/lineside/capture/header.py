@@ -16,6 +16,7 @@ import zlib
 
 from lineside.capture.container import Header, HeaderError, truncated
 from lineside.capture.tiff import read_tiff
+from lineside.contract import MAX_FRAME_PIXELS
 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")  # no stuffing, fill or restart (ITU-T T.81, B.1.1)
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..15 without DHT, JPG, DAC
@@ -29,30 +30,32 @@ _OTHERS = {
 }
 
 
-def read_header(content: bytes) -> Header:
+def read_header(content: bytes, max_pixels: int = MAX_FRAME_PIXELS) -> Header:
     """Walk an image file.
 
     Parameters
     ----------
     content : bytes
         The whole file.
+    max_pixels : int
+        A picture of more is refused.
 
     Raises
     ------
     HeaderError
-        When it is no JPEG, PNG, BMP or TIFF, is cut off, or is of a kind that cannot be judged.
+        When it is no JPEG, PNG, BMP or TIFF, is cut off, too large, or of a kind that cannot be judged.
     """
     if not content:
         raise HeaderError("an empty file (0 bytes); copy it again")
     try:
         if content.startswith(b"\x89PNG\r\n\x1a\n"):
-            return _png(content)
+            return _png(content, max_pixels)
         if content.startswith(b"\xff\xd8\xff"):
-            return _jpeg(content)
+            return _jpeg(content, max_pixels)
         if content.startswith(b"BM"):
-            return _bmp(content)
+            return _bmp(content, max_pixels)
         if content[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
-            return read_tiff(content)
+            return read_tiff(content, max_pixels)
     except (struct.error, IndexError):
         raise HeaderError(f"truncated inside its header, the file ends at {len(content)}; copy it again") from None
     kind = next((name for start, name in _OTHERS.items() if content.startswith(start)), None)
@@ -60,7 +63,7 @@ def read_header(content: bytes) -> Header:
     raise HeaderError(f"not a JPEG, PNG, BMP or TIFF image ({seen})")
 
 
-def _png(content: bytes) -> Header:
+def _png(content: bytes, max_pixels: int) -> Header:
     width, height, bits, kind = struct.unpack_from(">IIBB", content, 16)
     transparent = False
     at, name = 8, b""
@@ -80,10 +83,10 @@ def _png(content: bytes) -> Header:
     if kind == 3:
         raise HeaderError("a palette image, whose numbers are no light levels; save it as grey or RGB")
     grey, alpha = kind in (0, 4), kind in (4, 6) or transparent
-    return Header("PNG", (width, height), 1 if grey else 3, 16 if bits == 16 else 8, alpha)
+    return Header("PNG", (width, height), 1 if grey else 3, 16 if bits == 16 else 8, alpha).within(max_pixels)
 
 
-def _jpeg(content: bytes) -> Header:
+def _jpeg(content: bytes, max_pixels: int) -> Header:
     """Walk the segments to the end marker; a thumbnail has one of its own, inside a segment that is passed over."""
     frame: tuple[int, int, int, int] | None = None
     at = 2
@@ -109,10 +112,10 @@ def _jpeg(content: bytes) -> Header:
         raise HeaderError(f"a JPEG of {bits} bits per sample; save it as a 16-bit PNG or TIFF")
     if components not in (1, 3):
         raise HeaderError(f"a JPEG of {components} components (CMYK); save it as grey or RGB")
-    return Header("JPEG", (width, height), 1 if components == 1 else 3, 8, False)
+    return Header("JPEG", (width, height), 1 if components == 1 else 3, 8, False).within(max_pixels)
 
 
-def _bmp(content: bytes) -> Header:
+def _bmp(content: bytes, max_pixels: int) -> Header:
     offset, header_size = struct.unpack_from("<I", content, 10)[0], struct.unpack_from("<I", content, 14)[0]
     if header_size < 40:
         raise HeaderError("a BMP of the old OS/2 kind; save it as PNG")
@@ -126,7 +129,7 @@ def _bmp(content: bytes) -> Header:
     if grey:
         _refuse_colour_palette(content, 14 + header_size, bits)
     alpha = bits == 32 and compression == 3 and header_size >= 56 and struct.unpack_from("<I", content, 66)[0] != 0
-    header = Header("BMP", (width, height), 1 if grey else 3, 8, alpha)
+    header = Header("BMP", (width, height), 1 if grey else 3, 8, alpha).within(max_pixels)
     end = offset + (width * bits + 31) // 32 * 4 * height
     if end > len(content):
         raise truncated("the BMP's picture", end, len(content))

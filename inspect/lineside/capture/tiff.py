@@ -30,7 +30,7 @@ class _Layout:
         return self.order + ("Q" if self.big else "I")
 
 
-def read_tiff(content: bytes) -> Header:
+def read_tiff(content: bytes, max_pixels: int) -> Header:
     """Walk a TIFF's directories.
 
     Raises
@@ -42,7 +42,9 @@ def read_tiff(content: bytes) -> Header:
     first = struct.unpack_from(layout.offset, content, 8 if layout.big else 4)[0]
     tags, following = _directory(content, first, layout)
     _refuse_further_pages(content, following, layout)
-    return _header(content, tags)
+    header = _header(tags).within(max_pixels)
+    _refuse_missing_data(content, tags)
+    return header
 
 
 def _directory(content: bytes, at: int, layout: _Layout) -> tuple[Tags, int]:
@@ -83,7 +85,7 @@ def _refuse_further_pages(content: bytes, at: int, layout: _Layout) -> None:
     raise HeaderError("a TIFF of several pages, of which one would be judged; save one frame per file")
 
 
-def _header(content: bytes, tags: Tags) -> Header:
+def _header(tags: Tags) -> Header:
     if not {_WIDTH, _HEIGHT, _PHOTOMETRIC} <= tags.keys():
         raise HeaderError("damaged: a TIFF without its size or kind; copy it again")
     samples, extra = tags.get(_SAMPLES, (1,))[0], len(tags.get(_EXTRA, ()))
@@ -101,9 +103,7 @@ def _header(content: bytes, tags: Tags) -> Header:
     if tags.get(_PLANAR, (1,))[0] != 1 and samples > 1:
         raise HeaderError("a TIFF of separate colour planes; save it with interleaved samples")
     size_wh = (tags[_WIDTH][0], tags[_HEIGHT][0])
-    header = Header("TIFF", size_wh, 1 if colours == 1 else 3, 16 if bits == {16} else 8, bool(extra))
-    _refuse_missing_data(content, tags)
-    return header
+    return Header("TIFF", size_wh, 1 if colours == 1 else 3, 16 if bits == {16} else 8, bool(extra))
 
 
 def _refuse_missing_data(content: bytes, tags: Tags) -> None:

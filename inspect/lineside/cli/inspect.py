@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from lineside.contract import MAX_FRAME_PIXELS
+from lineside.export.load import MAX_MODEL_BYTES
+
 
 class Overlays(StrEnum):
     """Which images get a heatmap overlay."""
@@ -55,6 +58,12 @@ def command(
             help="Public key (PEM) that the model must be signed with.", show_default="no signature asked for"
         ),
     ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Images of more pixels are not read: a small file can claim any size.")
+    ] = MAX_FRAME_PIXELS,
+    max_model_bytes: Annotated[
+        int, typer.Option(min=1, help="A larger model.onnx is refused before it is read.")
+    ] = MAX_MODEL_BYTES,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
 ) -> None:
     """Judge images: OK, NG, REVIEW or NO_CALL for each, a table, and a report to read.
@@ -75,7 +84,15 @@ def command(
     check_sources(images)
     check_limit(max_no_call)
     threads = None if workers is None else 1
-    inspector = Inspector(model, threads=threads, tuned="batch", threshold_ng=threshold, require_key=require_key)
+    inspector = Inspector(
+        model,
+        threads=threads,
+        tuned="batch",
+        threshold_ng=threshold,
+        require_key=require_key,
+        max_model_bytes=max_model_bytes,
+        max_frame_pixels=max_pixels,
+    )
     if inspector.tuning:
         workers = inspector.tuning.batch_workers
         said = f"{tuning_path(model)}: {plural(workers, 'worker')} of {plural(inspector.threads, 'thread')}"

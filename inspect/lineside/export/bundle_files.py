@@ -4,6 +4,7 @@ Apart from `bundle`, which reads a model quickly: a whole bundle is checked wher
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,17 @@ UNLISTED = (SUMS_FILE, SIGNATURE_FILE)
 MAX_TEXT_BYTES = 2**24
 """Of contract.json and SHA256SUMS."""
 RETRAIN = "Copy the bundle again from where it was made, or train it again."
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return the entries of a bundle's SHA256SUMS: relative path -> hex hash.
+
+    Raises
+    ------
+    BundleError
+        When the file is missing, has a malformed line, or names a path outside the bundle or the same path again.
+    """
+    return parse_sums(read_file(folder / SUMS_FILE, MAX_TEXT_BYTES), folder / SUMS_FILE)
 
 
 def parse_sums(content: bytes, file: Path) -> dict[str, str]:
@@ -111,11 +123,12 @@ def read_file(path: Path, max_bytes: int, remedy: str = RETRAIN) -> bytes:
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(max_bytes + 1)
+            size = os.fstat(stream.fileno()).st_size
+            content = stream.read(min(size, max_bytes) + 1)  # one more, to see a file that grows
     except FileNotFoundError:
         raise BundleError(f"{path}: missing from the bundle. {RETRAIN}") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror}).") from None
-    if len(content) > max_bytes:
+    if max(size, len(content)) > max_bytes:
         raise BundleError(f"{path}: larger than {max_bytes} bytes. {remedy}")
     return content

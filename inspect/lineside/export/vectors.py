@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, OUTPUTS, UNKNOWN_DEFECT_CLASS, Contract, Verdict
+from lineside.export.recorded import VECTORS_FILE
 from lineside.graph.run import Graph
 
 Pixels = npt.NDArray[np.uint8]
 Files = dict[str, bytes]
-VECTORS_FILE = "vectors/vectors.json"
 MARGIN_REL = 0.02
 """Least distance of a vector's score from the threshold, relative to it: twenty times the tolerance on the score."""
 TINTS = (0.0, 0.15, -0.15, 0.3, -0.3, 0.45, -0.45)

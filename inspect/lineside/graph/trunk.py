@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lineside.graph.join import fix_input, join
 from lineside.graph.onnx_export import export_module
+from lineside.graph.reduction import reduction_model
 from lineside.graph.run import Graph
 
 if TYPE_CHECKING:
@@ -79,15 +80,8 @@ class Trunk:
 
 
 def export_reduction(middle_wh: tuple[int, int], channels: int) -> Reduction:
-    """Export the reduction to `middle_wh` for frames of any size."""
-    import torch
-
-    from lineside.normalise.front import REDUCE_OUTPUTS, Reduce
-
-    frame = torch.zeros((2, 96, 104, channels), dtype=torch.uint8)
-    dynamic = {"frame": {0: "N", 1: "H", 2: "W"}}
-    module = Reduce(middle_wh)
-    return Reduction(export_module(module, {"frame": frame}, REDUCE_OUTPUTS, dynamic, key=repr(middle_wh)))
+    """Return the reduction to `middle_wh` for frames of any size."""
+    return Reduction(reduction_model(middle_wh, channels))
 
 
 def export_backbone(

@@ -1,9 +1,9 @@
 """The front of the graph: raw frame in, working tensor out, with the numbers behind the gate.
 
-Two modules. `Reduce` makes one antialiased reduction of the camera's frame and holds nothing fitted, so training runs
-it once an image. `Front` takes it from there: flat field, pose, light, gate, in this order, every fitted number an
+One antialiased reduction of the camera's frame (`lineside.graph.reduction`) holds nothing fitted, so training runs it
+once an image. `Front` takes it from there: flat field, pose, light, gate, in this order, every fitted number an
 argument, so that cross-fitting refits all of them without exporting again; they become constants when the graph is
-assembled. One module for both was rejected: every fold would then decode and reduce every full frame again.
+assembled. One graph for both was rejected: every fold would then decode and reduce every full frame again.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,6 @@ from lineside.normalise.pose_search import POSE_NUMBERS, PoseSearch
 from lineside.normalise.pose_settings import PoseSettings
 from lineside.normalise.resize import resize_u8
 
-REDUCE_OUTPUTS = ("middle", "frame_wh")
 FRONT_OUTPUTS = ("working", "pose", "transform", "front_gate", "front_quality", "region", "small", "matrix")
 FLAT_VALUES = ("gain_map", "dark_map")
 PART, REGION, GATE_LIMITS, FENCE = "part_mask", "region_mask", "gate_limits", "fence_mask"
@@ -90,29 +89,6 @@ def small_size(frame_wh: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-class Reduce(nn.Module):
-    """Frames to uint8 reductions of one size."""
-
-    def __init__(self, middle_wh: tuple[int, int]) -> None:
-        super().__init__()
-        self.middle_wh = middle_wh
-
-    def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """Reduce frames.
-
-        Parameters
-        ----------
-        frame : Tensor of uint8 [N, H, W, C]
-
-        Returns
-        -------
-        middle uint8 [N, h, w, C], frame_wh float32 [2] (W, H)
-        """
-        width, height = self.middle_wh
-        sides = [torch.full((1,), frame.shape[axis], dtype=torch.float32) for axis in (2, 1)]
-        return resize_u8(frame, height, width), torch.cat(sides)
-
-
 class Front(nn.Module):
     """Reductions to working tensors; its values are arguments, in the order of `value_names`."""
 
@@ -149,7 +125,7 @@ class Front(nn.Module):
         Parameters
         ----------
         *inputs : Tensor
-            middle uint8 [N, h, w, C] and frame_wh float32 [2], out of `Reduce`; then the values.
+            middle uint8 [N, h, w, C] and frame_wh float32 [2], out of the reduction; then the values.
 
         Returns
         -------

@@ -74,15 +74,18 @@ def transform_points(matrix: Tensor, points: Tensor) -> Tensor:
 def _grid(
     matrix: Tensor, target_wh: tuple[int, int], source_wh: tuple[float, float] | Tensor, perspective: bool
 ) -> Tensor:
-    """Return where each target pixel lies in the source, -1 to 1 from edge to edge, [N, ht, wt, 2]."""
+    """Return where each target pixel lies in the source, -1 to 1 from edge to edge, [N, 2, ht, wt].
+
+    Two planes, not pairs: ONNX Runtime adds, clips and compares rows of 256 many times faster than rows of 2.
+    """
     size = source_wh if isinstance(source_wh, Tensor) else torch.tensor(source_wh, dtype=torch.float32)
     ratio = 2.0 / size  # [2]
     top = matrix[:, :2] * ratio[:, None] + matrix[:, 2:] * (0.5 * ratio - 1.0)[:, None]  # [N, 2, 3]
-    u = torch.arange(target_wh[0], dtype=torch.float32)[None, None, :, None]
-    v = torch.arange(target_wh[1], dtype=torch.float32)[None, :, None, None]
-    across = u * top[:, None, None, :, 0]  # [N, 1, wt, 2]
-    down = v * top[:, None, None, :, 1] + top[:, None, None, :, 2]  # [N, ht, 1, 2]
-    grid = across + down  # [N, ht, wt, 2]
+    u = torch.arange(target_wh[0], dtype=torch.float32)[None, None, None, :]
+    v = torch.arange(target_wh[1], dtype=torch.float32)[None, None, :, None]
+    across = u * top[:, :, 0, None, None]  # [N, 2, 1, wt]
+    down = v * top[:, :, 1, None, None] + top[:, :, 2, None, None]  # [N, 2, ht, 1]
+    grid = across + down  # [N, 2, ht, wt]
     if not perspective:
         return grid
     last = matrix[:, 2, :, None, None, None]  # [N, 3, 1, 1, 1]
@@ -110,8 +113,8 @@ def sample(image: Tensor, matrix: Tensor, target_wh: tuple[int, int], perspectiv
     Tensor of float32 [N, C, ht, wt]
     """
     size = _size_of(image)
-    last = 1.0 - 1.0 / size  # the outermost pixels' centres
-    grid = _grid(matrix, target_wh, size, perspective).maximum(-last).minimum(last)
+    last = (1.0 - 1.0 / size)[:, None, None]  # the outermost pixels' centres, [2, 1, 1]
+    grid = _grid(matrix, target_wh, size, perspective).maximum(-last).minimum(last).permute(0, 2, 3, 1)
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -138,7 +141,7 @@ def inside(
         As for `sample`.
     """
     grid = _grid(matrix, target_wh, source_wh, perspective)
-    return (grid.abs().amax(dim=3) <= 1.0).to(torch.float32)[:, None]
+    return (grid.abs().amax(dim=1) <= 1.0).to(torch.float32)[:, None]
 
 
 def pose_to_matrix(pose: Tensor, frame_wh: tuple[float, float] | Tensor) -> Tensor:

@@ -7,7 +7,7 @@
 
 from lineside.contract import Contract, Verdict
 from lineside.errors import BundleError, FrameError, LinesideError, StorageError, UsageError
-from lineside.runtime.bundle import Bundle, load_bundle
+from lineside.export.load import Bundle, load_bundle
 from lineside.runtime.inspector import Inspector
 from lineside.runtime.result import Result
 from lineside.runtime.verify import Verification, verify_bundle

@@ -1,6 +1,7 @@
 """A bundle, ready to judge frames: one ONNX Runtime session and the contract that says what its outputs mean."""
 
 import time
+from collections.abc import Generator, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -8,14 +9,16 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, INPUT_THRESHOLDS, MAX_FRAME_PIXELS, OUTPUTS, Contract, Verdict, to_uint8
+from lineside.contract import INPUT_THRESHOLDS, MAX_FRAME_PIXELS, Contract, Verdict
+from lineside.contract_thresholds import in_force
 from lineside.errors import BundleError, FrameError, UsageError
-from lineside.runtime.bundle import MAX_MODEL_BYTES, load_bundle, metadata_contract
+from lineside.export.load import MAX_MODEL_BYTES, load_bundle
+from lineside.runtime.bound import BoundGraph, Outputs
 from lineside.runtime.result import Result
-from lineside.session import open_session, ort
+from lineside.session import open_session
 from lineside.tuning import Tuning, read_tuning
 
-Outputs = dict[str, npt.NDArray[np.generic]]
+Frame = npt.NDArray[np.generic]
 
 
 class Inspector:
@@ -77,25 +80,27 @@ class Inspector:
         self.max_frame_pixels = max_frame_pixels
         self.tuning = read_tuning(bundle.path, bundle.model_sha256) if threads is None and bundle.contract else None
         self.threads = _threads(self.tuning, tuned) if threads is None else threads
-        self._session = open_session(bundle.model, str(bundle.path), self.threads)
-        embedded = metadata_contract(self._session.get_modelmeta().custom_metadata_map, str(bundle.path))
-        if bundle.contract is not None and bundle.contract != embedded:
+        session = open_session(bundle.model, str(bundle.path), self.threads)
+        self.contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map, str(bundle.path))
+        if bundle.contract not in (None, self.contract):
             raise BundleError(f"{bundle.path}: contract.json and the contract inside model.onnx differ.")
-        self.contract: Contract = embedded
-        _check_signature(self._session, str(bundle.path))
-        self._bgr = color == "bgr"
-        self.threshold_ng, self.threshold_review = _thresholds(self.contract, threshold_ng, threshold_review)
+        own = self.contract.threshold_ng.value, self.contract.threshold_review.value
+        self.threshold_ng, self.threshold_review = limits = in_force(*own, threshold_ng, threshold_review)
         self.overridden = threshold_ng is not None or threshold_review is not None
-        self._feed = self._overrides() if self.overridden else {}
+        given = limits if self.overridden else ()
+        feed = {name: np.array([value], np.float32) for name, value in zip(INPUT_THRESHOLDS, given, strict=False)}
+        self._graph = BoundGraph(session, self.contract, feed, bgr=color == "bgr", where=str(bundle.path))
         self.recipe_id = f"{self.contract.part}@{self.contract.recipe_sha256[:12]}"
 
-    def inspect(self, frame: npt.NDArray[np.generic], *, reduced: bool = False) -> Result:
+    def inspect(self, frame: Frame, *, reduced: bool = False) -> Result:
         """Judge one frame.
 
         Parameters
         ----------
         frame : ndarray [H, W, C], or [H, W] where the contract has one channel
-            uint8; or uint16 where the contract's bit depth is above 8, reduced by the contract's rule. Not changed.
+            uint8; or uint16 where the contract's bit depth is above 8, reduced by the contract's rule. It is not
+            changed, and not copied where it is uint8, red first and C-contiguous: an array over shared memory, or over
+            any other buffer (`numpy.frombuffer`), is judged where it lies.
         reduced : bool
             The frame is uint8 by the contract's rule already, whatever the bit depth, as `lineside.capture` gives it.
 
@@ -104,73 +109,115 @@ class Inspector:
         FrameError
             When type, rank, size or channels do not fit the contract.
         """
-        if not isinstance(frame, np.ndarray):
-            raise FrameError(f"A frame must be a numpy array, found {type(frame).__name__}.")
-        if frame.ndim == 2:
-            frame = frame[:, :, None]
-        if frame.ndim != 3:
-            raise FrameError(
-                f"A frame must be [H, W, {self.contract.frame.channels}], found an array of shape {frame.shape}. "
-                "For several frames at once use inspect_batch."
-            )
-        return self.inspect_batch(frame[None], reduced=reduced)[0]
+        return self._judged([self._checked(frame)], reduced)[0]
 
-    def inspect_batch(self, frames: npt.NDArray[np.generic], *, reduced: bool = False) -> list[Result]:
-        """Judge frames of one size together.
+    def inspect_many(self, frames: Iterable[Frame], *, reduced: bool = False, together: int = 4) -> list[Result]:
+        """Judge frames that are all there; the graph is run on those of one size together.
 
         Parameters
         ----------
-        frames : ndarray [N, H, W, C]
-            As in `inspect`, N ≥ 1.
+        frames : iterable of ndarray, or ndarray [N, H, W, C]
+            Each as in `inspect`; they may differ in size.
         reduced : bool
             As in `inspect`.
+        together : int
+            Most frames of one run; each takes memory in it.
 
         Returns
         -------
         list of Result
-            In the order of the frames; `duration_ms` is the batch's time divided by N.
+            In the order of the frames; `duration_ms` is a run's time divided by its frames.
+
+        Raises
+        ------
+        FrameError
+            As `inspect`, before any is judged; it names the frame's place, from 0 on.
         """
-        outputs, seconds = self._run(self._checked(frames, reduced))
-        height, width = frames.shape[1:3]
-        duration_ms = 1000.0 * seconds / len(frames)
-        now = datetime.now(UTC)
-        return [self._result(outputs, i, (width, height), duration_ms, now) for i in range(len(frames))]
+        checked = [self._checked(frame, f"frames[{i}]: ") for i, frame in enumerate(frames)]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for i, frame in enumerate(checked):
+            alike.setdefault(frame.shape, []).append(i)
+        results: dict[int, Result] = {}
+        for places in alike.values():
+            for start in range(0, len(places), _at_least_one("together", together)):
+                run = places[start : start + together]
+                results.update(zip(run, self._judged([checked[i] for i in run], reduced), strict=True))
+        return [results[i] for i in range(len(checked))]
+
+    def inspect_stream(
+        self, frames: Iterable[Frame], *, reduced: bool = False, workers: int = 1, ahead: int = 4
+    ) -> Generator[Result, None, None]:
+        """Judge frames as they come: a thread reads the source, others judge, results come out in order.
+
+        Parameters
+        ----------
+        frames : iterable of ndarray
+            Each as in `inspect`. Where it has a ``close`` (as a generator has), that is called in the end.
+        reduced : bool
+            As in `inspect`.
+        workers : int
+            Frames judged at the same time.
+        ahead : int
+            Most frames that are read and whose results were not taken. They must stay as they are until then: a source
+            that uses one buffer for all frames copies, or is read with `inspect`.
+
+        Yields
+        ------
+        Result
+            As soon as it is there and all before it were taken. Closing the generator, or letting go of it, ends its
+            threads; the reading one ends with the frame that it is waiting for.
+
+        Raises
+        ------
+        Exception
+            What the source raised, or FrameError as in `inspect`, in the place of the frame's result.
+        """
+        from lineside.stream import in_order
+
+        def judge(frame: Frame) -> Result:
+            return self.inspect(frame, reduced=reduced)
+
+        workers, ahead = _at_least_one("workers", workers), _at_least_one("ahead", ahead)
+        return in_order(frames, judge, workers=workers, ahead=ahead)
 
     def raw_outputs(self, frames: npt.NDArray[np.uint8]) -> Outputs:
         """Return every output of the graph by name, for frames as the graph takes them: uint8 [N, H, W, C], RGB."""
-        return self._run(frames)[0]
+        return self._graph.run(np.ascontiguousarray(frames))
 
-    def _run(self, frames: npt.NDArray[np.uint8]) -> tuple[Outputs, float]:
-        start = time.perf_counter()
-        values = self._session.run(OUTPUTS, {INPUT_FRAME: frames, **self._feed})
-        seconds = time.perf_counter() - start
-        for value in values:
-            value.flags.writeable = False
-        return dict(zip(OUTPUTS, values, strict=True)), seconds
-
-    def _overrides(self) -> dict[str, npt.NDArray[np.float32]]:
-        values = zip(INPUT_THRESHOLDS, (self.threshold_ng, self.threshold_review), strict=True)
-        return {name: np.array([value], np.float32) for name, value in values}
-
-    def _checked(self, frames: npt.NDArray[np.generic], reduced: bool) -> npt.NDArray[np.uint8]:
+    def _checked(self, frame: Frame, which: str = "") -> Frame:
+        """Return a frame as [H, W, C] where it fits the contract."""
         spec = self.contract.frame
-        if not isinstance(frames, np.ndarray) or frames.ndim != 4 or 0 in frames.shape:
-            shape = getattr(frames, "shape", type(frames).__name__)
-            raise FrameError(f"Frames must be a non-empty array [N, H, W, {spec.channels}], found {shape}.")
-        if frames.shape[3] != spec.channels:
+        if not isinstance(frame, np.ndarray):
+            raise FrameError(f"{which}A frame must be a numpy array, found {type(frame).__name__}.")
+        if frame.ndim == 2:
+            frame = frame[:, :, None]
+        if frame.ndim != 3 or 0 in frame.shape:
             raise FrameError(
-                f"Frames have {frames.shape[3]} channels, this bundle was trained on {spec.channels} "
+                f"{which}A frame must be a non-empty [H, W, {spec.channels}], found an array of shape {frame.shape}. "
+                "For several frames at once use inspect_many."
+            )
+        height, width, channels = frame.shape
+        if channels != spec.channels:
+            raise FrameError(
+                f"{which}A frame has {channels} channels, this bundle was trained on {spec.channels} "
                 f"({'grey' if spec.channels == 1 else 'red, green, blue'})."
             )
-        if frames.shape[1] * frames.shape[2] > self.max_frame_pixels:
+        if height * width > self.max_frame_pixels:
             raise FrameError(
-                f"A frame has {frames.shape[1]} × {frames.shape[2]} pixels, the limit is {self.max_frame_pixels}. "
+                f"{which}A frame has {height} × {width} pixels, the limit is {self.max_frame_pixels}. "
                 "If it is meant to be so large, give a higher max_frame_pixels to Inspector."
             )
-        samples = to_uint8(frames, 8 if reduced else spec.bit_depth)
-        if self._bgr and spec.channels == 3:
-            samples = samples[..., ::-1]
-        return np.ascontiguousarray(samples)
+        return frame
+
+    def _judged(self, frames: Sequence[Frame], reduced: bool) -> list[Result]:
+        """Run the graph once on frames of one size."""
+        samples = self._graph.prepared(frames, reduced=reduced)
+        start = time.perf_counter()
+        outputs = self._graph.run(samples)
+        duration_ms = 1000.0 * (time.perf_counter() - start) / len(frames)
+        now = datetime.now(UTC)
+        height, width = samples.shape[1:3]
+        return [self._result(outputs, i, (width, height), duration_ms, now) for i in range(len(frames))]
 
     def _result(
         self, outputs: Outputs, i: int, frame_wh: tuple[int, int], duration_ms: float, created: datetime
@@ -198,40 +245,17 @@ class Inspector:
         )
 
 
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise UsageError(f"{name} must be 1 or more, found {value}.")
+    return value
+
+
 def _threads(tuning: Tuning | None, tuned: Literal["frame", "batch"]) -> int:
     """Return the threads that were found best; one where nothing was measured."""
     if tuning is None:
         return 1
     return tuning.frame_threads if tuned == "frame" else tuning.batch_threads
-
-
-def _check_signature(session: ort.InferenceSession, where: str) -> None:
-    inputs = {i.name for i in session.get_inputs()}
-    outputs = {o.name for o in session.get_outputs()}
-    missing = sorted(({INPUT_FRAME} - inputs) | (set(OUTPUTS) - outputs))
-    if missing:
-        raise BundleError(f"{where}: the graph lacks {', '.join(missing)}; it does not follow the contract.")
-
-
-def _thresholds(contract: Contract, ng: float | None, review: float | None) -> tuple[float, float]:
-    """Return the thresholds in force: those given, and what follows for the other."""
-    for name, value in (("threshold_ng", ng), ("threshold_review", review)):
-        if value is not None and not _is_finite_float32(value):
-            raise UsageError(f"{name} must be a finite number (float32), found {value!r}.")
-    own_ng, own_review = contract.threshold_ng.value, contract.threshold_review.value
-    if ng is None:
-        return own_ng, own_review if review is None else review
-    if review is None:
-        review = ng if own_review >= own_ng else min(own_review, ng)
-    return ng, review
-
-
-def _is_finite_float32(value: object) -> bool:
-    """Whether the graph would compare with this very number, not with an infinity made of it."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        return False
-    largest = float(np.finfo(np.float32).max)
-    return bool(-largest <= value <= largest)
 
 
 def _named(names: tuple[str, ...], values: npt.NDArray[np.generic]) -> dict[str, float]:

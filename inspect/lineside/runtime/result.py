@@ -1,7 +1,7 @@
 """What an inspection returns, by the names of the contract, and by those of OPC 40100-1 on the wire."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class Result:
     """Time in the graph, preprocessing included; reading the image is not."""
     frame_wh: tuple[int, int]
     created: datetime
+    """When the graph had answered."""
     recipe_id: str
     """Part and hash of the recipe that the model was trained from."""
 
@@ -66,12 +67,18 @@ class Result:
             Arrays are left out but for the pose and the quality numbers. The verdict is a field of ``resultContent``;
             ``resultState`` is the job's state, not the part's.
         """
+        end = self.created.astimezone(UTC)
+        start = end - timedelta(milliseconds=self.duration_ms)
         return {
             "resultId": result_id,
             "partId": part_id,
             "internalRecipeId": self.recipe_id,
-            "creationTime": self.created.astimezone(UTC).isoformat(timespec="milliseconds"),
-            "processingTimes": {"processingDuration": round(self.duration_ms, 3)},
+            "creationTime": end.isoformat(timespec="milliseconds"),
+            "processingTimes": {
+                "startTime": start.isoformat(timespec="microseconds"),
+                "endTime": end.isoformat(timespec="microseconds"),
+                "processingDuration": round(self.duration_ms, 3),
+            },
             "isPartial": False,
             "resultState": RESULT_STATE_COMPLETED,
             "resultContent": {

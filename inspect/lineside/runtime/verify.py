@@ -1,31 +1,12 @@
-"""Proving a bundle on the machine that will run it: every file as it was written, every vector as it was recorded.
+"""Proving a bundle on the machine that will run it: every file as it was written, every vector as it was recorded."""
 
-The vectors are checked in plain code, for the runtime has no pydantic. They are checked although their hash was right:
-a hash says only that sums and file were written together.
-"""
-
-import json
-import math
-import reprlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
-import numpy as np
-import numpy.typing as npt
-
-from lineside.contract import CONTRACT_VERSION, OUTPUTS, SUMS_FILE
-from lineside.errors import BundleError, StorageError, UsageError
-from lineside.export.bundle_files import check_files
-from lineside.runtime.bundle import read_sums
-from lineside.runtime.inspector import Inspector, Outputs
-
-VECTORS_FOLDER = "vectors"
-VECTORS_FILE = f"{VECTORS_FOLDER}/vectors.json"
-EXACT_OUTPUTS = ("verdict", "gate", "defect_class")
-MAP_TOLERANCE_REL = 1e-2
-"""Of the map's largest value: single cells may differ more than the score, which is a mean of several."""
+from lineside.errors import BundleError, UsageError
+from lineside.export.bundle_files import check_files, read_sums
+from lineside.export.recorded import Vector, read_recorded
+from lineside.runtime.inspector import Inspector
 
 
 @dataclass(frozen=True)
@@ -43,17 +24,6 @@ class Verification:
     """Whether a vector would have shown that red and blue were swapped."""
     signed_by: str | None
     """Name of the key whose signature was checked; None where none was asked for."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Vector:
-    """One entry of vectors.json, checked and read."""
-
-    where: str
-    frame: npt.NDArray[np.uint8]
-    """[H, W, C]."""
-    outputs: Outputs
-    """What the graph must return for it, `anomaly_map` included."""
 
 
 def verify_bundle(path: str | Path, *, require_key: str | Path | None = None) -> Verification:
@@ -81,144 +51,24 @@ def verify_bundle(path: str | Path, *, require_key: str | Path | None = None) ->
     if require_key is None:  # else the Inspector checks them, behind the signature
         check_files(folder, sums)
     inspector = Inspector(folder, require_key=require_key)
-    document = _document(folder)
-    channels = inspector.contract.frame.channels
-    worst = 0.0
-    for number, entry in enumerate(document["vectors"], 1):
-        worst = max(worst, _check_vector(inspector, _Reader(folder, sums, channels, number, entry).vector()))
+    recorded = read_recorded(folder, sums, inspector.contract.frame.channels)
     return Verification(
         path=folder,
         part=inspector.contract.part,
-        contract_version=CONTRACT_VERSION,
+        contract_version=inspector.contract.contract_version,
         model_sha256=inspector.model_sha256,
         files=len(sums),
-        vectors=len(document["vectors"]),
-        worst_score_rel=worst,
-        tells_swapped_channels=document["tells_swapped_channels"],
+        vectors=len(recorded),
+        worst_score_rel=max(_check_vector(inspector, vector) for vector in recorded),
+        tells_swapped_channels=recorded.tells_swapped_channels,
         signed_by=inspector.signed_by,
     )
 
 
-def _document(folder: Path) -> dict[str, Any]:
-    file = folder / VECTORS_FILE
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{file}: cannot be read ({error}).") from None
-    if not isinstance(document, dict):
-        raise BundleError(f"{file}: expected a JSON object, found {_shown(document)}.")
-    if not isinstance(document.get("vectors"), list) or not document["vectors"]:
-        raise BundleError(f"{file}: holds no vectors.")
-    tells = document.get("tells_swapped_channels")
-    if not isinstance(tells, bool):
-        raise BundleError(f"{file}: expected true or false as tells_swapped_channels, found {_shown(tells)}.")
-    return document
-
-
-class _Reader:
-    """Reads one entry of vectors.json; whatever is wrong is a BundleError that names the entry."""
-
-    def __init__(self, folder: Path, sums: Mapping[str, str], channels: int, number: int, entry: object) -> None:
-        self._folder, self._sums, self._channels = folder, sums, channels
-        self._where = f"{folder / VECTORS_FILE}: vector {number}"
-        if not isinstance(entry, dict):
-            self._refuse(f"expected a JSON object, found {_shown(entry)}")
-        if not isinstance(entry.get("name"), str):
-            self._refuse(f"expected its name as text, found {_shown(entry.get('name'))}")
-        self._where += f" ({_shown(entry['name'])})"
-        self._entry: dict[str, Any] = entry
-
-    def vector(self) -> _Vector:
-        frame_shape = self._shape("frame_shape_hwc", "[H, W, C]", 3)
-        if frame_shape[2] != self._channels:
-            self._refuse(f"frame_shape_hwc is {list(frame_shape)}, but the contract has {self._channels} channels")
-        map_shape = self._shape("anomaly_map_shape_hw", "[h, w]", 2)
-        frame = np.frombuffer(self._content("frame", math.prod(frame_shape)), np.uint8).reshape(frame_shape)
-        cells = np.frombuffer(self._content("anomaly_map", 4 * math.prod(map_shape)), "<f4").reshape(map_shape)
-        outputs: Outputs = {name: self._output(name) for name in OUTPUTS if name != "anomaly_map"}
-        outputs["anomaly_map"] = self._finite("anomaly_map", cells)
-        return _Vector(self._where, frame, outputs)
-
-    def _shape(self, key: str, form: str, rank: int) -> tuple[int, ...]:
-        shape = self._entry.get(key)
-        if not isinstance(shape, list) or len(shape) != rank or not all(type(n) is int and n > 0 for n in shape):
-            self._refuse(f"expected {form} in whole numbers from 1 on as {key}, found {_shown(shape)}")
-        return tuple(shape)
-
-    def _content(self, key: str, size: int) -> bytes:
-        """Read a file that the sums list: no other can be reached, whatever the entry says."""
-        name = self._entry.get(key)
-        listed = f"{VECTORS_FOLDER}/{name}"
-        if not isinstance(name, str) or listed not in self._sums:
-            self._refuse(f"expected as {key} a file in {VECTORS_FOLDER}/ that {SUMS_FILE} lists, found {_shown(name)}")
-        try:
-            content = (self._folder / listed).read_bytes()
-        except OSError as error:
-            raise StorageError(f"{self._folder / listed}: cannot be read ({error.strerror}).") from None
-        if len(content) != size:
-            self._refuse(f"{listed} has {len(content)} bytes, but its shape needs {size}")
-        return content
-
-    def _output(self, name: str) -> npt.NDArray[np.generic]:
-        outputs = self._entry.get("outputs")
-        if not isinstance(outputs, dict):
-            self._refuse(f"expected a JSON object as outputs, found {_shown(outputs)}")
-        if name not in outputs:
-            self._refuse(f"outputs lacks {name}")
-        try:
-            values = np.asarray(outputs[name])
-        except (ValueError, OverflowError, RecursionError):  # lists of unequal length, or nested beyond reason
-            self._refuse(f"expected numbers as output {name}, found {_shown(outputs[name])}")
-        if values.dtype.kind not in "iuf":
-            self._refuse(f"expected numbers as output {name}, found {_shown(outputs[name])}")
-        return self._finite(name, values)
-
-    def _finite(self, name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """An infinity would make any tolerance infinite."""
-        if not np.isfinite(values).all():
-            self._refuse(f"output {name} is not finite")
-        return values
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise BundleError(f"{self._where}: {what}. Copy the bundle again from where it was made, or train it again.")
-
-
-def _check_vector(inspector: Inspector, vector: _Vector) -> float:
+def _check_vector(inspector: Inspector, vector: Vector) -> float:
     """Run one vector; return the relative difference of its score."""
     try:
         outputs = inspector.raw_outputs(vector.frame[None])
     except Exception as error:  # ONNX Runtime raises one class of its own per status code, with no common root
         raise BundleError(f"{vector.where}: the graph fails on its frame ({str(error).splitlines()[0]}).") from None
-    for name in OUTPUTS:
-        _compare(name, outputs[name][0], vector.outputs[name], inspector.contract.score_tolerance_rel, vector.where)
-    expected = float(vector.outputs["score"])
-    return abs(float(outputs["score"][0]) - expected) / max(abs(expected), 1e-9)
-
-
-def _compare(
-    name: str, found: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic], rel: float, where: str
-) -> None:
-    if found.shape != wanted.shape:
-        raise BundleError(
-            f"{where}: output {name} has the shape {list(found.shape)}, recorded was {list(wanted.shape)}."
-        )
-    if name in EXACT_OUTPUTS:
-        same = bool(np.array_equal(found, wanted))
-    else:
-        limit = (MAP_TOLERANCE_REL if name == "anomaly_map" else rel) * max(float(np.abs(wanted).max(initial=0)), 1e-6)
-        same = bool(np.all(np.abs(found.astype(np.float64) - wanted.astype(np.float64)) <= limit))
-    if not same:
-        raise BundleError(
-            f"{where}: output {name} is {_short(found)} on this machine, recorded was {_short(wanted)}. The model "
-            "would not judge here as it was evaluated: do not use it here; train on this machine, or install the "
-            "onnxruntime version that the contract names."
-        )
-
-
-def _short(values: npt.NDArray[np.generic]) -> str:
-    return np.array2string(values, precision=5, threshold=6, edgeitems=2).replace("\n", " ")
-
-
-def _shown(value: object) -> str:
-    """Say in a few characters what stood in the document, however long or deep it is."""
-    return "nothing" if value is None else reprlib.repr(value)
+    return vector.compare(outputs, inspector.contract.score_tolerance_rel)

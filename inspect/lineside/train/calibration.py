@@ -80,9 +80,10 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
 
     def split(positions: Sequence[int]) -> Sequence[Fold]:
         parts, named = [groups[i] for i in positions], [labels[i] for i in positions]
+        count = calibrate.folds_of(len(set(parts)))
         if references.sorts:
-            return (class_holdout(parts, named, seed),) if held_out else class_folds(parts, named, calibrate.folds)
-        return (holdout(parts, seed),) if held_out else grouped_folds(parts, calibrate.folds)
+            return (class_holdout(parts, named, seed),) if held_out else class_folds(parts, named, count)
+        return (holdout(parts, seed),) if held_out else grouped_folds(parts, count)
 
     folds = _folds(len(groups), method.seen, split)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"

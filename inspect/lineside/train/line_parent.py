@@ -14,13 +14,13 @@ import numpy.typing as npt
 from lineside.capture.decode import read_image
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import BundleError, ImageError, UsageError
-from lineside.export.bundle_files import read_file
+from lineside.export.bundle_files import read_file, read_sums
+from lineside.export.load import MAX_MODEL_BYTES, load_bundle
+from lineside.export.recorded import VECTORS_FILE
 from lineside.export.state import STATE_FILE, unpack_state
-from lineside.export.vectors import VECTORS_FILE
 from lineside.graph.rewrite import constants, piece, read_model, with_outputs
 from lineside.graph.run import Graph, parallel
 from lineside.image_files import is_own_output, walk_images
-from lineside.runtime.bundle import MAX_MODEL_BYTES, load_bundle, read_sums
 from lineside.train.line_state import LineState, line_state
 from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace
 from lineside.transfer.head import REGION, HeadShape, HeadValues, offset_name, projection_name, tap_name

@@ -19,9 +19,10 @@ from lineside.errors import UsageError
 from lineside.export.bundle import reserved
 from lineside.export.known_images import LOCK_FILE
 from lineside.export.parity import ParityRecord, decide
+from lineside.export.recorded import VECTORS_FILE
 from lineside.export.sbom import SBOM_FILE, bill_of_materials
 from lineside.export.state import STATE_FILE, pack_state
-from lineside.export.vectors import VECTORS_FILE, make_vectors
+from lineside.export.vectors import make_vectors
 from lineside.graph.run import Graph
 from lineside.recipe import LoadedRecipe
 from lineside.train.calibration import Calibration, calibrated

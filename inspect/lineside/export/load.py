@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lineside.contract import CONTRACT_FILE, METADATA_KEY, MODEL_FILE, SUMS_FILE, Contract
+from lineside.contract import CONTRACT_FILE, MODEL_FILE, SUMS_FILE, Contract
 from lineside.errors import BundleError, UsageError
 from lineside.export.bundle_files import MAX_TEXT_BYTES, RETRAIN, check_files, parse_sums, read_file, refuse_links_out
 from lineside.export.onnx_file import refuse_external_data
 
 MAX_MODEL_BYTES = 2**30
 """Largest model.onnx that is read unless more is asked for: some hundred times what lineside's own networks take."""
-_GIVE_MORE = "If it is meant to be, give a higher max_model_bytes to Inspector or load_bundle."
+_GIVE_MORE = "If it is meant to be, give a higher max_model_bytes (--max-model-bytes)."
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,6 @@ def load_bundle(
     return Bundle(path, model, digest, None)
 
 
-def read_sums(folder: Path) -> dict[str, str]:
-    """Return the entries of a bundle's SHA256SUMS: relative path -> hex hash.
-
-    Raises
-    ------
-    BundleError
-        When the file is missing, has a malformed line, or names a path outside the bundle.
-    """
-    return parse_sums(read_file(folder / SUMS_FILE, MAX_TEXT_BYTES), folder / SUMS_FILE)
-
-
 def _load_folder(folder: Path, sha256: str | None, key: str | Path | None, max_model_bytes: int) -> Bundle:
     sums_content = read_file(folder / SUMS_FILE, MAX_TEXT_BYTES)
     sums = parse_sums(sums_content, folder / SUMS_FILE)
@@ -136,16 +125,3 @@ def _checked_hash(content: bytes, expected: str | None, path: Path) -> str:
     if expected is not None and not hmac.compare_digest(digest, expected.lower()):
         raise BundleError(f"{path}: SHA-256 is {digest}, expected {expected}: the file was altered. {RETRAIN}")
     return digest
-
-
-def metadata_contract(metadata: dict[str, str], where: str) -> Contract:
-    """Read the contract out of a model's metadata.
-
-    Raises
-    ------
-    BundleError
-        When the model holds none, or it cannot be read.
-    """
-    if METADATA_KEY not in metadata:
-        raise BundleError(f"{where}: no contract in metadata_props[{METADATA_KEY!r}]; this is no lineside model.")
-    return Contract.from_json(metadata[METADATA_KEY], f"{where}: metadata_props[{METADATA_KEY!r}]")

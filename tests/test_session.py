@@ -1,0 +1,61 @@
+"""The one way in which a session is opened: which of ONNX Runtime's passes it leaves out, and that nothing changes."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from conftest import Trained
+from lineside.contract import OUTPUTS
+from lineside.session import NEEDLESS_PASSES, open_session
+from tiny import tiny_contract, tiny_model
+
+
+def with_norm(model: bytes) -> bytes:
+    """The same model with an operator of transformers beside."""
+    proto = onnx.load_from_string(model)
+    proto.graph.initializer.append(helper.make_tensor("norm_scale", TensorProto.FLOAT, [3], [1.0] * 3))
+    proto.graph.node.append(helper.make_node("LayerNormalization", ["embedding", "norm_scale"], ["normed"]))
+    return proto.SerializeToString()
+
+
+@pytest.fixture
+def skipped(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """What sessions that are opened from now on leave out."""
+    seen: list[set[str]] = []
+    real = onnxruntime.InferenceSession
+
+    def opened(*arguments: Any, disabled_optimizers: set[str], **options: Any) -> onnxruntime.InferenceSession:
+        seen.append(disabled_optimizers)
+        return real(*arguments, disabled_optimizers=disabled_optimizers, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    return seen
+
+
+def test_a_transformer_gets_every_pass(skipped: list[set[str]]) -> None:
+    """Attention is faster fused; a graph without it opens faster without the passes for it."""
+    model = tiny_model(tiny_contract())
+    open_session(model, "here")
+    open_session(with_norm(model), "here")
+    assert skipped == [set(NEEDLESS_PASSES), set()]
+
+
+def test_left_out_passes_change_no_result(small: Trained) -> None:
+    """On a trained graph every output is what a session with all passes returns, and whole numbers are the same."""
+    model = (small.bundle / "model.onnx").read_bytes()
+    whole = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    lean = open_session(model, "here")
+    rng = np.random.default_rng(3)
+    frame = np.fromfile(small.bundle / "vectors" / "ok.u8", np.uint8).reshape(1, 128, 128, 3)
+    for noise in (0, 3, 60):
+        noisy = np.clip(frame + rng.normal(0, noise, frame.shape), 0, 255).astype(np.uint8)
+        outputs = [session.run(OUTPUTS, {"frame": noisy}) for session in (whole, lean)]
+        for name, wanted, found in zip(OUTPUTS, *outputs, strict=True):
+            if wanted.dtype == np.int64:
+                assert np.array_equal(wanted, found), name
+            else:
+                np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3, err_msg=name)

@@ -3,6 +3,9 @@
 Runs in the worker threads. Whatever is wrong with one image becomes its row's error; whatever is wrong with the disk
 is raised, for the next image would meet it too. There are more threads than may compute: while one waits for the disk,
 to read a file or to have a picture on it for good, another one has the processor.
+
+Decoding a JPEG at half its scale was rejected: the graph takes the camera's frame, and then sees another one. Measured
+on 60 caps of 1280 × 1024 px, 2026-11-27: scores off by up to 2.8 %, for 1.8 of 53 ms an image.
 """
 
 import time

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lineside.contract_thresholds import EscapeStatement, LeastDefect, Threshold
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "5.0"
+CONTRACT_VERSION = "6.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 SIGNATURE_FILE = "SIGNATURE.json"

@@ -41,6 +41,13 @@ class Calibrate(Block):
         0.05, OVERKILL, "The wish where no other is named: share of good parts that may be called NG.",
         "share of good parts",
     )  # fmt: skip
+    confidence: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = key(
+        None,
+        "a number between 0 and 1, both excluded, such as 0.95, or null",
+        "With overkill: it is to be kept with this probability over calibrations, which at 0.05 and 0.95 needs 59 good "
+        "parts. null: it is to be kept on average.",
+        "probability",
+    )
     escape: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = key(
         None,
         ESCAPE,
@@ -102,6 +109,8 @@ class Calibrate(Block):
             )
         if self.cost is None and self.defect_rate_ppm is not None:
             refuse("defect_rate_ppm", "only counts with calibrate.cost: add that, or delete this")
+        if self.confidence is not None and self.overkill is None:
+            refuse("confidence", f"only counts with calibrate.overkill, and the wish is {named[0]}: delete one of them")
         if self.review is not None and self.overkill is not None and self.overkill + self.review >= 1.0:
             refuse("review", f"with an overkill of {self.overkill:g} less than {1.0 - self.overkill:g} is left")
         return self
@@ -116,7 +125,7 @@ class Calibrate(Block):
             return Wish("escape", self.escape)
         if self.threshold is not None:
             return Wish("fixed", score=self.threshold)
-        return Wish("overkill", self.overkill)
+        return Wish("overkill", self.overkill, confidence=self.confidence)
 
 
 def wish_of(options: Mapping[str, float]) -> Wish | None:
@@ -125,7 +134,7 @@ def wish_of(options: Mapping[str, float]) -> Wish | None:
     Parameters
     ----------
     options : mapping of str to float
-        By name: overkill, escape, threshold, cost_overkill, cost_escape, defect_rate_ppm, review.
+        By name: overkill, confidence, escape, threshold, cost_overkill, cost_escape, defect_rate_ppm, review.
 
     Returns
     -------
@@ -137,6 +146,8 @@ def wish_of(options: Mapping[str, float]) -> Wish | None:
     UsageError
         When an option is out of range, two are wishes, or one lacks another.
     """
+    if "confidence" in options and not any(name in options for name in (*WISHES, "cost_overkill", "cost_escape")):
+        raise UsageError("--confidence: only counts with --overkill: add that, such as --overkill 0.05.")
     costs = {name: options[f"cost_{name}"] for name in ("overkill", "escape") if f"cost_{name}" in options}
     block: dict[str, Any] = {name: value for name, value in options.items() if not name.startswith("cost_")}
     block |= {"cost": costs} if costs else {}

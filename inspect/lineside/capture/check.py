@@ -186,13 +186,14 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
     if calibrate.overkill is None:
         return problems
     n = holdout_parts(groups) if holdout else groups
-    needed = parts_needed(calibrate.overkill)
+    sure = calibrate.confidence
+    needed, told = parts_needed(calibrate.overkill, sure), "" if sure is None else f" with {100 * sure:g}% confidence"
     if n < needed:
         kept = f" (held out of {groups})" if holdout else ""
-        best = supported_overkill(n)
+        best = supported_overkill(n, sure)
         text = (
-            f"{_parts(n)}{kept} can support an overkill of {best:.1%} at best, and {calibrate.overkill:.1%} is asked "
-            f"for: that needs {holdout_total(needed) if holdout else needed}. Add good images, or set "
+            f"{_parts(n)}{kept} can support an overkill of {best:.1%}{told} at best, and {calibrate.overkill:.1%} is "
+            f"asked for: that needs {holdout_total(needed) if holdout else needed}. Add good images, or set "
             f"calibrate.overkill: {math.ceil(1000 * best - 1e-9) / 1000:g}"
         )
         problems.append(Problem("warning", text))

@@ -9,7 +9,7 @@ none: two of them are alike whatever they show.
 
 Measured, smallest distance of two pictures in limits: 273 ball-screw drives 2.8, 175 caps 32, 141 weaves 26. Of 400
 tiles of DeepPCB in each of two sets, whose masters are printed without noise, four pairs have the same pixels and one
-near pair is of one place of one board; of its 480 crops the one pair below the limit, of two boards, does not stand out.
+near pair is of one place of one board; of 480 crops the one pair below the limit, of two boards, does not stand out.
 """
 
 import hashlib

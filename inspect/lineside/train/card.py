@@ -113,9 +113,11 @@ def _training_data(contract: Contract) -> Iterator[str]:
 
 
 def _recalibrate(contract: Contract) -> Iterator[str]:
+    limit = contract.threshold_ng
+    sure = "" if limit.wish.confidence is None else f" --confidence {limit.wish.confidence:g}"
     yield (
         f"New thresholds from images that the model never saw, without training: `lineside calibrate MODEL --good "
-        f"FOLDER --overkill {contract.threshold_ng.wish_overkill:.3g}`, with `--defect CLASS=FOLDER` for bounds of "
+        f"FOLDER --overkill {limit.wish_overkill:.3g}{sure}`, with `--defect CLASS=FOLDER` for bounds of "
         "escapes; `lineside evaluate` says what they are worth. What was promised above is void as soon as camera, "
         "lamp, lens or the parts themselves change: train again, or see `lineside adapt` and `extend`."
     )

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract_thresholds import EscapeStatement, LeastDefect, Threshold
+from lineside.contract_thresholds import EscapeStatement, LeastDefect, RegionLimit, Threshold
 from lineside.errors import BundleError, FrameError
 
 CONTRACT_VERSION = "6.0"
@@ -183,6 +183,8 @@ class Contract:
     escapes: EscapeStatement
     least_defect: LeastDefect | None
     """None where every region counts."""
+    regions: tuple[RegionLimit, ...]
+    """Those of the part that have thresholds of their own; empty where none has."""
     map_threshold: float
     """A cell of `anomaly_map` above it belongs to a defect; in the map's unit. It decides no verdict."""
     map_rule: str

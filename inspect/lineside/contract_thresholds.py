@@ -103,6 +103,19 @@ class LeastDefect:
 
 
 @dataclass(frozen=True)
+class RegionLimit:
+    """A region of the part with a threshold of its own; a part of the graph."""
+
+    name: str
+    factor: float
+    """NG beyond so many thresholds; `score` and `anomaly_map` are divided by it."""
+    share: float
+    """Of the patches, 0 to 1."""
+    statement: str
+    """What that means, in a few sentences."""
+
+
+@dataclass(frozen=True)
 class Escapes:
     """Defective parts that were called OK."""
 

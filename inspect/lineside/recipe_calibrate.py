@@ -6,13 +6,15 @@ Exactly one of `WISHES` holds; where none is named it is `overkill`, and where a
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
+from pydantic import Field, StrictFloat, StrictInt, StrictStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from lineside.contract_thresholds import Wish
 from lineside.errors import UsageError
 from lineside.recipe_block import Block, key, refuse
+from lineside.recipe_normalise import ROI, Roi
 
+Name = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 WISHES = ("overkill", "escape", "cost", "threshold")
 OVERKILL = "a number above 0, which no number of images supports, and below 1, such as 0.05"
 ESCAPE = "null, or a number above 0, which no number of images supports, and below 1, such as 0.01"
@@ -32,6 +34,30 @@ class Cost(Block):
         description="Of a defective part called OK.",
         json_schema_extra={"x-expected": "a number above 0", "x-unit": "the same currency"},
     )
+
+
+class RegionThreshold(Block):
+    """A region of the part with a threshold of its own."""
+
+    roi: Roi = key(
+        ...,
+        ROI.removesuffix(", or null"),
+        "Where it is: drawn in the anchor picture, and moves with the part. Where two overlap, the first counts.",
+        "share of the picture's width and height",
+    )
+    factor: Annotated[StrictFloat, Field(gt=0)] = key(
+        ...,
+        "a number above 0, such as 0.7 (stricter) or 2.0 (more tolerant)",
+        "NG beyond so many thresholds.",
+        "thresholds",
+    )
+
+    @field_validator("roi", mode="before")
+    @classmethod
+    def _somewhere(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError
+        return value
 
 
 class Calibrate(Block):
@@ -79,6 +105,13 @@ class Calibrate(Block):
         "lineside, and not with task: classify. null: every region counts.",
         "mm²",
     )
+    regions: Annotated[dict[Name, RegionThreshold], Field(min_length=1)] | None = key(
+        None,
+        "blocks of keys (roi, factor), each under a name of letters, digits, - and _, or null",
+        "Regions of the part with thresholds of their own; the rest keeps a factor of 1. The threshold is taken from "
+        "good images that were scored so, and its promise holds for the part as a whole. Only with method: lineside, "
+        "and not with task: classify.",
+    )
     crossfit: Literal["auto", "folds", "holdout"] = key(
         "auto",
         "auto, folds or holdout",
@@ -114,6 +147,12 @@ class Calibrate(Block):
         if self.review is not None and self.overkill is not None and self.overkill + self.review >= 1.0:
             refuse("review", f"with an overkill of {self.overkill:g} less than {1.0 - self.overkill:g} is left")
         return self
+
+    @property
+    def named_images(self) -> dict[str, tuple[str, ...]]:
+        """Mask images that the block names, by dotted key: paths as written."""
+        regions = (self.regions or {}).items()
+        return {f"calibrate.regions.{name}.roi": (one.roi,) for name, one in regions if isinstance(one.roi, str)}
 
     @property
     def wish(self) -> Wish:

@@ -235,14 +235,20 @@ def reference_score(
     distances = _distances(shape.way, values, averaged)
     if shape.sharp != "off":
         distances = np.sqrt(distances * _sharp_distances(values, _embedded(shape, values, features, averaged=False)))
-    pooling = values.pooling or plain_pooling(len(distances))
+    pooling = values.pooling or plain_pooling(len(distances), shape.regions)
     distances = distances * pooling.weight
     if region is not None:
         distances = np.where(region.ravel() < 0.5, 0.0, distances)
     distances = _opened(distances.reshape(shape.grid_hw), shape.least_patches).ravel()
-    largest = np.sort(distances)[::-1]
-    means = np.array([largest[:size].mean() for size in pool_sizes(len(distances))])
+    parts = [distances[list(one.patches)] for one in shape.regions] or [distances]
+    means = np.concatenate([_largest_means(part) for part in parts])
     return float(np.max(means**pooling.power * pooling.factor))
+
+
+def _largest_means(distances: Doubles) -> Doubles:
+    """Means [K] of the largest of some patches' distances."""
+    largest = np.sort(distances)[::-1]
+    return np.array([largest[:size].mean() for size in pool_sizes(len(distances))], np.float64)
 
 
 def _opened(distances: Doubles, least: int) -> Doubles:

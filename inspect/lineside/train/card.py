@@ -101,6 +101,8 @@ def _threshold(contract: Contract) -> Iterator[str]:
         yield f"REVIEW when score > {contract.threshold_review.value:.6g}. {contract.threshold_review.statement}"
     if contract.least_defect and contract.least_defect.patches < 2:
         yield from ("", contract.least_defect.statement)
+    for region in contract.regions:
+        yield from ("", f"Region {region.statement}")
     yield from ("", contract.escapes.statement)
 
 

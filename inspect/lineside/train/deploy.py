@@ -103,6 +103,7 @@ def contract_of(
         threshold_review=calibration.review,
         escapes=calibration.escapes,
         least_defect=method.least_defect,
+        regions=method.regions,
         map_threshold=level.value,
         map_rule=level.rule,
         class_names=head.classes.names if head.classes else (),
@@ -183,7 +184,7 @@ def _bit_of(name: str) -> int | None:
 
 def _data_sha256(loaded: LoadedRecipe, dataset: Dataset) -> str:
     """Of the dataset, and of the images that the recipe names beside it."""
-    named = [loaded.resolve(path) for paths in loaded.recipe.normalise.named_images.values() for path in paths]
+    named = [loaded.resolve(path) for paths in loaded.recipe.named_images.values() for path in paths]
     images = data_sha256(dataset)
     if not named:
         return images

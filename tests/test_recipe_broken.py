@@ -100,7 +100,7 @@ BROKEN: dict[str, tuple[str, str]] = {
         HEAD + "calibrate:\n  overkil: 0.1\n",
         "F:4: calibrate.overkil: unknown key 'overkil'; did you mean 'overkill'? "
         "Known keys here: overkill, confidence, escape, cost, defect_rate_ppm, threshold, review, least_defect_mm2, "
-        "regions, crossfit, folds.",
+        "regions, class_factors, crossfit, folds.",
     ),
     "misspelt block": (
         HEAD + "normalize: {size: 256}\n",
@@ -118,7 +118,7 @@ BROKEN: dict[str, tuple[str, str]] = {
         HEAD + "calibrate:\n  overkill: 0.1\n  seed: 3\n",
         "F:5: calibrate.seed: unknown key 'seed'; did you mean 'seed' without indentation? "
         "Known keys here: overkill, confidence, escape, cost, defect_rate_ppm, threshold, review, least_defect_mm2, "
-        "regions, crossfit, folds.",
+        "regions, class_factors, crossfit, folds.",
     ),
     "block not block": (
         HEAD + "capture: 12\n",

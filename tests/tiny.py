@@ -42,6 +42,7 @@ def tiny_contract(
         map_rule="fixed by the test",
         least_defect=None,
         regions=(),
+        class_factors={},
         class_names=(),
         classes=None,
         gate_bits=("exposure",),

@@ -130,7 +130,20 @@ def _checked(located: Located, file: Path) -> LoadedRecipe:
     _refuse_missing(loaded)
     _refuse_unscaled(loaded)
     _refuse_regions(loaded)
+    _refuse_class_factors(loaded)
     return loaded
+
+
+def _refuse_class_factors(loaded: LoadedRecipe) -> None:
+    """Refuse tolerated classes where none is told beside a threshold."""
+    transfer = loaded.recipe.transfer
+    told = transfer.task in ("auto", "both") and transfer.method == "lineside" and transfer.classes.method != "none"
+    if loaded.recipe.calibrate.class_factors and not told:
+        raise loaded.error(
+            "only allowed where classes of defects are told beside a threshold: transfer.task both (or auto), method "
+            "lineside and a way of telling classes; delete it.",
+            "calibrate.class_factors",
+        )
 
 
 def _refuse_regions(loaded: LoadedRecipe) -> None:

@@ -112,6 +112,14 @@ class Calibrate(Block):
         "good images that were scored so, and its promise holds for the part as a whole. Only with method: lineside, "
         "and not with task: classify.",
     )
+    class_factors: Annotated[dict[str, Annotated[StrictFloat, Field(ge=1)]], Field(min_length=1)] | None = key(
+        None,
+        "numbers of 1 or more by the names of defect classes, such as {stain: 1.5}, or null",
+        "How many thresholds a part that is called by such a class may reach before it is NG or REVIEW. A defect of "
+        "another class that is called so by mistake is tolerated too. Only where classes of defects are told beside a "
+        "threshold (task: both), and with overkill or threshold as the wish.",
+        "thresholds",
+    )
     crossfit: Literal["auto", "folds", "holdout"] = key(
         "auto",
         "auto, folds or holdout",
@@ -144,6 +152,14 @@ class Calibrate(Block):
             refuse("defect_rate_ppm", "only counts with calibrate.cost: add that, or delete this")
         if self.confidence is not None and self.overkill is None:
             refuse("confidence", f"only counts with calibrate.overkill, and the wish is {named[0]}: delete one of them")
+        if self.class_factors is not None and (self.escape is not None or self.cost is not None):
+            refuse(
+                "class_factors",
+                f"the wish is {named[0]}, and defects that are tolerated escape as they should: write overkill, or "
+                "threshold, or take the threshold from new images by `lineside calibrate`",
+            )
+        if self.class_factors is not None and self.threshold is not None and self.threshold <= 0:
+            refuse("class_factors", f"a threshold of {self.threshold:g} has no multiple: write one above 0")
         if self.review is not None and self.overkill is not None and self.overkill + self.review >= 1.0:
             refuse("review", f"with an overkill of {self.overkill:g} less than {1.0 - self.overkill:g} is left")
         return self

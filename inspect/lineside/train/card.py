@@ -103,6 +103,8 @@ def _threshold(contract: Contract) -> Iterator[str]:
         yield from ("", contract.least_defect.statement)
     for region in contract.regions:
         yield from ("", f"Region {region.statement}")
+    if contract.tolerance_words:
+        yield from ("", contract.tolerance_words)
     yield from ("", contract.escapes.statement)
 
 

@@ -42,7 +42,7 @@ from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.augment import Augmenter, copies_of
 from lineside.transfer.bridge_catalog import check_method
 from lineside.transfer.text_folder import check_text
-from lineside.wish_images import refuse_undecidable
+from lineside.wish_images import refuse_intolerable, refuse_undecidable
 
 Pages = Callable[[TrainingRecord], Mapping[str, bytes]]
 """Makes further files of the bundle, such as its report, from the record."""
@@ -125,6 +125,7 @@ class Deployable:
 def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
     """Fit everything on a recipe's training images and assemble the graph that would be deployed."""
     refuse_undecidable(loaded, dataset)
+    refuse_intolerable(loaded, dataset)
     task = task_of(loaded, dataset)
     references = _references(loaded, dataset, task)
     method = _method(loaded, references, task, journal)

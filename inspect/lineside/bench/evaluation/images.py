@@ -1,7 +1,7 @@
 """The images of an evaluation: their truth by folder, their masks, their parts, and none that was trained on."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class EvaluationImages:
     images: tuple[LabelledImage, ...]
     left_out: tuple[str, ...]
     """Files that are none of them: the model learned from them, by file or part."""
+    twins: Mapping[str, str]
+    """The training image that some of those are copies of, by file."""
     known: KnownImages
     """To be asked of the others once the model has looked at them."""
     pattern: str | None
@@ -95,14 +97,16 @@ def find_images(
     folders = tuple(source / _TEST if (source / _TEST).is_dir() else source for source in sources)
     paths = [path for path in plan_images(folders, out) if MASK_FOLDER not in _below(path, folders)]
     refuse_odd_names(sources[0], (path.as_posix() for path in paths))
-    learned = {path for path in paths if known.sides and known.learned(path, file_sha256(path))}
+    hashes = {path: file_sha256(path) for path in paths} if known.sides else {}
+    learned = {path for path, sha256 in hashes.items() if known.learned(path, sha256)}
     kept = [path for path in paths if path not in learned]
     boxes = {path: found for source in sources for path, found in _boxes(source, out).items()}
     images = tuple(_labelled(path, group_of, contract, boxes.get(path, ())) for path in kept)
     _refuse_unknown(images, contract, sources, len(paths))
     _refuse_two_labels(images)
     left_out = tuple(path.as_posix() for path in paths if path in learned)
-    return EvaluationImages(tuple(sources), images, left_out, known, expression)
+    twins = {path.as_posix(): known.names[hashes[path]] for path in learned if hashes[path] in known.names}
+    return EvaluationImages(tuple(sources), images, left_out, twins, known, expression)
 
 
 def challenge_images(folder: Path, expression: str | None) -> tuple[LabelledImage, ...]:

@@ -70,7 +70,7 @@ def test_every_unreadable_file_is_listed_with_its_reason(sound: Path) -> None:
 def test_an_exact_copy_across_the_split_is_named_once(sound: Path) -> None:
     """The same file in train and test is an exact copy, not a near one as well."""
     shutil.copy(sound / "images/train/good/000.png", sound / "images/test/good/copy.png")
-    text = "the same picture in train and in test: the test then says nothing about new parts. Remove one"
+    text = "the same picture in train and in test: it says nothing about new parts, and is not tested on"
     assert problems(sound) == [("warning", text, ("test/good/copy.png = train/good/000.png (same file)",))]
 
 
@@ -80,7 +80,7 @@ def test_equal_pixels_in_another_format_are_a_copy(sound: Path) -> None:
     assert problems(sound) == [
         (
             "warning",
-            "the same picture twice in train: cross-fitted scores come out too good. Remove one",
+            "the same picture twice in train: it counts as one part",
             ("train/good/000.png = train/good/copy.bmp (same pixels)",),
         )
     ]
@@ -91,7 +91,7 @@ def test_the_same_picture_under_two_labels_is_named(sound: Path) -> None:
     shutil.copy(sound / "images/train/good/000.png", sound / "images/train/dent/copy.png")
     assert [text for _, text, _ in problems(sound)] == [
         "the same picture under two labels; one of them is wrong",
-        "the same picture twice in train: cross-fitted scores come out too good. Remove one",
+        "the same picture twice in train: it counts as one part",
     ]
 
 
@@ -108,7 +108,9 @@ def test_a_near_copy_across_the_split_is_named(tmp_path: Path, change: str) -> N
     images.write(path, np.clip(changed, 0, 255).round().astype(np.uint8))
     found = report(images.write_recipe(tmp_path))
     assert found.likeness is not None
-    assert [(pair.train, pair.test) for pair in found.likeness.near] == [("train/good/7.png", f"test/good/{path.name}")]
+    assert [(pair.first, pair.second) for pair in found.likeness.near] == [
+        ("train/good/7.png", f"test/good/{path.name}")
+    ]
     assert "a good image's nearest neighbour is typically" in found.problems[0].text
 
 
@@ -178,6 +180,11 @@ def test_a_mask_name_on_both_sides_is_named(sound: Path) -> None:
             "calibrate: {overkill: 0.01}",
             "20 good parts can support an overkill of 4.8% at best, and 1.0% is asked for: that needs 99. "
             "Add good images, or set calibrate.overkill: 0.048",
+        ),
+        (
+            "calibrate: {confidence: 0.95}",
+            "20 good parts can support an overkill of 13.9% with 95% confidence at best, and 5.0% is asked for: that "
+            "needs 59. Add good images, or set calibrate.overkill: 0.14",
         ),
         (
             "calibrate: {crossfit: holdout}",

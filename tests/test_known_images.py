@@ -26,8 +26,8 @@ def bundle_with(
     bundle = write_tiny_bundle(folder)
     own = hashlib.sha256(trained.read_bytes()).hexdigest() if trained else "a" * 64
     images = [
-        {"split": "train", "group": "p1", "sha256": own},
-        {"split": "test", "group": "p2", "sha256": "b" * 64},
+        {"name": "train/good/p1_0.png", "split": "train", "group": "p1", "sha256": own},
+        {"name": "test/good/p2_0.png", "split": "test", "group": "p2", "sha256": "b" * 64},
     ]
     document = {"recipe": {"capture": {"group": group}}, "images": images}
     (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(document))
@@ -56,6 +56,27 @@ def test_files_and_parts_are_known(tmp_path: Path) -> None:
     assert not known.learned(Path("p2_7.png"), "b" * 64)
     assert not known.learned(Path("x.png"), "c" * 64)
     assert not known_images(bundle_with(tmp_path / "b")).learned(Path("p1_7.png"), "c" * 64)
+
+
+def test_a_test_image_that_copies_a_training_image_is_known_with_it(tmp_path: Path) -> None:
+    """As the lock says it: the file is learned from, and the evaluation names the training image."""
+    bundle = bundle_with(tmp_path / "a")
+    document = yaml.safe_load((bundle / "recipe.lock.yaml").read_text())
+    document["images"][1]["copy_of"] = "train/good/p1_0.png"
+    (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(document))
+    known = known_images(bundle)
+    assert known.learned(Path("x.png"), "b" * 64)
+    twins = {"x.png": known.names["b" * 64]}
+    assert "x.png = train/good/p1_0.png, y.png." in known.left_out(["x.png", "y.png"], twins)
+
+
+def test_parts_are_those_of_the_names_although_copies_joined_them(tmp_path: Path) -> None:
+    """A training image of part p3 whose group became p1, as a copy, still makes p3 a part that was learned from."""
+    bundle = bundle_with(tmp_path / "a", r"(?P<part>p\d)_")
+    document = yaml.safe_load((bundle / "recipe.lock.yaml").read_text())
+    document["images"].append({"name": "train/good/p3_0.png", "split": "train", "group": "p1", "sha256": "d" * 64})
+    (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(document))
+    assert known_images(bundle).learned(Path("p3_9.png"), "e" * 64)
 
 
 def test_a_picture_is_known_by_its_embedding(tmp_path: Path) -> None:

@@ -199,6 +199,12 @@ def test_a_bundle_without_state_is_calibrated_too(small: Trained, goods: Path, t
     [
         (["--overkill", "0"], "--overkill: expected a number above 0"),
         (["--overkill", "0.1", "--escape", "0.1"], "--escape: overkill and escape are both named"),
+        (["--confidence", "0.9"], "--confidence: only counts with --overkill: add that"),
+        (
+            ["--confidence", "0.9", "--escape", "0.1"],
+            "--confidence: only counts with --overkill, and the wish is escape",
+        ),
+        (["--overkill", "0.1", "--confidence", "1"], "--confidence: expected a number between 0 and 1"),
         (["--cost-overkill", "1"], "--cost-escape: is missing beside the other cost"),
         (["--cost-overkill", "1", "--cost-escape", "9"], "add --defect-rate-ppm, such as 800"),
         (["--escape", "0.01"], "there are no defective images to take it from"),
@@ -222,9 +228,11 @@ def test_the_command_replaces_a_bundle_and_keeps_the_old_one(small: Trained, goo
     bundle = tmp_path / "model"
     shutil.copytree(small.bundle, bundle)
     before = hashlib.sha256((bundle / "model.onnx").read_bytes()).hexdigest()
-    done = invoke("calibrate", bundle, "--good", goods, "--overkill", 0.3, "--json")
+    done = invoke("calibrate", bundle, "--good", goods, "--overkill", 0.3, "--confidence", 0.6, "--json")
     assert done.exit_code == 0, done.exception
     told = json.loads(done.stdout)
+    wish = Inspector(bundle).contract.threshold_ng.wish
+    assert (wish.share, wish.confidence) == (0.3, 0.6)
     assert told["threshold"]["after"] == Inspector(bundle).contract.threshold_ng.value
     previous = tmp_path / "model.previous" / "model.onnx"
     assert hashlib.sha256(previous.read_bytes()).hexdigest() == before

@@ -53,6 +53,24 @@ def test_a_wished_overkill_is_held_against_what_came_of_it(k: int, n: int, kept:
 
 
 @pytest.mark.parametrize(
+    ("k", "kept", "words"),
+    [
+        (0, "better", "keeps what was guaranteed, at most 10.0 % with 90 % confidence: 0.0 % (0 of 100)"),
+        (12, "agrees", "does not contradict what was guaranteed, at most 10.0 % with 90 % confidence: 12.0 %"),
+        (30, "exceeded", "The guaranteed overkill, at most 10.0 % with 90 % confidence, is not kept: 30.0 %"),
+    ],
+)
+def test_a_wish_with_a_confidence_is_a_bound(k: int, kept: str, words: str) -> None:
+    """It is held against the bound, and not against what is to be expected on average."""
+    wish = Wish("overkill", 0.1, confidence=0.9)
+    contract = limited(wish, 0.1, upper=0.1, supported_overkill=0.04, confidence=0.9, kind="guaranteed")
+    found = promise_of(contract, labels((k, 100)), NONE)
+    (one,) = found.compared
+    assert (one.kept, one.stated, one.promised) == (kept, 0.1, True)
+    assert words in found.sentence
+
+
+@pytest.mark.parametrize(
     ("missed", "kept", "words"),
     [
         (0, "better", "realised escape is below the guaranteed 10.0 %"),

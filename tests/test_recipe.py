@@ -240,7 +240,7 @@ def test_the_shipped_schema_is_that_of_the_model() -> None:
 
 
 def test_every_key_has_a_default_a_unit_and_a_description() -> None:
-    """The schema says of each key what it does, its unit and, but for part, images and costs, its default."""
+    """The schema says of each key what it does, its unit and, but for part, images, costs and regions, its default."""
     schema = json.loads(schema_text())
     assert schema["required"] == ["part", "images"]
     blocks = {"Recipe": schema, **schema["$defs"]}
@@ -248,7 +248,10 @@ def test_every_key_has_a_default_a_unit_and_a_description() -> None:
         for key, value in document["properties"].items():
             if "$ref" not in value:
                 assert {"description", "x-unit", "x-expected"} <= value.keys(), (block, key)
-            assert "default" in value or key in ("part", "images") or block == "Cost", (block, key)
+            assert "default" in value or key in ("part", "images") or block in ("Cost", "RegionThreshold"), (
+                block,
+                key,
+            )
 
 
 @pytest.mark.parametrize("name", ["caps", "weave"])

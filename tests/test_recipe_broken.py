@@ -99,8 +99,8 @@ BROKEN: dict[str, tuple[str, str]] = {
     "misspelt": (
         HEAD + "calibrate:\n  overkil: 0.1\n",
         "F:4: calibrate.overkil: unknown key 'overkil'; did you mean 'overkill'? "
-        "Known keys here: overkill, escape, cost, defect_rate_ppm, threshold, review, least_defect_mm2, crossfit, "
-        "folds.",
+        "Known keys here: overkill, confidence, escape, cost, defect_rate_ppm, threshold, review, least_defect_mm2, "
+        "regions, class_factors, crossfit, folds.",
     ),
     "misspelt block": (
         HEAD + "normalize: {size: 256}\n",
@@ -117,8 +117,8 @@ BROKEN: dict[str, tuple[str, str]] = {
     "too much indentation": (
         HEAD + "calibrate:\n  overkill: 0.1\n  seed: 3\n",
         "F:5: calibrate.seed: unknown key 'seed'; did you mean 'seed' without indentation? "
-        "Known keys here: overkill, escape, cost, defect_rate_ppm, threshold, review, least_defect_mm2, crossfit, "
-        "folds.",
+        "Known keys here: overkill, confidence, escape, cost, defect_rate_ppm, threshold, review, least_defect_mm2, "
+        "regions, class_factors, crossfit, folds.",
     ),
     "block not block": (
         HEAD + "capture: 12\n",
@@ -220,6 +220,15 @@ BROKEN: dict[str, tuple[str, str]] = {
     "two wishes": (
         HEAD + "calibrate:\n  overkill: 0.05\n  escape: 0.001\n",
         "F:5: calibrate.escape: overkill and escape are both named, and one wish decides: delete one of them.",
+    ),
+    "a confidence in no overkill": (
+        HEAD + "calibrate:\n  confidence: 0.95\n  escape: 0.01\n",
+        "F:4: calibrate.confidence: only counts with calibrate.overkill, and the wish is escape: delete one of them.",
+    ),
+    "a confidence of certainty": (
+        HEAD + "calibrate: {confidence: 1.0}\n",
+        "F:3: calibrate.confidence: expected a number between 0 and 1, both excluded, such as 0.95, or null; found "
+        "1.0.",
     ),
     "cost without prevalence": (
         HEAD + "calibrate:\n  cost: {overkill: 0.4, escape: 250}\n",

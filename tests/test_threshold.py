@@ -12,7 +12,7 @@ from lineside.calibrate.crossfit import grouped_folds, holdout
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
-from lineside.evidence import parts_needed
+from lineside.evidence import parts_needed, supported_overkill
 
 
 def limit(scores: list[float], overkill: float, groups: list[str] | None = None, held_out: bool = True) -> Threshold:
@@ -110,3 +110,50 @@ def test_the_threshold_is_on_no_score_and_passes_none(scores: list[float], wish:
     assert found.value > ascending[rank - 1]
     larger = ascending[ascending > ascending[rank - 1]]
     assert not len(larger) or found.value <= larger[0]
+
+
+def confident(n: int, overkill: float, sure: float, held_out: bool = True) -> Threshold:
+    """Find a threshold for a wish with a confidence, from parts that score 1 to n."""
+    scores, names = np.arange(1, n + 1, dtype=np.float32), [str(i) for i in range(n)]
+    return overkill_threshold(scores, names, overkill, crossfit="x", held_out=held_out, confidence=sure)
+
+
+def test_the_largest_of_fifty_nine_keeps_five_per_cent_with_confidence() -> None:
+    """The number that statisticians know; with 93 parts the second largest does, and 58 are one too few."""
+    assert confident(59, 0.05, 0.95).rule.startswith("just above score 59 of 59")
+    assert confident(92, 0.05, 0.95).rule.startswith("just above score 92 of 92")
+    assert confident(93, 0.05, 0.95).rule.startswith("just above score 92 of 93")
+    short = confident(58, 0.05, 0.95)
+    assert "The wish was 5 % with 95 % confidence, which needs 59 good parts; 58 support 5.0 %" in short.statement
+    assert short.supported == pytest.approx(1.0 - 0.05 ** (1 / 58))
+
+
+def test_a_wish_with_a_confidence_is_guaranteed_only_where_scores_were_held_out() -> None:
+    """Cross-fitted scores make it empirical, and the statement begins with that."""
+    sure, fitted = confident(59, 0.05, 0.95), confident(59, 0.05, 0.95, held_out=False)
+    assert (sure.kind, fitted.kind) == ("guaranteed", "empirical")
+    assert "with 95 % confidence the overkill is at most 5.0 %" in sure.statement
+    assert fitted.statement.startswith("No guarantee: from 59 good parts, x, the overkill is at most 5.0 % with 95 %")
+    assert sure.wish.in_words == "an overkill of at most 5 % with 95 % confidence"
+    assert sure.confidence == 0.95
+
+
+@given(st.integers(1, 300), st.floats(0.001, 0.9), st.floats(0.5, 0.999))
+def test_the_rank_is_the_smallest_that_keeps_the_wish(n: int, wish: float, sure: float) -> None:
+    """By scipy: P(Beta(n + 1 - k, k) <= wish) reaches the confidence at k and not at k - 1."""
+    made = confident(n, wish, sure)
+    k = int(made.rule.split()[3])
+    assert made.upper == pytest.approx(beta.ppf(sure, n + 1 - k, k), abs=1e-9)
+    if k < n:
+        assert beta.cdf(wish, n + 1 - k, k) >= sure - 1e-6
+    if k > 1:
+        assert beta.cdf(wish, n + 2 - k, k - 1) < sure + 1e-6
+
+
+@given(st.floats(0.001, 0.9), st.floats(0.5, 0.999))
+def test_parts_needed_for_a_confidence_is_the_smallest_number(wish: float, sure: float) -> None:
+    """With that many the largest score keeps the wish, with one fewer it does not."""
+    n = parts_needed(wish, sure)
+    assert supported_overkill(n, sure) <= wish + 1e-6
+    assert n == 1 or supported_overkill(n - 1, sure) > wish - 1e-6
+    assert beta.ppf(sure, 1, n) == pytest.approx(supported_overkill(n, sure))

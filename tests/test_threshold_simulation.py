@@ -206,3 +206,23 @@ def test_grouped_defects_keep_the_promise_and_ungrouped_shots_break_it() -> None
     assert np.mean(kept <= upper_bound(0, 20)) >= least_coverage()
     broken = np.searchsorted(of_shot, ungrouped) / len(of_shot)
     assert np.mean(broken <= upper_bound(4, 100)) < 0.9
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(
+    ("n", "wish", "sure"), [(59, 0.05, 0.95), (100, 0.05, 0.95), (100, 0.1, 0.9), (20, 0.05, 0.95)]
+)
+def test_a_wish_with_a_confidence_is_kept_as_often_as_stated(law: str, n: int, wish: float, sure: float) -> None:
+    """Of 2,000 calibrations at least the stated share keeps the wish, or what n parts support of it; one rank lower
+    would not do."""
+    names, draws = [f"{i:04d}" for i in range(n)], LAWS[law].rvs((DRAWS, n), random_state=n + 7).astype(np.float32)
+    made = [overkill_threshold(row, names, wish, crossfit="x", held_out=True, confidence=sure) for row in draws]
+    supported = made[0].supported
+    assert supported is not None
+    assert (supported <= wish) == (n >= 59)
+    kept = LAWS[law].sf([limit.value for limit in made]) <= supported + 1e-9
+    three_errors = 3.0 * np.sqrt(sure * (1.0 - sure) / DRAWS)
+    assert kept.mean() >= sure - three_errors
+    rank = int(made[0].rule.split()[3])
+    lower = np.sort(draws, axis=1)[:, rank - 2]
+    assert np.mean(LAWS[law].sf(lower) <= max(wish, supported)) < sure

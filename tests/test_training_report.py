@@ -14,6 +14,7 @@ from classed import classed_contract
 from lineside.batch.gallery import pictures_of
 from lineside.batch.overlay import mark_peak
 from lineside.binomial import clopper_pearson
+from lineside.capture.copies import Copies
 from lineside.contract import Component, Finding, QualityLimit, Verdict
 from lineside.recipe import Transfer
 from lineside.report.histogram import bin_scores, histogram
@@ -70,6 +71,7 @@ def record(tmp_path: Path) -> TrainingRecord:
         swap_vector=False,
         front=FRONT,
         adaptation=None,
+        copies=Copies(),
         decisions=("Memory of 128 patches.", *FRONT.words),
         stage_seconds=(("fit", 1.25),),
         model=model,

@@ -41,6 +41,8 @@ def tiny_contract(
         map_threshold=map_threshold,
         map_rule="fixed by the test",
         least_defect=None,
+        regions=(),
+        class_factors={},
         class_names=(),
         classes=None,
         gate_bits=("exposure",),

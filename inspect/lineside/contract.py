@@ -16,10 +16,10 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract_thresholds import EscapeStatement, LeastDefect, Threshold
+from lineside.contract_thresholds import EscapeStatement, LeastDefect, RegionLimit, Threshold
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "5.0"
+CONTRACT_VERSION = "6.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 SIGNATURE_FILE = "SIGNATURE.json"
@@ -183,6 +183,11 @@ class Contract:
     escapes: EscapeStatement
     least_defect: LeastDefect | None
     """None where every region counts."""
+    regions: tuple[RegionLimit, ...]
+    """Those of the part that have thresholds of their own; empty where none has."""
+    class_factors: Mapping[str, float]
+    """By class: how many thresholds a part that is called so may reach, 1 or more, for its `score` is divided by it;
+    classes that are not named, unknown and findings: 1."""
     map_threshold: float
     """A cell of `anomaly_map` above it belongs to a defect; in the map's unit. It decides no verdict."""
     map_rule: str
@@ -285,6 +290,23 @@ class Contract:
         if index == NO_DEFECT_CLASS:
             return None
         return self.class_names[index] if index >= 0 else UNKNOWN_CLASS
+
+    @property
+    def tolerances(self) -> tuple[float, ...]:
+        """What `class_factors` says of each class in their order; nothing where it names none."""
+        return tuple(self.class_factors.get(name, 1.0) for name in self.class_names) if self.class_factors else ()
+
+    @property
+    def tolerance_words(self) -> str | None:
+        """Which classes are tolerated, how far, and what that risks; None where none is."""
+        if not self.class_factors:
+            return None
+        named = ", ".join(f"{name} up to {factor:g} times" for name, factor in sorted(self.class_factors.items()))
+        return (
+            f"What is called by a tolerated class is NG and REVIEW only beyond more than the thresholds: {named}. Its "
+            "score is divided by that. A defect of another class that is called so by mistake is tolerated too; bounds "
+            "of escapes count that, and overkill is no higher than is stated."
+        )
 
     def found(self, quality: Mapping[str, float]) -> tuple[str, ...]:
         """Names of the findings that these quality numbers amount to, in the contract's order."""

@@ -28,6 +28,8 @@ class Wish:
     """cost: defective parts in a million parts of production."""
     score: float | None = None
     """fixed: the threshold itself."""
+    confidence: float | None = None
+    """overkill: with this probability over calibrations it is to be at most `share`, 0 to 1; None: on average."""
 
     @property
     def in_words(self) -> str:
@@ -40,8 +42,9 @@ class Wish:
                 f"{self.defect_rate_ppm:g} ppm of defective parts"
             )
         share = f"{100 * (self.share or 0.0):.4g} %"
+        sure = "" if self.confidence is None else f" with {100 * self.confidence:.4g} % confidence"
         return {
-            "overkill": f"an overkill of at most {share}",
+            "overkill": f"an overkill of at most {share}{sure}",
             "escape": f"an escape of at most {share}",
             "review": f"at most {share} of the good parts in REVIEW",
         }[self.kind]
@@ -59,8 +62,9 @@ class Threshold:
     """`guaranteed` only where a theorem covers the head that is deployed, for what was wished."""
     wish: Wish
     supported: float | None
-    """What the images support of the wish, in its own unit: a share, or with a cost the cost of a part. None where
-    nothing was asked that images could support: with a fixed threshold, and where no good part was to spare."""
+    """What the images support of the wish, in its own unit: a share (with the wished confidence, where one was), or
+    with a cost the cost of a part. None where nothing was asked that images could support: with a fixed threshold, and
+    where no good part was to spare."""
     supported_overkill: float
     """Share of good parts above this threshold that is to be expected at most, 0 to 1; never below 1 / (n_groups + 1).
     """
@@ -71,7 +75,7 @@ class Threshold:
     n_defects: int
     """Number of independent defective parts that it was taken from; 0 where good parts alone decided."""
     confidence: float
-    """Confidence of `interval` and of `upper`, 0 to 1."""
+    """Confidence of `interval` and of `upper`, 0 to 1: as wished, else 0.95."""
     interval: tuple[float, float]
     """Interval of the overkill at this threshold (of `threshold_review`: of the share of good parts above it), both
     ends 0 to 1."""
@@ -98,6 +102,19 @@ class LeastDefect:
     """Area of a patch."""
     patches: int
     """What fewer neighbouring patches show is lowered before it is scored; 1: nothing is."""
+    statement: str
+    """What that means, in a few sentences."""
+
+
+@dataclass(frozen=True)
+class RegionLimit:
+    """A region of the part with a threshold of its own; a part of the graph."""
+
+    name: str
+    factor: float
+    """NG beyond so many thresholds; `score` and `anomaly_map` are divided by it."""
+    share: float
+    """Of the patches, 0 to 1."""
     statement: str
     """What that means, in a few sentences."""
 

@@ -8,7 +8,7 @@ their name rather than by a shuffled list, so that the order of two parts never 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +47,8 @@ class Sample:
     """The physical part: images of one part stand on one side of every split."""
     boxes: tuple[MarkedBox, ...] = ()
     """Around its defects; they count as a mask where there is none."""
+    copy_of: str | None = None
+    """Of a test image: the training image of which it is a copy, so that it proves nothing."""
 
     @property
     def is_good(self) -> bool:
@@ -70,8 +72,12 @@ class Dataset:
     """Folders among the images that lineside itself wrote (bundles, overlays), relative to `root`."""
 
     def select(self, split: Split, good: bool | None = None) -> tuple[Sample, ...]:
-        """Return one side of the split: all of it, the good images, or the defects."""
-        return tuple(s for s in self.samples if s.split == split and good in (None, s.is_good))
+        """Return one side of the split: all of it, the good images, or the defects; no test image that is a copy."""
+        return tuple(s for s in self._counting if s.split == split and good in (None, s.is_good))
+
+    @property
+    def _counting(self) -> tuple[Sample, ...]:
+        return tuple(s for s in self.samples if s.copy_of is None)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -84,8 +90,8 @@ class Dataset:
         return tuple(sorted({s.label for s in self.select("train", good=False)}))
 
     def counts(self) -> dict[str, int]:
-        """Return the images per side and label, such as ``{"train/good": 50}``; train first, good first."""
-        counted = Counter((s.split, s.label) for s in self.samples)
+        """Return the images per side and label, such as ``{"train/good": 50}``; train first, good first; no copies."""
+        counted = Counter((s.split, s.label) for s in self._counting)
         ordered = sorted(counted, key=lambda pair: (pair[0] != "train", pair[1] != "good", pair[1]))
         return {f"{split}/{label}": counted[split, label] for split, label in ordered}
 
@@ -315,6 +321,42 @@ def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:
             )
 
 
+def joined(loaded: LoadedRecipe, dataset: Dataset, sets: Iterable[Sequence[str]]) -> Dataset:
+    """Join what turned out to show one part: every split from now on keeps it together.
+
+    Parameters
+    ----------
+    loaded : LoadedRecipe
+        Its seed draws the split of a plain layout again, by the new parts.
+    dataset : Dataset
+    sets : iterable of sequences of str
+        Names of images. Parts that share a set, or sets that share a part, become one, called by the first name of
+        all. Where folders make the split, images on its two sides are not joined: that one is a copy is another's to
+        say (`Sample.copy_of`).
+    """
+    fixed = dataset.layout == "mvtec"
+    key: dict[str, tuple[str, str]] = {s.name: (s.split if fixed else "", s.group) for s in dataset.samples}
+    part = {own: own for own in key.values()}
+
+    def first(own: tuple[str, str]) -> tuple[str, str]:
+        while part[own] != own:
+            own = part[own]
+        return own
+
+    for names in sets:
+        by_side: dict[str, set[tuple[str, str]]] = {}
+        for name in names:
+            by_side.setdefault(key[name][0], set()).add(first(key[name]))
+        for ends in by_side.values():
+            part.update(dict.fromkeys(ends, min(ends)))
+    grouped = tuple(replace(s, group=first(key[s.name])[1]) for s in dataset.samples)
+    if not fixed:
+        sorts = loaded.recipe.transfer.task == "classify"
+        train = _training_groups(((s.label, s.group) for s in grouped), loaded.recipe.seed, sorts=sorts)
+        grouped = tuple(replace(s, split="train" if s.group in train else "test") for s in grouped)
+    return replace(dataset, samples=grouped)
+
+
 def data_sha256(dataset: Dataset) -> str:
     """Return the SHA-256 (hex) over every image's name, side, label, content, mask and boxes."""
     return _data_sha256(dataset, _content_hashes(dataset))
@@ -333,6 +375,7 @@ def lock_document(loaded: LoadedRecipe, dataset: Dataset) -> str:
         "layout": dataset.layout,
         "images": [
             {"name": s.name, "split": s.split, "label": s.label, "group": s.group, "sha256": hashes[s.path]}
+            | ({"copy_of": s.copy_of} if s.copy_of else {})
             for s in dataset.samples
         ],
     }

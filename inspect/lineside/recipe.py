@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -129,7 +129,31 @@ def _checked(located: Located, file: Path) -> LoadedRecipe:
     loaded = LoadedRecipe(recipe, file, file.parent, recipe_sha256(recipe), located.lines)
     _refuse_missing(loaded)
     _refuse_unscaled(loaded)
+    _refuse_regions(loaded)
+    _refuse_class_factors(loaded)
     return loaded
+
+
+def _refuse_class_factors(loaded: LoadedRecipe) -> None:
+    """Refuse tolerated classes where none is told beside a threshold."""
+    transfer = loaded.recipe.transfer
+    told = transfer.task in ("auto", "both") and transfer.method == "lineside" and transfer.classes.method != "none"
+    if loaded.recipe.calibrate.class_factors and not told:
+        raise loaded.error(
+            "only allowed where classes of defects are told beside a threshold: transfer.task both (or auto), method "
+            "lineside and a way of telling classes; delete it.",
+            "calibrate.class_factors",
+        )
+
+
+def _refuse_regions(loaded: LoadedRecipe) -> None:
+    """Refuse thresholds of regions where the score is not pooled from patches."""
+    recipe = loaded.recipe
+    if recipe.calibrate.regions and (recipe.transfer.method != "lineside" or recipe.transfer.task == "classify"):
+        raise loaded.error(
+            "only allowed with method: lineside and without task: classify, whose score has no regions; delete it.",
+            "calibrate.regions",
+        )
 
 
 def _refuse_unscaled(loaded: LoadedRecipe) -> None:
@@ -166,7 +190,7 @@ def _refuse_missing(loaded: LoadedRecipe) -> None:
             message = f"expected {what}, found {found} at {place}. The path is relative to the recipe."
             raise loaded.error(message, key)
     _refuse_missing_episodes(loaded)
-    for key, paths in loaded.recipe.normalise.named_images.items():
+    for key, paths in loaded.recipe.named_images.items():
         what = "an image, auto, estimate or null" if key.endswith("flat_field") else "an image"
         for place in map(loaded.resolve, paths):
             if not place.is_file():
@@ -191,8 +215,9 @@ def portable(recipe: Recipe) -> dict[str, Any]:
     transfer, normalise = document["transfer"], document["normalise"]
     for block, key in (("light", "flat_field"), ("light", "dark_frame"), ("pose", "anchor")):
         normalise[block][key] = _last_names(normalise[block][key])
-    if isinstance(normalise["roi"], str):
-        normalise["roi"] = _last_name(normalise["roi"])
+    for place in (normalise, *(document["calibrate"]["regions"] or {}).values()):
+        if isinstance(place["roi"], str):
+            place["roi"] = _last_name(place["roi"])
     document["images"] = _last_name(document["images"])
     for key in ("weights", "reference_images"):
         transfer[key] = _last_name(transfer[key]) if transfer[key] else None
@@ -269,12 +294,15 @@ def located_error(error: ValidationError, located: Located, file: Path, root: ty
 def _field(detail: ErrorDetails, root: type[BaseModel]) -> tuple[Location, list[type[BaseModel]]]:
     """Return the key that an error is about, without pydantic's union tags, and the models from the top to it."""
     location: Location = (*detail["loc"], *_custom_key(detail))
-    models: list[type[BaseModel]] = [root]
-    for depth, part in enumerate(location):
-        block = _block(models[-1], part)
+    models, depth = [root], 0
+    while depth < len(location):
+        block, deeper = _block(models[-1], location[depth]), 1
+        if block is None and location[depth + 2 : depth + 3] not in ((), ("[key]",)):
+            block, deeper = _named_block(models[-1], location[depth]), 2
         if block is None:
             return location[: depth + 1], models
         models.append(block)
+        depth += deeper
     return location, models[:-1]
 
 
@@ -288,6 +316,15 @@ def _block(model: type[BaseModel], key: str | int) -> type[BaseModel] | None:
     known = model.model_fields.get(str(key))
     kinds = (known.annotation, *get_args(known.annotation)) if known else ()
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _named_block(model: type[BaseModel], key: str | int) -> type[BaseModel] | None:
+    """Return the model of the blocks that stand below `key`, each under a name of the user's; else None."""
+    known = model.model_fields.get(str(key))
+    kinds = (known.annotation, *get_args(known.annotation)) if known else ()
+    of = [get_args(get_args(kind)[0] if get_origin(kind) is Annotated else kind) for kind in kinds]
+    blocks = [args[1] for args in of if len(args) == 2]
+    return next((kind for kind in blocks if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _deepest(location: Location, lines: Mapping[Location, int]) -> Location:

@@ -6,13 +6,15 @@ Exactly one of `WISHES` holds; where none is named it is `overkill`, and where a
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
+from pydantic import Field, StrictFloat, StrictInt, StrictStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from lineside.contract_thresholds import Wish
 from lineside.errors import UsageError
 from lineside.recipe_block import Block, key, refuse
+from lineside.recipe_normalise import ROI, Roi
 
+Name = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 WISHES = ("overkill", "escape", "cost", "threshold")
 OVERKILL = "a number above 0, which no number of images supports, and below 1, such as 0.05"
 ESCAPE = "null, or a number above 0, which no number of images supports, and below 1, such as 0.01"
@@ -36,6 +38,30 @@ class Cost(Block):
     )
 
 
+class RegionThreshold(Block):
+    """A region of the part with a threshold of its own."""
+
+    roi: Roi = key(
+        ...,
+        ROI.removesuffix(", or null"),
+        "Where it is: drawn in the anchor picture, and moves with the part. Where two overlap, the first counts.",
+        "share of the picture's width and height",
+    )
+    factor: Annotated[StrictFloat, Field(gt=0)] = key(
+        ...,
+        "a number above 0, such as 0.7 (stricter) or 2.0 (more tolerant)",
+        "NG beyond so many thresholds.",
+        "thresholds",
+    )
+
+    @field_validator("roi", mode="before")
+    @classmethod
+    def _somewhere(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError
+        return value
+
+
 class Calibrate(Block):
     """Where the threshold comes from."""
 
@@ -43,6 +69,13 @@ class Calibrate(Block):
         0.05, OVERKILL, "The wish where no other is named: share of good parts that may be called NG.",
         "share of good parts",
     )  # fmt: skip
+    confidence: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = key(
+        None,
+        "a number between 0 and 1, both excluded, such as 0.95, or null",
+        "With overkill: it is to be kept with this probability over calibrations, which at 0.05 and 0.95 needs 59 good "
+        "parts. null: it is to be kept on average.",
+        "probability",
+    )
     escape: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = key(
         None,
         ESCAPE,
@@ -73,6 +106,21 @@ class Calibrate(Block):
         "A region of the anomaly map smaller than this makes no part NG. Needs capture.px_per_mm; only with method: "
         "lineside, and not with task: classify. null: every region counts.",
         "mm²",
+    )
+    regions: Annotated[dict[Name, RegionThreshold], Field(min_length=1)] | None = key(
+        None,
+        "blocks of keys (roi, factor), each under a name of letters, digits, - and _, or null",
+        "Regions of the part with thresholds of their own; the rest keeps a factor of 1. The threshold is taken from "
+        "good images that were scored so, and its promise holds for the part as a whole. Only with method: lineside, "
+        "and not with task: classify.",
+    )
+    class_factors: Annotated[dict[str, Annotated[StrictFloat, Field(ge=1)]], Field(min_length=1)] | None = key(
+        None,
+        "numbers of 1 or more by the names of defect classes, such as {stain: 1.5}, or null",
+        "How many thresholds a part that is called by such a class may reach before it is NG or REVIEW. A defect of "
+        "another class that is called so by mistake is tolerated too. Only where classes of defects are told beside a "
+        "threshold (task: both), and with overkill or threshold as the wish.",
+        "thresholds",
     )
     crossfit: Literal["auto", "folds", "holdout"] = key(
         "auto",
@@ -106,6 +154,16 @@ class Calibrate(Block):
             )
         if self.cost is None and self.defect_rate_ppm is not None:
             refuse("defect_rate_ppm", "only counts with calibrate.cost: add that, or delete this")
+        if self.confidence is not None and self.overkill is None:
+            refuse("confidence", f"only counts with calibrate.overkill, and the wish is {named[0]}: delete one of them")
+        if self.class_factors is not None and (self.escape is not None or self.cost is not None):
+            refuse(
+                "class_factors",
+                f"the wish is {named[0]}, and defects that are tolerated escape as they should: write overkill, or "
+                "threshold, or take the threshold from new images by `lineside calibrate`",
+            )
+        if self.class_factors is not None and self.threshold is not None and self.threshold <= 0:
+            refuse("class_factors", f"a threshold of {self.threshold:g} has no multiple: write one above 0")
         if self.review is not None and self.overkill is not None and self.overkill + self.review >= 1.0:
             refuse("review", f"with an overkill of {self.overkill:g} less than {1.0 - self.overkill:g} is left")
         return self
@@ -121,6 +179,12 @@ class Calibrate(Block):
         return 5 if parts < MANY_PARTS else 3
 
     @property
+    def named_images(self) -> dict[str, tuple[str, ...]]:
+        """Mask images that the block names, by dotted key: paths as written."""
+        regions = (self.regions or {}).items()
+        return {f"calibrate.regions.{name}.roi": (one.roi,) for name, one in regions if isinstance(one.roi, str)}
+
+    @property
     def wish(self) -> Wish:
         """What decides the threshold."""
         if self.cost is not None:
@@ -130,7 +194,7 @@ class Calibrate(Block):
             return Wish("escape", self.escape)
         if self.threshold is not None:
             return Wish("fixed", score=self.threshold)
-        return Wish("overkill", self.overkill)
+        return Wish("overkill", self.overkill, confidence=self.confidence)
 
 
 def wish_of(options: Mapping[str, float]) -> Wish | None:
@@ -139,7 +203,7 @@ def wish_of(options: Mapping[str, float]) -> Wish | None:
     Parameters
     ----------
     options : mapping of str to float
-        By name: overkill, escape, threshold, cost_overkill, cost_escape, defect_rate_ppm, review.
+        By name: overkill, confidence, escape, threshold, cost_overkill, cost_escape, defect_rate_ppm, review.
 
     Returns
     -------
@@ -151,6 +215,8 @@ def wish_of(options: Mapping[str, float]) -> Wish | None:
     UsageError
         When an option is out of range, two are wishes, or one lacks another.
     """
+    if "confidence" in options and not any(name in options for name in (*WISHES, "cost_overkill", "cost_escape")):
+        raise UsageError("--confidence: only counts with --overkill: add that, such as --overkill 0.05.")
     costs = {name: options[f"cost_{name}"] for name in ("overkill", "escape") if f"cost_{name}" in options}
     block: dict[str, Any] = {name: value for name, value in options.items() if not name.startswith("cost_")}
     block |= {"cost": costs} if costs else {}

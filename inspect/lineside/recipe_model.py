@@ -286,3 +286,8 @@ class Recipe(Block):
     calibrate: Annotated[Calibrate, BeforeValidator(empty_block)] = Calibrate()
     export: Annotated[Export, BeforeValidator(empty_block)] = Export()
     seed: StrictInt = key(0, "a whole number from 0 to 4294967295", "Seed of every random draw.", ge=0, le=2**32 - 1)
+
+    @property
+    def named_images(self) -> dict[str, tuple[str, ...]]:
+        """Images that the recipe names beside its folder, by dotted key: paths as written."""
+        return self.normalise.named_images | self.calibrate.named_images

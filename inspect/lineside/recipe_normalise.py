@@ -38,6 +38,20 @@ def _region(region: object) -> object:
     return region
 
 
+Roi = Annotated[
+    tuple[Share, Share, Share, Share]
+    | Annotated[tuple[Point, ...], Field(min_length=3)]
+    | Annotated[StrictStr, Field(min_length=1)]
+    | None,
+    AfterValidator(_region),
+]
+"""A region of the anchor picture."""
+ROI = (
+    "a box [x0, y0, x1, y1] with x0 < x1 and y0 < y1, a polygon [[x, y], ...] of three points or more, both in numbers "
+    "from 0 to 1, a mask image relative to this file, or null"
+)
+
+
 class Light(Block):
     """What evens out the light."""
 
@@ -163,16 +177,9 @@ class Normalise(Block):
     )
     light: Annotated[Light, BeforeValidator(empty_block)] = Light()
     pose: Annotated[Pose, BeforeValidator(empty_block)] = Pose()
-    roi: Annotated[
-        tuple[Share, Share, Share, Share]
-        | Annotated[tuple[Point, ...], Field(min_length=3)]
-        | Annotated[StrictStr, Field(min_length=1)]
-        | None,
-        AfterValidator(_region),
-    ] = key(
+    roi: Roi = key(
         None,
-        "a box [x0, y0, x1, y1] with x0 < x1 and y0 < y1, a polygon [[x, y], ...] of three points or more, both in "
-        "numbers from 0 to 1, a mask image relative to this file, or null",
+        ROI,
         "Region that is inspected, drawn in the anchor picture; it moves with the part. null: all of it.",
         "share of the picture's width and height",
     )

@@ -37,3 +37,32 @@ def refuse_undecidable(loaded: LoadedRecipe, dataset: Dataset) -> None:
     reason = undecidable(wish, dataset)
     if reason:
         raise loaded.error(reason, f"calibrate.{wish.kind}")
+
+
+FACTORS = "calibrate.class_factors"
+
+
+def intolerable(loaded: LoadedRecipe, dataset: Dataset) -> str | None:
+    """Return why classes cannot be tolerated: there are no images of them to learn the class from."""
+    factors, names = loaded.recipe.calibrate.class_factors or {}, dataset.training_classes
+    unknown = sorted(set(factors) - set(names))
+    if factors and len(names) < 2:
+        return (
+            "classes are told from two classes of defects in train/ on, and there "
+            f"{'is one' if names else 'is none'}; add images to train/<class>, or delete it."
+        )
+    if unknown:
+        return f"there are no training images of {', '.join(unknown)}; the classes in train/ are {', '.join(names)}."
+    return None
+
+
+def refuse_intolerable(loaded: LoadedRecipe, dataset: Dataset) -> None:
+    """Raise what `intolerable` says.
+
+    Raises
+    ------
+    RecipeError
+    """
+    reason = intolerable(loaded, dataset)
+    if reason:
+        raise loaded.error(reason, FACTORS)

@@ -139,6 +139,14 @@ def _picture(
     return Picture(encode_jpeg(small, _QUALITY), encode_jpeg(heat, _QUALITY), working=inner)
 
 
+def plain_picture(path: Path, spec: FrameSpec) -> bytes:
+    """Return an image as a small JPEG; nothing where it can no longer be read."""
+    try:
+        return encode_jpeg(_shrunk(read_frame(path, spec)), _QUALITY)
+    except LinesideError:
+        return b""
+
+
 def _shrunk(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     import cv2
 

@@ -14,6 +14,8 @@ from typing import Any
 from lineside.batch.regions import Region
 from lineside.errors import StorageError
 
+UNREADABLE = "unreadable"
+"""Stands for the verdict of an image that could not be read."""
 RESULT_STATE_FAILED = 4  # OPC 40100-1 (Machine Vision, Part 1), ResultStateDataType
 _FLAT = ("path", "verdict", "score", "reasons", "defect_class", "duration_ms", "error", "label", "overlay")
 
@@ -42,6 +44,11 @@ class Row:
     """Width and height in px of the frame, with the regions."""
     opc: Mapping[str, Any] = field(default_factory=dict)
     """Names of OPC 40100-1."""
+
+    @property
+    def part(self) -> str:
+        """Name of the physical part; where no pattern tells parts apart, the file's name without its suffix."""
+        return str(self.opc["partId"])
 
     @property
     def class_probability(self) -> float | None:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -22,6 +22,7 @@ from lineside.batch.files import storage_errors, write_atomic_with, write_text
 from lineside.batch.judge import Judge, OverlayMode, Seen
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.parquet import write_parquet
+from lineside.batch.parts import part_names
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
 from lineside.batch.quality import quality_limits
 from lineside.batch.row import Row
@@ -29,6 +30,7 @@ from lineside.batch.store import PARQUET_FILE, REPORT_FILE, SUMMARY_FILE, RunHea
 from lineside.batch.summary import Collector, Limits, Summary
 from lineside.contract import Contract
 from lineside.errors import UsageError, require
+from lineside.export.known_images import recipe_group
 from lineside.runtime import Inspector
 from lineside.session import processors
 
@@ -53,6 +55,8 @@ class InspectOptions:
     run may go on with another one."""
     boxes: bool = False
     """Write boxes and masks of the defects."""
+    group: str | None = None
+    """Regular expression that tells the part in file names; None: the recipe's `capture.group`."""
     parquet: bool = False
     """Write results.parquet beside results.csv; needs pyarrow."""
 
@@ -151,6 +155,7 @@ def inspect_images(
     """
     options = options or InspectOptions()
     named, folder = [Path(source) for source in sources], Path(out)
+    options = replace(options, group=options.group or recipe_group(Path(inspector.path)))
     check_options(options)
     check_sources(named)
     work = Work(tuple(named), plan_images(named, folder), take_census(named, folder))
@@ -163,6 +168,7 @@ def check_options(options: InspectOptions) -> None:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"Expected at least one worker, found {options.workers}.")
     check_limit(options.max_no_call)
+    part_names(options.group)
     if options.parquet:
         require("pyarrow", "parquet")
 
@@ -192,6 +198,7 @@ def judged_images(
             options.overlays,
             options.labels,
             limits.ng,
+            part_names(options.group) if options.group else None,
             options.boxes,
             work.seen,
             BoundedSemaphore(workers),
@@ -225,6 +232,7 @@ def _header(inspector: Inspector, work: Work, options: InspectOptions, limits: L
         images=tuple(source.as_posix() for source in work.sources),
         images_resolved=tuple(source.resolve().as_posix() for source in work.sources),
         boxes=options.boxes,
+        group=options.group,
         purpose=work.purpose,
     )
 
@@ -281,12 +289,16 @@ def summarised(run: JudgedRun, rows: Callable[[], Iterator[Row]]) -> tuple[Summa
     rows : callable
         Gives the rows that count, as often as it is called.
     """
-    from lineside.batch.sheet import write_sheet
+    from lineside.batch.sheet import write_parts, write_sheet
 
     store, contract = run.store, run.inspector.contract
-    collector = Collector(labels=store.header.labels, is_good=contract.is_good, limits=quality_limits(contract))
+    grouped = store.header.group is not None
+    collector = Collector(
+        labels=store.header.labels, is_good=contract.is_good, limits=quality_limits(contract), grouped=grouped
+    )
     words = reason_words(contract)
-    write_sheet(store.folder, collector.tee(rows()), labels=store.header.labels, words=words)
+    write_sheet(store.folder, collector.tee(rows()), labels=store.header.labels, grouped=grouped, words=words)
+    write_parts(store.folder, collector.parts)
     with storage_errors(store.folder / PARQUET_FILE):
         (store.folder / PARQUET_FILE).unlink(missing_ok=True)
     if run.options.parquet:
@@ -321,4 +333,5 @@ def _summary(run: JudgedRun, collector: Collector) -> Summary:
         masks_left_out=run.census.masks,
         labels=collector.labels(),
         classes=collector.classes(contract.class_names),
+        parts=collector.parts.counts(header.group) if collector.parts and header.group else None,
     )

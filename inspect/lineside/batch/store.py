@@ -29,7 +29,7 @@ from lineside.batch.row import Row
 from lineside.errors import StorageError, UsageError
 
 RESULTS_FILE, CSV_FILE, SUMMARY_FILE, REPORT_FILE = "results.jsonl", "results.csv", "summary.json", "report.html"
-EVALUATION_FILE, PARQUET_FILE = "evaluation.json", "results.parquet"
+EVALUATION_FILE, PARQUET_FILE, PARTS_FILE = "evaluation.json", "results.parquet", "parts.csv"
 LOCK_FILE = ".lock"
 _IDENTITY = ("job_id", "created", "lineside_version")
 
@@ -54,6 +54,8 @@ class RunHeader:
     """The same as absolute paths: from another working folder the same names may mean other images."""
     boxes: bool = False
     """Whether defects get boxes and masks."""
+    group: str | None = None
+    """Regular expression that tells the part in file names; None: nothing tells it."""
     purpose: str = "inspect"
     """Or ``evaluate``, which leaves out the model's own training images."""
 
@@ -189,7 +191,16 @@ def _has_results(folder: Path) -> bool:
 
 
 def _check_ours(folder: Path, found: RunHeader | None) -> None:
-    ours = (RESULTS_FILE, CSV_FILE, PARQUET_FILE, SUMMARY_FILE, EVALUATION_FILE, REPORT_FILE, OVERLAY_FOLDER)
+    ours = (
+        RESULTS_FILE,
+        CSV_FILE,
+        PARTS_FILE,
+        PARQUET_FILE,
+        SUMMARY_FILE,
+        EVALUATION_FILE,
+        REPORT_FILE,
+        OVERLAY_FOLDER,
+    )
     present = [name for name in ours if (folder / name).exists()]
     if found is None and present:
         raise UsageError(
@@ -222,7 +233,7 @@ def _remove_results(folder: Path, found: RunHeader) -> None:
 
     Masks and boxes are only ours where the run asked for them: a folder of images may have a folder ``masks`` too.
     """
-    files = [REPORT_FILE, SUMMARY_FILE, EVALUATION_FILE, PARQUET_FILE, CSV_FILE, RESULTS_FILE]
+    files = [REPORT_FILE, SUMMARY_FILE, EVALUATION_FILE, PARQUET_FILE, PARTS_FILE, CSV_FILE, RESULTS_FILE]
     folders = [OVERLAY_FOLDER]
     if found.boxes:
         files, folders = [*files[:-1], BOXES_FILE, files[-1]], [*folders, MASK_FOLDER]

@@ -22,14 +22,14 @@ from lineside.batch.course import Course, CourseTaker
 from lineside.batch.labels import LabelSummary, is_good_folder, summarise_labels
 from lineside.batch.no_call import NoCalls
 from lineside.batch.origins import Origin, OriginTaker
+from lineside.batch.parts import PartCounts, PartTaker
 from lineside.batch.quality import QualityBounds, QualityFound, QualityTaker
-from lineside.batch.row import Row, finite
+from lineside.batch.row import UNREADABLE, Row, finite
 from lineside.batch.when import taken_at
 from lineside.capture.sidecar import read_sidecar
 from lineside.contract import Verdict
 from lineside.contract_thresholds import Threshold
 
-UNREADABLE = "unreadable"
 COUNTED = (*(verdict.name for verdict in Verdict), UNREADABLE)
 WORST_SHOWN, WRONG_SHOWN, NO_CALL_SHOWN, UNREADABLE_SHOWN = 40, 20, 12, 200
 
@@ -96,6 +96,8 @@ class Summary:
     """Only where folder names are taken as truth."""
     classes: ToldClasses | None
     """Only where the model tells classes."""
+    parts: PartCounts | None
+    """Only where a pattern tells the part in file names."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what fits into JSON; every number in it is finite."""
@@ -152,10 +154,12 @@ class Collector:
         labels: bool,
         is_good: Callable[[str], bool] = is_good_folder,
         limits: Mapping[str, QualityBounds] | None = None,
+        grouped: bool = False,
     ) -> None:
         self._labels, self._is_good = labels, is_good
         self._course, self._quality, self._causes = CourseTaker(), QualityTaker(limits or {}), Causes()
         self._origins = OriginTaker()
+        self.parts = PartTaker() if grouped else None
         self._told: dict[str, Counter[str]] = defaultdict(Counter)
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._scores: dict[str, array[float]] = defaultdict(lambda: array("f"))  # of images that got a call
@@ -178,6 +182,8 @@ class Collector:
             self._durations.append(row.duration_ms)
         self._quality.add(row)
         self._causes.add(row)
+        if self.parts is not None:
+            self.parts.add(row)
         if row.verdict is not None and self._charted(label):
             self._chart(row)
         if row.verdict is None or row.score is None:

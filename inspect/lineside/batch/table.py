@@ -1,12 +1,14 @@
 """The verdict table for the console, and numbers as people read them (the report uses the same words)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lineside.batch.classes import ToldClasses
 from lineside.batch.labels import LabelSummary, Rate
 from lineside.batch.no_call import NoCalls
-from lineside.batch.summary import COUNTED, UNREADABLE, Summary
+from lineside.batch.parts import PartCounts
+from lineside.batch.row import UNREADABLE
+from lineside.batch.summary import COUNTED, Summary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,17 +28,28 @@ def verdict_table(summary: Summary) -> "RenderableType":
     from rich.console import Group
 
     parts: list[RenderableType] = [_counts(summary)]
+    if summary.parts:
+        parts.append(_parts(summary.parts))
     if summary.labels:
         parts.append(_truth(summary.labels))
     return Group(*parts, facts_grid(facts(summary)))
 
 
 def _counts(summary: Summary) -> "Table":
-    table = plain_table(f"{summary.part}: {plural(summary.total, 'image')}")
+    title = f"{summary.part}: {plural(summary.total, 'image')}"
+    return _verdicts(title, summary.counts, summary.first_pass_yield)
+
+
+def _parts(parts: PartCounts) -> "Table":
+    return _verdicts(f"{plural(parts.total, 'part')}, each as its worst image", parts.counts, parts.first_pass_yield)
+
+
+def _verdicts(title: str, counts: Mapping[str, int], first_pass_yield: float | None) -> "Table":
+    table = plain_table(title)
     for name in COUNTED:
-        table.add_column(name, justify="right", style=_STYLES[name] if summary.counts[name] else "dim")
+        table.add_column(name, justify="right", style=_STYLES[name] if counts[name] else "dim")
     table.add_column("yield", justify="right")
-    table.add_row(*(str(summary.counts[name]) for name in COUNTED), percent(summary.first_pass_yield))
+    table.add_row(*(str(counts[name]) for name in COUNTED), percent(first_pass_yield))
     return table
 
 

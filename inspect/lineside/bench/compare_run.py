@@ -18,7 +18,8 @@ from lineside.bench.compare_draw import drawn
 from lineside.bench.compare_measure import judged, measured
 from lineside.bench.compare_plan import Job, Variant, plan
 from lineside.bench.compare_row import Measures, Row, Scores
-from lineside.dataset import Dataset, data_sha256, load_dataset
+from lineside.capture.copies import load_grouped
+from lineside.dataset import Dataset, data_sha256
 from lineside.errors import LinesideError, UsageError
 from lineside.graph.run import WORKERS_VARIABLE, Graph
 from lineside.program import program_sha256
@@ -55,7 +56,7 @@ def planned(
         other = parts.setdefault(loaded.recipe.part, path)
         if other is not path:
             raise UsageError(f"{other} and {path} have one part's name, {loaded.recipe.part!r}. Compare them apart.")
-        dataset = load_dataset(loaded)
+        dataset, _ = load_grouped(loaded)
         of_this = plan(loaded, dataset, variants, shots, seeds, class_shots)
         data_hash = data_sha256(dataset)
         jobs += of_this
@@ -113,7 +114,7 @@ def _trained(job: Job) -> tuple[Measures, Scores]:
     loaded = job.variant.of(load_recipe(job.recipe), job.seed)
     check_method(loaded)
     check_text(loaded)
-    dataset = drawn(load_dataset(loaded), job.shots, job.seed, job.class_shots)
+    dataset = drawn(load_grouped(loaded)[0], job.shots, job.seed, job.class_shots)
     for module in _NEEDED[job.variant.method.split(".")[0]]:  # imported before the clock
         import_module(module)
     start = time.process_time()

@@ -12,9 +12,8 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,9 +25,9 @@ import numpy.typing as npt
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.judge import inspected, read_frame
 from lineside.batch.plan import check_sources, plan_images
-from lineside.batch.run import Progress
 from lineside.bench.cold_start import cold_start_ms
 from lineside.bench.machine import Machine, this_machine
+from lineside.bench.process import MemoryWatch, held_to
 from lineside.errors import ImageError, UsageError
 from lineside.runtime import Inspector
 from lineside.session import processors
@@ -37,7 +36,6 @@ ROUNDS = 5
 TWO_WORKERS_LIMIT, ALLOWED_LIMIT = 1.7, 0.85
 """What the project promises of two workers on two cores: times one worker's rate, and share of what is allowed."""
 _KEPT = 24
-_STATUS = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def measure_throughput(
     machine, pinned = this_machine(), hasattr(os, "sched_setaffinity")
     frames = tuple(read_frame(path, inspector.contract.frame) for path in images[:_KEPT])
     cold = cold_start_ms(Path(model), frames[0], rounds)
-    bench = _Bench(inspector, folder, images, frames, _Memory(len(images)))
+    bench = _Bench(inspector, folder, images, frames, MemoryWatch(len(images)))
     found = [bench.round(most) for _ in range(rounds)]
     return Throughput(
         part=inspector.contract.part,
@@ -161,13 +159,13 @@ class _Bench:
     folder: Path
     images: tuple[Path, ...]
     frames: tuple[npt.NDArray[np.uint8], ...]
-    watch: "_Memory"
+    watch: MemoryWatch
 
     def round(self, most: int) -> _Round:
         """Do everything once with 1 to `most` workers."""
         found: _Round = {}
         for workers in range(1, most + 1):
-            with _held_to(workers):
+            with held_to(workers):
                 for name, one in (("decode", self.decode), ("infer", self.infer)):
                     found[workers, name] = _timed(len(self.images), partial(self.all, one, workers))
                 found[workers, "inspect"] = _timed(len(self.images), partial(self.inspect, workers))
@@ -195,41 +193,6 @@ def _timed(number: int, work: Callable[[], None]) -> _Run:
     work()
     seconds = time.perf_counter() - wall
     return _Run(number / seconds, 1000.0 * (time.process_time() - cpu) / number)
-
-
-@contextmanager
-def _held_to(count: int) -> Iterator[None]:
-    """Keep this thread, and those that it starts, on as many processors, where the system has a call for it."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    free = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, set(sorted(free)[:count]))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, free)
-
-
-class _Memory:
-    """Told every image of an inspection; keeps the memory of the process at a quarter and at the end."""
-
-    def __init__(self, images: int) -> None:
-        self._quarter = max(1, images // 4)
-        self._seen: dict[int, float] = {}
-        self._images = images
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.done in (self._quarter, self._images) and _STATUS.exists():
-            pages = int(_STATUS.read_text().split()[1])
-            self._seen[progress.done] = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-    @property
-    def mb(self) -> tuple[float, float] | None:
-        """Both, in megabytes."""
-        if not self._seen:
-            return None
-        return round(self._seen[self._quarter], 1), round(self._seen[self._images], 1)
 
 
 def _rates(workers: int, rounds: Sequence[_Round]) -> Rates:

@@ -3,14 +3,18 @@
 The rule is the conformal quantile: of n scores (just above) the k-th smallest, k = ceil((n + 1)(1 - overkill)). Where
 the scores were held out of everything that is deployed, a new good part is called NG with probability at most
 1 - k / (n + 1) (Vovk et al., 2005, proposition 2.2; Lei et al., 2018, theorem 2.2), averaged over calibration sets; for
-one calibration set the overkill follows Beta(n + 1 - k, k) (Vovk, 2012). Where the scores come from cross-fitting, the
-deployed model is none of those that gave them and the theorem does not cover it: the threshold is called empirical.
+one calibration set the overkill follows Beta(n + 1 - k, k) (Vovk, 2012), or lies below it where scores are tied. So a
+wish with a confidence takes the smallest k at which that law keeps the wish with this probability: the exact tolerance
+limit (Wilks, Annals of Mathematical Statistics 12, 1941), the largest of 59 scores for 5 % at 95 %. Where the scores
+come from cross-fitting, the deployed model is none of those that gave them and the theorem does not cover it: the
+threshold is called empirical.
 
 A threshold that was not taken from good parts has an overkill that is counted on them: (m + 1) / (n + 1) of m above it,
 and the exact binomial interval.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,7 +76,13 @@ def counted_overkill(value: float, parts: npt.NDArray[np.float32]) -> Overkill:
 
 
 def overkill_threshold(
-    scores: npt.NDArray[np.float32], groups: Sequence[str], overkill: float, *, crossfit: str, held_out: bool
+    scores: npt.NDArray[np.float32],
+    groups: Sequence[str],
+    overkill: float,
+    *,
+    crossfit: str,
+    held_out: bool,
+    confidence: float | None = None,
 ) -> Threshold:
     """Find the threshold for a wished overkill.
 
@@ -89,6 +99,8 @@ def overkill_threshold(
         How the scores were kept honest, in words, for the statement.
     held_out : bool
         True where the scores were given by the deployed model itself, which was fitted on none of these parts.
+    confidence : float, optional
+        With which the overkill is to be no larger, above 0 and below 1; None: on average over calibrations.
 
     Returns
     -------
@@ -97,25 +109,33 @@ def overkill_threshold(
     """
     parts = largest_of_each(scores, groups)
     n = len(parts)
-    always = int(np.isinf(parts).sum())
-    k = max(1, min(math.ceil((n + 1) * (1.0 - overkill) - 1e-9), n - always))
-    supported = 1.0 - k / (n + 1)
-    interval, upper = beta_interval(n + 1 - k, k, CONFIDENCE), beta_quantile(CONFIDENCE, n + 1 - k, k)
+    always, sure = int(np.isinf(parts).sum()), confidence or CONFIDENCE
+    k = max(1, min(_rank(n, overkill, confidence), n - always))
+    interval, upper = beta_interval(n + 1 - k, k, sure), beta_quantile(sure, n + 1 - k, k)
+    wish, expected = Wish("overkill", overkill, confidence=confidence), 1.0 - k / (n + 1)
+    known = _Known(n, len(scores), always, wish, expected, interval, upper, sure, crossfit, held_out)
     return Threshold(
         value=just_above(np.sort(parts), k),
         rule=f"just above score {k} of {n} in ascending order ({crossfit})",
         kind="guaranteed" if held_out else "empirical",
-        wish=Wish("overkill", overkill),
-        supported=supported,
-        supported_overkill=supported,
+        wish=wish,
+        supported=known.supported,
+        supported_overkill=expected,
         n=len(scores),
         n_groups=n,
         n_defects=0,
-        confidence=CONFIDENCE,
+        confidence=sure,
         interval=interval,
         upper=upper,
-        statement=_statement(n, len(scores), always, overkill, supported, (*interval, upper), crossfit, held_out),
+        statement=known.statement,
     )
+
+
+def _rank(n: int, overkill: float, confidence: float | None) -> int:
+    """Return the smallest k, up to n, that keeps the wish above score k of n; n where none does."""
+    if confidence is None:
+        return math.ceil((n + 1) * (1.0 - overkill) - 1e-9)
+    return 1 + bisect_left(range(1, n), True, key=lambda k: beta_quantile(confidence, n + 1 - k, k) <= overkill + 1e-9)
 
 
 def fixed_threshold(
@@ -179,38 +199,71 @@ def no_threshold(score: float, wish: Wish) -> Threshold:
     )
 
 
-def _statement(
-    n: int,
-    frames: int,
-    always: int,
-    wish: float,
-    supported: float,
-    ends: tuple[float, float, float],
-    crossfit: str,
-    held_out: bool,
-) -> str:
-    unit = f"{n} good part{'s' if n != 1 else ''}"
-    if frames != n:
-        unit += f" ({frames} frames, the worst of each counts)"
-    low, high, upper = (f"{100 * end:.1f} %" for end in ends)
-    confident = f"with {100 * CONFIDENCE:g} % confidence"
-    if held_out:
-        claim = (
-            f"From {unit} that the model was not fitted on: a new good part is called NG with probability at most "
-            f"{100 * supported:.1f} %, averaged over such calibrations; for this one the overkill is at most {upper} "
-            f"{confident} ({low} to {high}, two-sided)."
+@dataclass(frozen=True)
+class _Known:
+    """What a threshold that was taken from good parts may be said to do."""
+
+    n: int
+    frames: int
+    always: int
+    """Parts that a finding makes NG."""
+    wish: Wish
+    expected: float
+    """Overkill on average over calibrations."""
+    interval: tuple[float, float]
+    upper: float
+    sure: float
+    """Confidence of both."""
+    crossfit: str
+    held_out: bool
+
+    @property
+    def supported(self) -> float:
+        """What of the wish is kept."""
+        return self.expected if self.wish.confidence is None else self.upper
+
+    @property
+    def statement(self) -> str:
+        """Say it."""
+        return f"{self._claim}{self._short} {ASSUMPTION}"
+
+    @property
+    def _unit(self) -> str:
+        more = f" ({self.frames} frames, the worst of each counts)" if self.frames != self.n else ""
+        return f"{self.n} good part{'s' if self.n != 1 else ''}{more}"
+
+    @property
+    def _claim(self) -> str:
+        low, high, upper, mean = (f"{100 * end:.1f} %" for end in (*self.interval, self.upper, self.expected))
+        confident, ends = f"with {100 * self.sure:g} % confidence", f"({low} to {high}, two-sided)"
+        wished, if_own = self.wish.confidence is not None, "if cross-fitted scores were the deployed model's own."
+        if self.held_out and wished:
+            return (
+                f"From {self._unit} that the model was not fitted on: {confident} the overkill is at most {upper} "
+                f"{ends}; averaged over such calibrations a new good part is called NG with probability at most {mean}."
+            )
+        if self.held_out:
+            return (
+                f"From {self._unit} that the model was not fitted on: a new good part is called NG with probability at "
+                f"most {mean}, averaged over such calibrations; for this one the overkill is at most {upper} "
+                f"{confident} {ends}."
+            )
+        begin = f"No guarantee: from {self._unit}, {self.crossfit},"
+        if wished:
+            return f"{begin} the overkill is at most {upper} {confident} {ends}, and {mean} is expected, {if_own}"
+        return f"{begin} the expected overkill is {mean}, and {confident} at most {upper} {ends} {if_own}"
+
+    @property
+    def _short(self) -> str:
+        if self.always:
+            return (
+                f" {self.always} of them {'is' if self.always == 1 else 'are'} NG by a finding, whatever the threshold."
+            )
+        share, confidence = self.wish.share or 0.0, self.wish.confidence
+        if self.supported <= share + 1e-9:
+            return ""
+        sure = "" if confidence is None else f" with {100 * confidence:g} % confidence"
+        return (
+            f" The wish was {100 * share:g} %{sure}, which needs {parts_needed(share, confidence)} good parts; "
+            f"{self.n} support{'s' if self.n == 1 else ''} {100 * self.supported:.1f} %, the strictest used here."
         )
-    else:
-        claim = (
-            f"No guarantee: from {unit}, {crossfit}, the expected overkill is {100 * supported:.1f} %, and {confident} "
-            f"at most {upper} ({low} to {high}, two-sided) if cross-fitted scores were the deployed model's own."
-        )
-    short = ""
-    if always:
-        short = f" {always} of them {'is' if always == 1 else 'are'} NG by a finding, whatever the threshold."
-    if supported > wish + 1e-9 and not always:
-        short += (
-            f" The wish was {100 * wish:g} %, which needs {parts_needed(wish)} good parts; "
-            f"{n} support{'s' if n == 1 else ''} {100 * supported:.1f} %, the strictest used here."
-        )
-    return f"{claim}{short} {ASSUMPTION}"

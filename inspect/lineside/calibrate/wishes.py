@@ -45,7 +45,14 @@ def thresholds(wish: Wish, review: float | None, goods: Honest, defects: Honest 
 def _ng(wish: Wish, goods: Honest, defects: Honest | None) -> Threshold:
     if wish.kind == "overkill":
         assert wish.share is not None
-        return overkill_threshold(goods.scores, goods.groups, wish.share, crossfit=goods.how, held_out=goods.held_out)
+        return overkill_threshold(
+            goods.scores,
+            goods.groups,
+            wish.share,
+            crossfit=goods.how,
+            held_out=goods.held_out,
+            confidence=wish.confidence,
+        )
     if wish.kind == "fixed":
         assert wish.score is not None
         return fixed_threshold(wish.score, goods.scores, goods.groups, crossfit=goods.how, held_out=goods.held_out)

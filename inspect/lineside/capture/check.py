@@ -10,12 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from lineside.capture import duplicates
+from lineside.capture.check_copies import copy_problems, likeness_of, near_problems
+from lineside.capture.copies import Look, grouped, look_at, measured_for_noise
 from lineside.capture.decode import decode_image
-from lineside.capture.findings import CheckReport, Likeness, Probe, Problem
+from lineside.capture.findings import CheckReport, Probe, Problem
 from lineside.capture.header import read_header
 from lineside.capture.masks import mask_problems
 from lineside.dataset import Dataset, Sample, load_dataset
@@ -24,7 +22,7 @@ from lineside.evidence import holdout_parts, holdout_total, parts_needed, suppor
 from lineside.image_files import is_own_output, read_content, shown
 from lineside.least_defect import estimated
 from lineside.recipe import LoadedRecipe, Recipe
-from lineside.wish_images import undecidable
+from lineside.wish_images import FACTORS, intolerable, undecidable
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
@@ -36,9 +34,7 @@ class _Seen:
     def __init__(self) -> None:
         self.probes: dict[str, Probe] = {}
         self.unreadable: dict[str, str] = {}
-        self.thumbs: dict[str, npt.NDArray[np.float32]] = {}
-        self.sigmas: list[float] = []
-        self.pixels: list[int] = []
+        self.looks: dict[str, Look] = {}
 
 
 def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> CheckReport:
@@ -59,15 +55,16 @@ def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> Chec
         When `capture.group` puts one part on both sides of the split.
     """
     recipe, dataset = loaded.recipe, load_dataset(loaded)
-    seen = _Seen()
+    seen, measured = _Seen(), measured_for_noise(dataset)
     for number, sample in enumerate(dataset.samples, 1):
-        _look(sample, recipe, seen)
+        _look(sample, recipe, seen, noise=sample.name in measured)
         if progress:
             progress(number, len(dataset.samples))
     channels = _frame_channels(recipe, dataset, seen.probes)
     if recipe.capture.color == "auto" and channels == 1:
         _refuse_colour(dataset, recipe, seen)
-    likeness = _likeness(dataset, seen)
+    dataset, copies = grouped(loaded, dataset, seen.looks)
+    likeness = likeness_of(dataset, seen.looks, copies)
     listed = _good_parts(dataset)
     goods = [s for s in listed if s.name in seen.probes]
     groups = len({s.group for s in goods})
@@ -79,8 +76,8 @@ def check_recipe(loaded: LoadedRecipe, progress: Progress | None = None) -> Chec
         *_wish(loaded, dataset),
         *_least_defect(loaded, goods, seen.probes),
         *_mixed(seen.probes, goods, recipe),
-        *_copies(dataset, seen.probes),
-        *_near(likeness),
+        *copy_problems(dataset, seen.probes),
+        *near_problems(copies, likeness),
         *mask_problems(dataset, seen.probes),
     ]
     sizes = Counter(_size(p) for p in seen.probes.values())
@@ -106,7 +103,7 @@ def _good_parts(dataset: Dataset) -> tuple[Sample, ...]:
     return dataset.select("train", good=True) or dataset.select("train")
 
 
-def _look(sample: Sample, recipe: Recipe, seen: _Seen) -> None:
+def _look(sample: Sample, recipe: Recipe, seen: _Seen, *, noise: bool) -> None:
     """Read one image and keep its numbers, or why it cannot be read."""
     wanted: Literal[1] | None = 1 if recipe.capture.color == "mono" else None
     try:
@@ -116,14 +113,10 @@ def _look(sample: Sample, recipe: Recipe, seen: _Seen) -> None:
         seen.unreadable[sample.name] = error.message.removeprefix(f"{sample.path}: ")
         return
     height, width, _ = image.shape
-    pixels = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
-    channels = read_header(content).channels
-    seen.probes[sample.name] = Probe((width, height), channels, hashlib.sha256(content).hexdigest(), pixels)
-    grey = duplicates.to_grey(image)
-    seen.thumbs[sample.name] = duplicates.thumbnail(grey)
-    if sample.split == "train" and sample.is_good:
-        seen.sigmas.append(duplicates.noise_sigma(grey))
-        seen.pixels.append(width * height)
+    look, channels = look_at(image, noise=noise), read_header(content).channels
+    file_sha256 = hashlib.sha256(content).hexdigest()
+    seen.probes[sample.name] = Probe((width, height), channels, file_sha256, look.pixel_sha256)
+    seen.looks[sample.name] = look
 
 
 def _frame_channels(recipe: Recipe, dataset: Dataset, probes: Mapping[str, Probe]) -> Literal[1, 3]:
@@ -141,7 +134,7 @@ def _refuse_colour(dataset: Dataset, recipe: Recipe, seen: _Seen) -> None:
                 decode_image(read_content(sample.path), sample.path, channels=1, bit_depth=recipe.capture.bit_depth)
             except ImageError as error:
                 seen.unreadable[sample.name] = error.message.removeprefix(f"{sample.path}: ")
-                del seen.probes[sample.name], seen.thumbs[sample.name]
+                del seen.probes[sample.name], seen.looks[sample.name]
 
 
 def _unreadable(unreadable: Mapping[str, str], total: int) -> list[Problem]:
@@ -194,13 +187,14 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
     if calibrate.overkill is None:
         return problems
     n = holdout_parts(groups) if holdout else groups
-    needed = parts_needed(calibrate.overkill)
+    sure = calibrate.confidence
+    needed, told = parts_needed(calibrate.overkill, sure), "" if sure is None else f" with {100 * sure:g}% confidence"
     if n < needed:
         kept = f" (held out of {groups})" if holdout else ""
-        best = supported_overkill(n)
+        best = supported_overkill(n, sure)
         text = (
-            f"{_parts(n)}{kept} can support an overkill of {best:.1%} at best, and {calibrate.overkill:.1%} is asked "
-            f"for: that needs {holdout_total(needed) if holdout else needed}. Add good images, or set "
+            f"{_parts(n)}{kept} can support an overkill of {best:.1%}{told} at best, and {calibrate.overkill:.1%} is "
+            f"asked for: that needs {holdout_total(needed) if holdout else needed}. Add good images, or set "
             f"calibrate.overkill: {math.ceil(1000 * best - 1e-9) / 1000:g}"
         )
         problems.append(Problem("warning", text))
@@ -211,6 +205,9 @@ def _wish(loaded: LoadedRecipe, dataset: Dataset) -> list[Problem]:
     """Say what the defective images cannot support of the wish that they decide."""
     wish = loaded.recipe.calibrate.wish
     reason = undecidable(wish, dataset)
+    intolerance = intolerable(loaded, dataset)
+    if intolerance:
+        return [Problem("error", f"{FACTORS}: {intolerance.rstrip('.')}", exit_code=RecipeError.exit_code)]
     if reason:
         return [Problem("error", f"calibrate.{wish.kind}: {reason.rstrip('.')}", exit_code=RecipeError.exit_code)]
     escape = loaded.recipe.calibrate.escape
@@ -252,61 +249,6 @@ def _mixed(probes: Mapping[str, Probe], goods: list[Sample], recipe: Recipe) -> 
         )
         problems.append(Problem("warning", text, grey))
     return problems
-
-
-def _copies(dataset: Dataset, probes: Mapping[str, Probe]) -> list[Problem]:
-    """Report pictures that stand twice: across the split, under two labels, or twice in train."""
-    by_name = {s.name: s for s in dataset.samples}
-    across, labels, within = [], [], []
-    for names in duplicates.same({name: p.pixel_sha256 for name, p in probes.items()}):
-        kind = "same file" if len({probes[n].file_sha256 for n in names}) == 1 else "same pixels"
-        line = f"{' = '.join(names)} ({kind})"
-        if len({by_name[n].label for n in names}) > 1:
-            labels.append(line)
-        if len({by_name[n].split for n in names}) > 1:
-            across.append(line)
-        elif by_name[names[0]].split == "train":
-            within.append(line)
-    found = (
-        ("the same picture under two labels; one of them is wrong", labels),
-        ("the same picture in train and in test: the test then says nothing about new parts. Remove one", across),
-        ("the same picture twice in train: cross-fitted scores come out too good. Remove one", within),
-    )
-    return [Problem("warning", text, tuple(lines)) for text, lines in found if lines]
-
-
-def _likeness(dataset: Dataset, seen: _Seen) -> Likeness | None:
-    if not seen.sigmas:
-        return None
-    sigma = float(np.median(seen.sigmas))
-    limit = duplicates.near_limit(sigma, int(np.median(seen.pixels)))
-    samples = [s for s in dataset.samples if s.name in seen.thumbs]
-    thumbs = duplicates.level(np.stack([seen.thumbs[s.name] for s in samples]))
-    train = [i for i, s in enumerate(samples) if s.split == "train"]
-    test = [i for i, s in enumerate(samples) if s.split == "test"]
-    goods = thumbs[[i for i in train if samples[i].is_good]]
-    typical = float(np.median(duplicates.nearest(goods, goods)[1])) if len(goods) > 1 else None
-    rows, distances = duplicates.nearest(thumbs[train], thumbs[test])
-    pairs = []
-    for k in np.flatnonzero(distances < limit):
-        one, other = samples[train[rows[k]]].name, samples[test[k]].name
-        if seen.probes[one].pixel_sha256 != seen.probes[other].pixel_sha256:
-            pairs.append(duplicates.NearPair(one, other, round(float(distances[k]), 4)))
-    pairs.sort(key=lambda pair: (pair.distance, pair.train, pair.test))
-    return Likeness(sigma, limit, typical, tuple(pairs))
-
-
-def _near(likeness: Likeness | None) -> list[Problem]:
-    if likeness is None or not likeness.near:
-        return []
-    typical = likeness.typical_distance
-    beside = "" if typical is None else f"; a good image's nearest neighbour is typically {typical:.2f} away"
-    text = (
-        f"pictures in train and in test that differ by less than camera noise (limit {likeness.near_limit:.2f} grey "
-        f"levels{beside}): copies, or frames of one part. Remove one, or give parts a name with capture.group"
-    )
-    files = tuple(f"{pair.train} ~ {pair.test} ({pair.distance:.2f})" for pair in likeness.near)
-    return [Problem("warning", text, files)]
 
 
 def _parts(n: int) -> str:

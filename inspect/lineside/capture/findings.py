@@ -40,11 +40,13 @@ class Likeness:
     noise_sigma: float
     """Camera noise of one pixel of the frame: median over good training images."""
     near_limit: float
-    """Below this a pair across the split is near."""
+    """Below this a pair is near."""
     typical_distance: float | None
     """Median distance of a good training image to its nearest other one."""
     near: tuple[NearPair, ...]
-    """For each test image its nearest training image, where that is near; closest first, without exact copies."""
+    """Near copies that stand out from all else, each image with the nearest; closest first, without exact copies."""
+    alike: tuple[str, ...] = ()
+    """Images as near to another one that do not stand out: parts that are alike by nature."""
 
 
 @dataclass(frozen=True)

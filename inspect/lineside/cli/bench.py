@@ -3,12 +3,9 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 def command(
@@ -20,6 +17,7 @@ def command(
     image: Annotated[Path | None, typer.Option(help="Image file to use as the frame, instead of a seeded one.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="ONNX Runtime's threads inside one operator.")] = 1,
     repeat: Annotated[int, typer.Option(min=5, help="Rounds; each model runs once a round.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write the numbers to as well.")] = None,
     batch: Annotated[
         Path | None,
         typer.Option(
@@ -31,38 +29,38 @@ def command(
         int | None, typer.Option(min=1, help="With --batch: N.", show_default="one per processor")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="With --batch: rounds.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write the numbers to as well.")] = None,
 ) -> None:
     """Time a model on one frame, beside the resize alone: median, 95th and 99th percentile.
 
     A time is a measurement, no test: the exit code is 0 whether or not a promise is kept on this machine.
     """
+    from rich.console import Console
+
+    from lineside.batch.files import write_atomic
     from lineside.bench.stage_table import stage_table
     from lineside.bench.stages import time_stages
 
     if batch is not None:
-        return _batch(model, batch, workers, rounds, out)
+        _batch(model, batch, workers, rounds, out)
+        return
     size_wh = frame_size(frame) if frame is not None else None
     times = time_stages(model, size_wh=size_wh, image=image, threads=threads, rounds=repeat, stages=stages)
-    return _show(stage_table(times), times.to_dict(), out)
+    Console(highlight=False, soft_wrap=True).print(stage_table(times))
+    if out is not None:
+        write_atomic(out, (json.dumps(times.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
 
 
 def _batch(model: Path, folder: Path, workers: int | None, rounds: int, out: Path | None) -> None:
+    from rich.console import Console
+
+    from lineside.batch.files import write_atomic
     from lineside.bench.throughput import measure_throughput
     from lineside.bench.throughput_table import throughput_table
 
     found = measure_throughput(model, folder, workers=workers, rounds=rounds)
-    _show(throughput_table(found), found.to_dict(), out)
-
-
-def _show(table: "RenderableType", document: dict[str, Any], out: Path | None) -> None:
-    from rich.console import Console
-
-    from lineside.batch.files import write_atomic
-
-    Console(highlight=False, soft_wrap=True).print(table)
+    Console(highlight=False, soft_wrap=True).print(throughput_table(found))
     if out is not None:
-        write_atomic(out, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode(), begun=False)
+        write_atomic(out, (json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
 
 
 def frame_size(text: str) -> tuple[int, int]:

@@ -27,6 +27,10 @@ def command(
     overkill: Annotated[
         float | None, typer.Option(help="Share of good parts that may be NG.", show_default="the model's wish")
     ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(help="With it: how surely, such as 0.95; else on average.", show_default=False),
+    ] = None,
     escape: Annotated[
         float | None, typer.Option(help="Instead: share of defective parts that may be OK.", show_default=False)
     ] = None,
@@ -57,6 +61,7 @@ def command(
     wish = _wish(
         {
             "overkill": overkill,
+            "confidence": confidence,
             "escape": escape,
             "cost_overkill": cost_overkill,
             "cost_escape": cost_escape,

@@ -83,6 +83,8 @@ def _facts(report: "CheckReport") -> list[tuple[str, str]]:
         alike = report.likeness
         facts.append(("camera noise", f"{alike.noise_sigma:.2f} grey levels (median of the good training images)"))
         near = f"{len(alike.near)} closer than {alike.near_limit:.2f} grey levels on 64x64 thumbnails"
+        if alike.alike:
+            near += f"; {len(alike.alike)} images as close do not stand out"
         if alike.typical_distance is not None:
             near += f"; good images are typically {alike.typical_distance:.2f} apart"
         facts.append(("near duplicates", near))

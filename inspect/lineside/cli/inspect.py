@@ -46,6 +46,14 @@ def command(
             metavar="SHARE", help="Exit code 1 when a larger share (0 to 1) of the readable images gets no call."
         ),
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression that finds the part's name in file names; of several images of a part the worst "
+            "counts (parts.csv).",
+            show_default="the recipe's capture.group",
+        ),
+    ] = None,
     boxes: Annotated[
         bool, typer.Option("--boxes", help="Write the defects' boxes (coco.json, COCO format) and masks (masks/).")
     ] = False,
@@ -97,7 +105,7 @@ def command(
         workers = inspector.tuning.batch_workers
         said = f"{tuning_path(model)}: {plural(workers, 'worker')} of {plural(inspector.threads, 'thread')}"
         Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(said)
-    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes, parquet)
+    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes, group, parquet)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:
         summary = inspect_images(inspector, images, folder, options, progress)

@@ -36,6 +36,8 @@ class DecisionSettings:
         The first so many of them are what a part that is not OK can be called.
     names_ok : bool
         Whether a part that is OK is called a class too.
+    tolerances : tuple of float
+        For each of the defects, how many thresholds a part that is called so may reach; none: one for all.
     """
 
     quality_count: int
@@ -44,6 +46,7 @@ class DecisionSettings:
     classes: int = 0
     defects: int = 0
     names_ok: bool = False
+    tolerances: tuple[float, ...] = ()
 
     @property
     def finding_columns(self) -> tuple[int, ...]:
@@ -57,6 +60,9 @@ class Decision(nn.Module):
     Findings are defects that no patch shows: a part whose rotation cannot be found lacks what it is found by (print,
     mark), and a shading that no lamp explains was evened out of the patches. They raise the score to `finding_floor`,
     so that every reader of the score sees the NG.
+
+    A class that is tolerated has the score divided by its factor, rather than both thresholds multiplied: so score and
+    verdict agree for every reader, at an overridden threshold too. Neither findings nor what is unknown is tolerated.
     """
 
     def __init__(self, settings: DecisionSettings) -> None:
@@ -95,10 +101,12 @@ class Decision(nn.Module):
         score [N], verdict int64 [N], gate int64 [N], quality [N, q + 1], defect_class int64 [N], class_prob [N, k]
         """
         score = patch_score
+        if self.settings.tolerances and class_probability is not None and class_called is not None:
+            score = patch_score / self._tolerance(class_probability, class_called)
         if self.settings.findings:
             found = self._found(front_quality, finding_limits)
             floor = torch.maximum(finding_floor, 2.0 * threshold_ng)  # a finding is NG at an overridden threshold too
-            score = torch.where(found, torch.maximum(patch_score, floor), patch_score)
+            score = torch.where(found, torch.maximum(patch_score, floor), score)
         strange = (novelty > unfamiliar_limit).to(torch.int64)
         gate = front_gate + strange * (1 << self.settings.unfamiliar_bit)
         review = (score > threshold_review).to(torch.int64) * int(Verdict.REVIEW)
@@ -114,6 +122,12 @@ class Decision(nn.Module):
         likeliest = class_probability[:, : self.settings.defects].argmax(dim=1)
         called = torch.where(class_called == UNKNOWN_DEFECT_CLASS, class_called, likeliest)
         return score, verdict, gate, quality, torch.where(named, called, none), class_probability
+
+    def _tolerance(self, probability: Tensor, called: Tensor) -> Tensor:
+        """How many thresholds each part [N] may reach by its class; one, where that is unknown."""
+        allowed = torch.tensor(self.settings.tolerances, dtype=probability.dtype)
+        factor = allowed.index_select(0, probability[:, : self.settings.defects].argmax(dim=1))
+        return torch.where(called == UNKNOWN_DEFECT_CLASS, torch.ones_like(factor), factor)
 
     def _found(self, quality: Tensor, limits: Tensor) -> Tensor:
         """Whether any finding holds [N]: all of its columns lie beyond their limits."""

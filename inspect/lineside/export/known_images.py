@@ -5,7 +5,8 @@ bundle can know, it is found: by the SHA-256 of its file in the recipe's lock fi
 recipe has a pattern for it (`capture.group`); and by its embedding, beside those of the good frames that the bundle
 keeps, those of `lineside extend` among them, which finds a picture that was saved anew in another lossless format.
 Another picture of a training part without such a pattern is not recognised, and neither is a copy that was
-compressed; whoever compares says so (`KnownImages.compared`).
+compressed; whoever compares says so (`KnownImages.compared`). Only where training itself met such a copy among its
+test images (`lineside.capture.copies`), the lock file names it, and it is known by its file.
 """
 
 import hashlib
@@ -37,7 +38,10 @@ class KnownImages:
     """What a bundle keeps of the images that its model learned from."""
 
     sides: Mapping[str, str]
-    """``train`` or ``test`` by the SHA-256 of each of the recipe's images; empty where the bundle names none."""
+    """``train`` or ``test`` by the SHA-256 of each of the recipe's images; empty where the bundle names none. A test
+    image that is a copy of a training image is on the side of training."""
+    names: Mapping[str, str]
+    """The training image that each of the SHA-256 on that side is of, by its name in the recipe's folder."""
     parts: frozenset[str]
     """Physical parts on the side of training."""
     group: str | None
@@ -72,10 +76,18 @@ class KnownImages:
         unseen = anew if self.group else f"other pictures of training parts, and {anew},"
         return f"compared by {named}; {unseen} would not be noticed"
 
-    def left_out(self, names: Sequence[str]) -> str:
-        """Say that images were left out, because the model learned from them."""
+    def left_out(self, names: Sequence[str], twins: Mapping[str, str] | None = None) -> str:
+        """Say that images were left out, because the model learned from them.
+
+        Parameters
+        ----------
+        names : sequence of str
+        twins : mapping of str to str, optional
+            The training image that some of them are copies of, by their names.
+        """
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        which = ", ".join(names[:_NAMED]) + more
+        pairs = twins or {}
+        which = ", ".join(f"{one} = {pairs[one]}" if one in pairs else one for one in names[:_NAMED]) + more
         by_part = " (or from a part of that name, by capture.group)" if self.group else ""
         one = len(names) == 1
         return (
@@ -96,17 +108,41 @@ def known_images(bundle: Path) -> KnownImages:
     kept = None if embeddings is None else embeddings.astype(np.float64)
     lock = read_lock(bundle)
     if lock is None:
-        return KnownImages({}, frozenset(), None, kept)
+        return KnownImages({}, {}, frozenset(), None, kept)
     try:
-        listed = lock["images"]
-        sides = {str(image["sha256"]): str(image["split"]) for image in listed}
-        parts = frozenset(str(image["group"]) for image in listed if image["split"] == _TRAIN)
-        group = lock["recipe"]["capture"]["group"]
+        group = _group(lock)
+        part_of = grouping(group)
+        images = [(str(image["sha256"]), str(image["name"]), image) for image in lock["images"]]
+        sides = {sha256: str(image["split"]) for sha256, _, image in images}
+        copies = {sha256: str(image["copy_of"]) for sha256, _, image in images if image.get("copy_of")}
+        trained = [(sha256, name) for sha256, name, image in images if image["split"] == _TRAIN]
+        parts = frozenset(part_of(Path(name), name) for _, name in trained)
     except (KeyError, TypeError) as error:
         raise BundleError(
             f"{bundle / LOCK_FILE}: it does not list the recipe's images ({error}). Copy the bundle again."
         ) from None
-    return KnownImages(sides, parts, str(group) if group else None, kept)
+    names = copies | dict(trained)
+    return KnownImages({**sides, **dict.fromkeys(names, _TRAIN)}, names, parts, group, kept)
+
+
+def recipe_group(bundle: Path) -> str | None:
+    """Return the recipe's pattern of parts in file names (`capture.group`); None where it has none.
+
+    Raises
+    ------
+    BundleError
+        When the lock file cannot be read.
+    """
+    lock = read_lock(bundle)
+    try:
+        return None if lock is None else _group(lock)
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{bundle / LOCK_FILE}: it holds no recipe ({error}). Copy the bundle again.") from None
+
+
+def _group(lock: Mapping[str, Any]) -> str | None:
+    group = lock["recipe"]["capture"]["group"]
+    return str(group) if group else None
 
 
 def file_sha256(path: Path) -> str:

@@ -73,6 +73,29 @@ class ClassProof:
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How far classes are tolerated: the score of a part that is called so is divided by its factor.
+
+    Attributes
+    ----------
+    factors : tuple of float
+        By column of the classes.
+    found : callable
+        Quality numbers [q] of a frame -> whether a finding makes it NG, which no class lowers.
+    """
+
+    factors: tuple[float, ...]
+    found: Callable[[npt.NDArray[np.float32]], bool]
+
+    def of(self, answer: ClassAnswer, quality: npt.NDArray[np.float32]) -> frozenset[float]:
+        """Return the factors that a frame may be divided by; several where its class lies on an edge."""
+        if self.found(quality):
+            return frozenset({1.0})
+        called = decide_class(answer, Verdict.NG, len(self.factors), names_ok=False)
+        return frozenset(self.factors[number] if number >= 0 else 1.0 for number in called)
+
+
+@dataclass(frozen=True)
 class ParityRecord:
     """What the assembled graph said of one frame, and the reference beside it."""
 
@@ -96,6 +119,7 @@ def prove_parity(
     done: Callable[[], None],
     gate_of: Callable[[npt.NDArray[np.float32]], int] | None = None,
     classes: ClassProof | None = None,
+    tolerance: Tolerance | None = None,
 ) -> tuple[ParityRecord, ...]:
     """Compare the assembled graph with the reference on every case.
 
@@ -114,6 +138,8 @@ def prove_parity(
         Quality numbers [q] of a frame -> the gate's bits, by another way than the graph's.
     classes : ClassProof, optional
         Where the graph tells classes.
+    tolerance : Tolerance, optional
+        Where some of them are tolerated; `reference` and recorded scores know nothing of it.
 
     Raises
     ------
@@ -129,18 +155,39 @@ def prove_parity(
         if gate_of is not None:
             _compare_gate(case, gate, gate_of(out["quality"][0].astype(np.float32)))
         verdict = Verdict(int(out["verdict"][0]))
-        expected = reference(frame)
-        for source, wanted in (("the reference", expected), ("calibration", case.recorded)):
+        answer = classes.answer(frame) if classes else None
+        factors = _factors(tolerance, answer, out["class_prob"][0], out["quality"][0])
+        expected = _nearest(reference(frame), factors, score)
+        recorded = None if case.recorded is None else _nearest(case.recorded, factors, score)
+        for source, wanted in (("the reference", expected), ("calibration", recorded)):
             if wanted is not None:
                 _compare(case, source, (score, verdict), wanted, gate, threshold_ng.value, threshold_review.value)
         told = int(out["defect_class"][0])
-        if classes is not None:
-            _compare_classes(case, out["class_prob"][0], told, verdict, classes.answer(frame), classes)
+        if classes is not None and answer is not None:
+            _compare_classes(case, out["class_prob"][0], told, verdict, answer, classes)
         done()
         difference = abs(score - expected) / _unit(expected, threshold_ng.value)
         return ParityRecord(case.name, case.kind, case.label, score, verdict.name, gate, expected, difference, told)
 
     return tuple(parallel(one, cases))
+
+
+def _factors(
+    tolerance: Tolerance | None,
+    answer: ClassAnswer | None,
+    prob: npt.NDArray[np.generic],
+    quality: npt.NDArray[np.generic],
+) -> frozenset[float]:
+    """Return what a frame's score may be divided by; where classes have no slow twin, by the graph's own."""
+    if tolerance is None:
+        return frozenset({1.0})
+    own = ClassAnswer(prob.astype(np.float64), frozenset({int(prob.argmax()), UNKNOWN_DEFECT_CLASS}))
+    return tolerance.of(answer or own, quality.astype(np.float32))
+
+
+def _nearest(score: float, factors: frozenset[float], found: float) -> float:
+    """Divide a score by the factor that brings it nearest to what was found."""
+    return min((score / factor for factor in factors), key=lambda wanted: abs(wanted - found))
 
 
 def _compare_gate(case: ParityCase, gate: int, wanted: int) -> None:
@@ -235,14 +282,20 @@ def reference_score(
     distances = _distances(shape.way, values, averaged)
     if shape.sharp != "off":
         distances = np.sqrt(distances * _sharp_distances(values, _embedded(shape, values, features, averaged=False)))
-    pooling = values.pooling or plain_pooling(len(distances))
+    pooling = values.pooling or plain_pooling(len(distances), shape.regions)
     distances = distances * pooling.weight
     if region is not None:
         distances = np.where(region.ravel() < 0.5, 0.0, distances)
     distances = _opened(distances.reshape(shape.grid_hw), shape.least_patches).ravel()
-    largest = np.sort(distances)[::-1]
-    means = np.array([largest[:size].mean() for size in pool_sizes(len(distances))])
+    parts = [distances[list(one.patches)] for one in shape.regions] or [distances]
+    means = np.concatenate([_largest_means(part) for part in parts])
     return float(np.max(means**pooling.power * pooling.factor))
+
+
+def _largest_means(distances: Doubles) -> Doubles:
+    """Means [K] of the largest of some patches' distances."""
+    largest = np.sort(distances)[::-1]
+    return np.array([largest[:size].mean() for size in pool_sizes(len(distances))], np.float64)
 
 
 def _opened(distances: Doubles, least: int) -> Doubles:

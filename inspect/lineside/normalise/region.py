@@ -18,6 +18,8 @@ U8 = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 Polygon = Sequence[tuple[float, float]]
 
+ROI = "normalise.roi"
+"""Key of the recipe that names the region that is inspected."""
 ASPECT_TOLERANCE = 0.01
 """Relative difference of aspect at which a mask image is taken for one of another picture: a resize of 200 px or more,
 rounded to whole pixels, stays below."""
@@ -28,7 +30,9 @@ MARGIN = 0.04
 edge, or one that sticks out of it, is still looked at: 10 px of 256, more than one patch of stride 8."""
 
 
-def region_mask(region: Box | Polygon | U8 | None, frame_wh: tuple[int, int], working_wh: tuple[int, int]) -> F32:
+def region_mask(
+    region: Box | Polygon | U8 | None, frame_wh: tuple[int, int], working_wh: tuple[int, int], key: str = ROI
+) -> F32:
     """Return how much of each working pixel lies in the recipe's region.
 
     Parameters
@@ -40,6 +44,8 @@ def region_mask(region: Box | Polygon | U8 | None, frame_wh: tuple[int, int], wo
         Size of the anchor frame, px.
     working_wh : tuple of int
         Size of the working image, px.
+    key : str
+        Of the recipe, for the errors.
 
     Returns
     -------
@@ -55,12 +61,12 @@ def region_mask(region: Box | Polygon | U8 | None, frame_wh: tuple[int, int], wo
     if region is None:
         return np.ones((height, width), np.float32)
     if isinstance(region, np.ndarray):
-        mask = _from_image(region, frame_wh, working_wh)
+        mask = _from_image(region, frame_wh, working_wh, key)
     else:
-        mask = _from_polygon(_corners(region), working_wh)
+        mask = _from_polygon(_corners(region, key), working_wh)
     if float(mask.max()) < 0.5:
         raise UsageError(
-            f"normalise.roi: expected a region of at least a pixel of the {width}×{height} px working image, found "
+            f"{key}: expected a region of at least a pixel of the {width}×{height} px working image, found "
             "none. Draw it larger, or make normalise.size larger; null inspects everything."
         )
     return mask
@@ -104,7 +110,7 @@ def widen(mask: F32, margin: float) -> F32:
     return np.asarray(cv2.dilate(inside, kernel), np.float32)
 
 
-def region_cells(mask: F32, grid_hw: tuple[int, int]) -> F32:
+def region_cells(mask: F32, grid_hw: tuple[int, int], key: str = ROI) -> F32:
     """Return which cells of the head's grid lie in a region.
 
     Parameters
@@ -112,6 +118,8 @@ def region_cells(mask: F32, grid_hw: tuple[int, int]) -> F32:
     mask : ndarray of float32 [h, w]
     grid_hw : tuple of int
         Cells down and across; they share the mask evenly among them.
+    key : str
+        Of the recipe, for the error.
 
     Returns
     -------
@@ -127,29 +135,27 @@ def region_cells(mask: F32, grid_hw: tuple[int, int]) -> F32:
     cells: F32 = (share >= 0.5 - 1e-4).astype(np.float32)  # OpenCV's average of ones and zeros is exact to about 1e-6
     if not cells.any():
         raise UsageError(
-            f"normalise.roi: expected at least one of the {grid_hw[1]}×{grid_hw[0]} patches of the picture to lie half "
+            f"{key}: expected at least one of the {grid_hw[1]}×{grid_hw[0]} patches of the picture to lie half "
             "inside it, found none. Draw it larger, or make normalise.size larger."
         )
     return cells
 
 
-def _corners(region: Box | Polygon) -> list[tuple[float, float]]:
+def _corners(region: Box | Polygon, key: str) -> list[tuple[float, float]]:
     """Return the corners of a box or polygon after checking them."""
     if len(region) == 4 and all(isinstance(value, int | float) for value in region):
         x0, y0, x1, y1 = (float(value) for value in region)  # type: ignore[arg-type]
         if x0 >= x1 or y0 >= y1:
-            raise UsageError(
-                f"normalise.roi: expected a box [x0, y0, x1, y1] with x0 < x1 and y0 < y1, found {list(region)}."
-            )
+            raise UsageError(f"{key}: expected a box [x0, y0, x1, y1] with x0 < x1 and y0 < y1, found {list(region)}.")
         corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     else:
         corners = [(float(x), float(y)) for x, y in region]  # type: ignore[misc]
     if len(corners) < 3:
-        raise UsageError(f"normalise.roi: expected a polygon of at least 3 points, found {len(corners)}.")
+        raise UsageError(f"{key}: expected a polygon of at least 3 points, found {len(corners)}.")
     outside = [value for corner in corners for value in corner if not 0.0 <= value <= 1.0]
     if outside:
         raise UsageError(
-            f"normalise.roi: expected shares of the picture's width and height, 0 to 1, found {outside[0]:g}. "
+            f"{key}: expected shares of the picture's width and height, 0 to 1, found {outside[0]:g}. "
             "Divide pixels by the picture's size."
         )
     return corners
@@ -168,12 +174,12 @@ def _from_polygon(corners: Sequence[tuple[float, float]], working_wh: tuple[int,
     return np.asarray(cv2.resize(inside.astype(np.float32), working_wh, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _from_image(image: U8, frame_wh: tuple[int, int], working_wh: tuple[int, int]) -> F32:
+def _from_image(image: U8, frame_wh: tuple[int, int], working_wh: tuple[int, int], key: str) -> F32:
     height, width = image.shape[:2]
     ratio = (width / height) / (frame_wh[0] / frame_wh[1])
     if abs(ratio - 1.0) > ASPECT_TOLERANCE:
         raise UsageError(
-            f"normalise.roi: expected a mask image of the anchor picture's {frame_wh[0]}×{frame_wh[1]} px, or of its "
+            f"{key}: expected a mask image of the anchor picture's {frame_wh[0]}×{frame_wh[1]} px, or of its "
             f"aspect, found {width}×{height} px. Draw the mask on the anchor picture as it is."
         )
     plane = image if image.ndim == 2 else image.max(axis=2)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lineside.batch.gallery import Picture, take_pictures
-from lineside.batch.row import Row
-from lineside.batch.summary import UNREADABLE, Collector
+from lineside.batch.row import UNREADABLE, Row
+from lineside.batch.summary import Collector
 from lineside.batch.working import WorkingImages
 from lineside.contract import Contract, Verdict
 from lineside.report.capture_quality import quality_section

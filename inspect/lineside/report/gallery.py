@@ -104,9 +104,9 @@ def _images(card: Card) -> Markup:
     seen = f"{card.path}: what the network saw, after light and pose"
     return element(
         "div",
-        element("img", src=_embedded(picture.raw), alt=f"{card.path}: the image", loading="lazy"),
-        element("img", src=_embedded(picture.working), alt=seen, loading="lazy") if picture.working else None,
-        element("img", src=_embedded(picture.overlay), alt=f"{card.path}: overlay, {words}", loading="lazy"),
+        element("img", src=embedded(picture.raw), alt=f"{card.path}: the image", loading="lazy"),
+        element("img", src=embedded(picture.working), alt=seen, loading="lazy") if picture.working else None,
+        element("img", src=embedded(picture.overlay), alt=f"{card.path}: overlay, {words}", loading="lazy"),
         class_="pair triple" if picture.working else "pair",
     )
 
@@ -126,7 +126,8 @@ def _caption(card: Card, threshold: float) -> Markup:
     )
 
 
-def _embedded(jpeg: bytes) -> str:
+def embedded(jpeg: bytes) -> str:
+    """Return a JPEG as the address of an image in the page."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 

@@ -54,6 +54,10 @@ def guarantee_box(contract: Contract, *more: Markup | None) -> Markup:
         said.append(element("p", element("strong", "REVIEW: "), review.statement))
     if contract.least_defect:
         said.append(element("p", element("strong", "Smallest defect: "), contract.least_defect.statement))
+    for region in contract.regions:
+        said.append(element("p", element("strong", "Region: "), region.statement))
+    if contract.tolerance_words:
+        said.append(element("p", element("strong", "Tolerated classes: "), contract.tolerance_words))
     said.append(element("p", element("strong", "Escapes: "), contract.escapes.statement))
     kind = "guarantee" if sure else "guarantee empirical"
     return element("div", element("b", title), said, more, class_=kind)

@@ -97,8 +97,16 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
 
 
 def _in_words(summary: Summary) -> str:
-    counts = summary.counts
-    words = [f"{plural(summary.total, 'image')}: {counts['OK']:,} OK, {counts['NG']:,} NG"]
+    parts = summary.parts
+    images = _said(plural(summary.total, "image"), summary.counts, summary.first_pass_yield)
+    if parts is None:
+        return images
+    said = _said(f"{plural(parts.total, 'part')}, each as its worst image", parts.counts, parts.first_pass_yield)
+    return f"{said} {images}"
+
+
+def _said(what: str, counts: Mapping[str, int], first_pass_yield: float | None) -> str:
+    words = [f"{what}: {counts['OK']:,} OK, {counts['NG']:,} NG"]
     if counts["REVIEW"]:
         words.append(f"{counts['REVIEW']:,} to review")
     if counts["NO_CALL"]:
@@ -106,22 +114,38 @@ def _in_words(summary: Summary) -> str:
     if counts["unreadable"]:
         words.append(f"{counts['unreadable']:,} unreadable")
     found = ", ".join(words) + "."
-    return found if summary.first_pass_yield is None else f"{found} The yield is {percent(summary.first_pass_yield)}."
+    return found if first_pass_yield is None else f"{found} The yield is {percent(first_pass_yield)}."
 
 
 def _verdicts(summary: Summary) -> Markup:
-    shares = [(name, summary.counts[name]) for name in COUNTED]
+    parts = summary.parts
+    note = "Yield: OK, of all {} that could be read; no call and review are no pass."
+    if parts is None:
+        shown = _shares("images", summary.counts, summary.first_pass_yield)
+        return section("Verdicts", *shown, element("p", note.format("images"), class_="note"))
+    worst = f"Of several images of a part the worst counts; the part is read from file names by {parts.pattern}."
+    return section(
+        "Verdicts",
+        element("h3", "Parts"),
+        *_shares("parts", parts.counts, parts.first_pass_yield),
+        element("p", f"{note.format('parts')} {worst} Each part stands in parts.csv.", class_="note"),
+        element("h3", "Images"),
+        *_shares("images", summary.counts, summary.first_pass_yield),
+    )
+
+
+def _shares(what: str, counts: Mapping[str, int], first_pass_yield: float | None) -> tuple[Markup, Markup]:
+    """A bar and tiles of verdicts."""
+    shares = [(name, counts[name]) for name in COUNTED]
     bar = [
         element("span", class_=f"part {name}", style=f"flex-grow:{n}", title=f"{n} {name}") for name, n in shares if n
     ]
     tiles = [tile(f"{n:,}", name, name if n else f"{name} none") for name, n in shares]
-    tiles.append(tile(percent(summary.first_pass_yield), "yield"))
-    note = "Yield: OK, of all images that could be read; no call and review are no pass."
-    return section(
-        "Verdicts",
-        element("div", bar, class_="shares", role="img", aria_label=_in_words(summary)),
+    tiles.append(tile(percent(first_pass_yield), "yield"))
+    label = _said(plural(sum(counts.values()), what.removesuffix("s")), counts, first_pass_yield)
+    return (
+        element("div", bar, class_="shares", role="img", aria_label=label),
         element("div", tiles, class_="tiles"),
-        element("p", note, class_="note"),
     )
 
 

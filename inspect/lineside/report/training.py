@@ -18,6 +18,7 @@ from lineside.batch.judge import read_frame
 from lineside.batch.summary import Limits
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import LinesideError
+from lineside.report.copies import copies_section
 from lineside.report.document import document
 from lineside.report.gallery import HOW_TO_READ, Card, colour_scale, gallery
 from lineside.report.histogram import histogram
@@ -139,6 +140,7 @@ def _sections(
         "Threshold": threshold_section(Limits(own.value, review, overridden=False, contract=own), contract),
         "Scores": _scores(record),
         **_galleries(record, shown, pictures, found),
+        **copies_section(record.copies, contract.frame),
         "Light and pose": light_and_pose(record),
         "Not tested": untested(record),
         "Parity": parity(record),

@@ -101,6 +101,10 @@ def _threshold(contract: Contract) -> Iterator[str]:
         yield f"REVIEW when score > {contract.threshold_review.value:.6g}. {contract.threshold_review.statement}"
     if contract.least_defect and contract.least_defect.patches < 2:
         yield from ("", contract.least_defect.statement)
+    for region in contract.regions:
+        yield from ("", f"Region {region.statement}")
+    if contract.tolerance_words:
+        yield from ("", contract.tolerance_words)
     yield from ("", contract.escapes.statement)
 
 
@@ -113,9 +117,11 @@ def _training_data(contract: Contract) -> Iterator[str]:
 
 
 def _recalibrate(contract: Contract) -> Iterator[str]:
+    limit = contract.threshold_ng
+    sure = "" if limit.wish.confidence is None else f" --confidence {limit.wish.confidence:g}"
     yield (
         f"New thresholds from images that the model never saw, without training: `lineside calibrate MODEL --good "
-        f"FOLDER --overkill {contract.threshold_ng.wish_overkill:.3g}`, with `--defect CLASS=FOLDER` for bounds of "
+        f"FOLDER --overkill {limit.wish_overkill:.3g}{sure}`, with `--defect CLASS=FOLDER` for bounds of "
         "escapes; `lineside evaluate` says what they are worth. What was promised above is void as soon as camera, "
         "lamp, lens or the parts themselves change: train again, or see `lineside adapt` and `extend`."
     )

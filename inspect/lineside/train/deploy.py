@@ -24,7 +24,7 @@ from lineside.contract import (
 from lineside.dataset import Dataset, data_sha256
 from lineside.export.assemble import assemble
 from lineside.export.decision import FINDING_FLOOR, UNFAMILIAR_LIMIT, export_decision
-from lineside.export.parity import TOLERANCE_REL, ClassProof, ParityCase, ParityRecord, prove_parity
+from lineside.export.parity import TOLERANCE_REL, ClassProof, ParityCase, ParityRecord, Tolerance, prove_parity
 from lineside.graph.join import set_metadata
 from lineside.graph.rewrite import constants, read_model, with_constants
 from lineside.graph.run import Graph
@@ -62,7 +62,7 @@ SOFTWARE = ("torch", "torchvision", "timm", "anomalib", "albumentations", "onnx"
 def assembled(head: FittedHead, contract: Contract) -> bytes:
     """Return the deployed graph."""
     floor = np.array([finding_floor(contract.threshold_ng)], np.float32)
-    settings = decision_settings(head.front.decision.settings, head.classes)
+    settings = decision_settings(head.front.decision.settings, head.classes, contract.tolerances)
     parts = (*head.parts, ("decision", export_decision(settings)))
     model = assemble(head.front.trunk.joined({}), parts, {**head.constants, FINDING_FLOOR: floor}, contract)
     return bytes(model.SerializeToString(deterministic=True))
@@ -103,6 +103,8 @@ def contract_of(
         threshold_review=calibration.review,
         escapes=calibration.escapes,
         least_defect=method.least_defect,
+        regions=method.regions,
+        class_factors=recipe.calibrate.class_factors or {},
         map_threshold=level.value,
         map_rule=level.rule,
         class_names=head.classes.names if head.classes else (),
@@ -156,13 +158,24 @@ def proven(
     limits = contract.threshold_ng, contract.threshold_review
     told = head.classes
     classes = ClassProof(told.answer, told.defects, told.names_ok) if told else None
-    proofs = prove_parity(graph, reference, *limits, cases, journal.step, gate, classes)
+    proofs = prove_parity(graph, reference, *limits, cases, journal.step, gate, classes, tolerance_of(contract))
     worst = max(proof.difference_rel for proof in proofs)
     journal.note(
         f"Parity: {len(proofs)} frames, no verdict {'and no class ' if told else ''}flipped, scores differ by at most "
         f"{worst:.0e}, relative to the larger of score and threshold."
     )
     return proofs
+
+
+def tolerance_of(contract: Contract) -> Tolerance | None:
+    """Return what the proof must know of tolerated classes; None where there are none."""
+    if not contract.class_factors:
+        return None
+
+    def found(quality: npt.NDArray[np.float32]) -> bool:
+        return bool(contract.found(dict(zip(contract.quality_names, quality.tolist(), strict=True))))
+
+    return Tolerance(contract.tolerances, found)
 
 
 def gate_by_contract(contract: Contract, quality: npt.NDArray[np.float32]) -> int:
@@ -183,7 +196,7 @@ def _bit_of(name: str) -> int | None:
 
 def _data_sha256(loaded: LoadedRecipe, dataset: Dataset) -> str:
     """Of the dataset, and of the images that the recipe names beside it."""
-    named = [loaded.resolve(path) for paths in loaded.recipe.normalise.named_images.values() for path in paths]
+    named = [loaded.resolve(path) for paths in loaded.recipe.named_images.values() for path in paths]
     images = data_sha256(dataset)
     if not named:
         return images

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
 Pixels = npt.NDArray[np.uint8]
-NAMES = ("patch_score", "embedding", "quality", "gate")
+NAMES = ("patch_score", "score", "embedding", "quality", "gate")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Deployed:
     ----------
     shown : tuple of Shown
     scores : ndarray of float32 [n]
-        Infinite where a finding makes the frame NG.
+        Of the patches; infinite where a finding makes the frame NG.
+    tolerant : ndarray of float32 [n]
+        The same, divided for classes that are tolerated as the graph does it.
     called : ndarray of bool [n]
         Whether the gate lets the frame through.
     embeddings : ndarray of float32 [n, d]
@@ -46,11 +48,21 @@ class Deployed:
 
     shown: tuple[Shown, ...]
     scores: npt.NDArray[np.float32]
+    tolerant: npt.NDArray[np.float32]
     called: npt.NDArray[np.bool_]
     embeddings: npt.NDArray[np.float32]
 
-    def honest(self, rows: Sequence[int], how: str) -> Honest:
+    def honest(self, rows: Sequence[int], how: str, *, tolerant: bool = False) -> Honest:
         """Return scores of some of the frames, those without a call left out, for a threshold.
+
+        Parameters
+        ----------
+        rows : sequence of int
+        how : str
+            How the scores were kept honest, in words.
+        tolerant : bool
+            Whether scores are divided for tolerated classes. Of defects that nothing was fitted on they are; of good
+            parts they are not, so that overkill is rather overstated.
 
         Raises
         ------
@@ -62,7 +74,7 @@ class Deployed:
                 raise UsageError(f"{self.shown[i].name}: the model's score is no number; no threshold can use it.")
         called = [i for i in rows if self.called[i]]
         return Honest(
-            scores=self.scores[called],
+            scores=(self.tolerant if tolerant else self.scores)[called],
             groups=tuple(self.shown[i].group for i in called),
             labels=tuple(self.shown[i].label for i in called),
             held_out=True,
@@ -88,17 +100,19 @@ def deployed_scores(
     """
     graph = Graph(with_outputs(model, ("patch_score",)))
 
-    def one(frame: Shown) -> tuple[float, bool, npt.NDArray[np.float32]]:
+    def one(frame: Shown) -> tuple[float, float, bool, npt.NDArray[np.float32]]:
         out = graph({INPUT_FRAME: frame.load()[None]}, NAMES)
         quality = dict(zip(contract.quality_names, out["quality"][0].astype(float).tolist(), strict=True))
-        score = np.inf if contract.found(quality) else float(out["patch_score"][0])
+        found = contract.found(quality)
+        score, tolerant = (np.inf if found else float(out[name][0]) for name in ("patch_score", "score"))
         done()
-        return score, int(out["gate"][0]) == 0, out["embedding"][0].astype(np.float32)
+        return score, tolerant, int(out["gate"][0]) == 0, out["embedding"][0].astype(np.float32)
 
     said = list(parallel(one, shown))
     return Deployed(
         tuple(shown),
-        np.array([score for score, _, _ in said], np.float32),
-        np.array([called for _, called, _ in said], np.bool_),
-        np.array([embedding for _, _, embedding in said], np.float32),
+        np.array([score for score, _, _, _ in said], np.float32),
+        np.array([tolerant for _, tolerant, _, _ in said], np.float32),
+        np.array([called for _, _, called, _ in said], np.bool_),
+        np.array([embedding for _, _, _, embedding in said], np.float32),
     )

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lineside.capture.copies import load_grouped
 from lineside.capture.decode import read_image
 from lineside.capture.truth import defect_mask
-from lineside.dataset import load_dataset
 from lineside.graph.run import Graph
 from lineside.normalise.front import FrontSettings
 from lineside.recipe import LoadedRecipe, load_recipe
@@ -149,7 +149,7 @@ def _rendered(part: str) -> Iterator[Shown]:
 def _of_recipe(folder: Path) -> Iterator[Shown]:
     loaded = load_recipe(folder)
     counted: dict[str, int] = {}
-    for sample in load_dataset(loaded).select("train"):
+    for sample in load_grouped(loaded)[0].select("train"):
         counted[sample.label] = counted.get(sample.label, 0) + 1
         if counted[sample.label] > MOST:
             continue

@@ -218,8 +218,9 @@ def _anomalous(parent: Parent, move: Move, scores: Doubles) -> float:
 
 
 def _threshold(parent: Parent, scores: npt.NDArray[np.float32], move: Move, count: int) -> Threshold:
-    old = parent.contract.threshold_ng
-    new = overkill_threshold(scores, parent.state.groups, old.wish_overkill, crossfit=RULE, held_out=False)
+    old, groups = parent.contract.threshold_ng, parent.state.groups
+    sure = old.wish.confidence
+    new = overkill_threshold(scores, groups, old.wish_overkill, crossfit=RULE, held_out=False, confidence=sure)
     statement = (
         f"Empirical, no guarantee: the parent's scores of {new.n_groups} good parts were moved by median and spread "
         f"(factor {move.stretch:.2f}) of {count} unlabelled frames of the changed line. Of labelled good parts of this "

@@ -60,7 +60,7 @@ def recalibrated(
     seen = deployed_scores(parent.model, old, shown, journal.step)
     fresh = _fresh(parent, known, images, candidates, seen, journal)
     goods = seen.honest([i for i in fresh if shown[i].label == GOOD], HOW)
-    defects = seen.honest([i for i in fresh if shown[i].label != GOOD], HOW)
+    defects = seen.honest([i for i in fresh if shown[i].label != GOOD], HOW, tolerant=True)
     if not np.isfinite(goods.parts()).any():
         raise UsageError(
             f"None of the good images leaves a score to take a threshold from: of {len(fresh)} new ones "

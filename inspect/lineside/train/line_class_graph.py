@@ -89,7 +89,7 @@ def decision_of(contract: Contract) -> DecisionSettings:
     names = contract.quality_names[:-1]  # the last is the embedding's novelty
     columns = tuple(tuple(names.index(limit.quality) for limit in one.limits) for one in contract.findings)
     count = len(contract.class_names)
-    return DecisionSettings(len(names), UNFAMILIAR, columns, count, count)
+    return DecisionSettings(len(names), UNFAMILIAR, columns, count, count, tolerances=contract.tolerances)
 
 
 def class_values(numbers: Mapping[str, Array]) -> ClassValues:

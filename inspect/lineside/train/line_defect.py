@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, UNKNOWN_CLASS, ClassStatement, Verdict
+from lineside.calibrate.escape import escape_statement
+from lineside.contract import INPUT_FRAME, UNKNOWN_CLASS, ClassStatement, Contract, Verdict
+from lineside.contract_thresholds import EscapeStatement
 from lineside.dataset import GOOD
 from lineside.errors import UsageError
 from lineside.export.state import STATE_FILE
@@ -90,13 +92,13 @@ def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journ
         numbers={},
         threshold=parent.contract.threshold_ng,
         review=parent.contract.threshold_review,
-        escapes=parent.contract.escapes,
+        escapes=_escapes(parent.contract),
         quality_limits=parent.contract.quality_limits,
         findings=parent.contract.findings,
         state=parent.state,
         frames=len(new),
         counted={f"extend/{name}": count for name, count in counts.items() if count},
-        statement=f"{words} Score, thresholds and what is guaranteed of them are the parent's.",
+        statement=f"{words} {_kept(parent.contract)}",
         facts={
             "images": float(len(seen)),
             "images_used": float(len(new)),
@@ -107,6 +109,20 @@ def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journ
         },
         classes=ClassChange(grown.names, statement, fit, grown.arrays()),
     )
+
+
+def _escapes(old: Contract) -> EscapeStatement:
+    """Return what is known of escapes: nothing, where another class may be what is tolerated."""
+    return escape_statement(0.0, None, old.threshold_ng.wish) if old.class_factors else old.escapes
+
+
+def _kept(old: Contract) -> str:
+    if old.class_factors:
+        return (
+            "Thresholds and what is guaranteed of overkill are the parent's; parts that are called by a tolerated "
+            "class may be others now, so of escapes nothing is known until `lineside calibrate` counts them."
+        )
+    return "Score, thresholds and what is guaranteed of them are the parent's."
 
 
 def grown_state(known: ClassState, new: Sequence[tuple[str, Floats]], pictures: Sequence[str]) -> ClassState:

@@ -207,12 +207,13 @@ def _words(parent: Parent, values: HeadValues, count: int) -> str:
 
 
 def _threshold(parent: Parent, scores: Floats, groups: Sequence[str], count: int) -> Threshold:
-    wish = parent.contract.threshold_ng.wish_overkill
-    made = overkill_threshold(scores, groups, wish, crossfit=_how(count), held_out=False)
+    limit, how = parent.contract.threshold_ng, _how(count)
+    sure = limit.wish.confidence
+    made = overkill_threshold(scores, groups, limit.wish_overkill, crossfit=how, held_out=False, confidence=sure)
     old = "Old scores are upper bounds, since a memory that grows makes no distance larger."
     if parent.state.shape.placed or parent.state.shape.sharp == "place":
         old = "Old scores were taken with the places as they were before."
-    return replace(made, statement=f"{made.statement} {old}{not_held(parent.contract.threshold_ng)}")
+    return replace(made, statement=f"{made.statement} {old}{not_held(limit)}")
 
 
 def _how(count: int) -> str:

@@ -28,7 +28,7 @@ from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.rewrite import constants, with_outputs
 from lineside.graph.run import Graph
 from lineside.synth.disturb import disturbed
-from lineside.train.deploy import gate_by_contract, with_thresholds
+from lineside.train.deploy import gate_by_contract, tolerance_of, with_thresholds
 from lineside.train.line_card import PARENT_FOLDER, line_card
 from lineside.train.line_class_graph import class_proof, with_class_part
 from lineside.train.line_parent import UNLABELLED, LineImage, Opened, Parent, head_values
@@ -249,7 +249,8 @@ def _proven(
 
     limits = contract.threshold_ng, contract.threshold_review
     gate = partial(gate_by_contract, contract)
-    proofs = prove_parity(Graph(content), reference, *limits, cases, journal.step, gate, classes)
+    tolerance = tolerance_of(contract)
+    proofs = prove_parity(Graph(content), reference, *limits, cases, journal.step, gate, classes, tolerance)
     worst = max(proof.difference_rel for proof in proofs)
     flipped = "no verdict and no class flipped" if classes else "no verdict flipped"
     journal.note(f"Parity: {len(proofs)} frames, {flipped}, scores differ by at most {worst:.0e}.")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
-from lineside.contract_thresholds import LeastDefect
+from lineside.contract_thresholds import LeastDefect, RegionLimit
 from lineside.dataset import GOOD
 from lineside.export.parity import ClassAnswer
 from lineside.train.front_fit import FittedFront
@@ -125,6 +125,8 @@ class Method(Protocol):
     them."""
     least_defect: LeastDefect | None
     """The smallest defect that the head counts; None where every one does."""
+    regions: tuple[RegionLimit, ...]
+    """Regions of the part with thresholds of their own."""
     adaptation: Outcome | None
     """Adapted against frozen trunk; None where no adaptation was tried."""
     withheld: frozenset[int]

@@ -23,6 +23,7 @@ from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
 from lineside.train.line_state import HeadKept, head_state
 from lineside.train.method import FittedHead, State
+from lineside.train.pool_regions import pool_regions, refuse_unseen, region_limits
 from lineside.train.progress import Journal
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
@@ -71,7 +72,9 @@ class NativeMethod:
             recipe.transfer.projection,
             entries_for(len(references.samples)) if recipe.transfer.memory == "auto" else recipe.transfer.memory,
             self.least_defect.patches if self.least_defect else 1,
+            pool_regions(loaded, frame_wh, working_wh, max(grids_hw, key=math.prod)),
         )
+        self.regions = region_limits(self._shape.regions)
         self.map_wh = self._shape.map_wh
         self.embedding = _embedding_in_words(self._shape.dimensions)
         self.fitted: tuple[Fitted, ...] = (*FRONT_FITTED, *_fitted())
@@ -101,6 +104,8 @@ class NativeMethod:
         journal.note(_described(self._backbone, self._shape, references))
         if self.least_defect:
             journal.note(self.least_defect.statement)
+        for region in self.regions:
+            journal.note(f"Region {region.statement}")
 
     def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8], working_wh: tuple[int, int]) -> None:
         """Put the adapted trunk in the frozen one's place, where it is better."""
@@ -135,6 +140,7 @@ class NativeMethod:
             {name: front.outputs[name][passed] for name in (*self._taps, REGION)},
             (passed // self._references.rows_per_frame).tolist(),
         )
+        refuse_unseen(self._shape.regions, known.inside(self._shape.grid_hw))
         self._journal.stage(f"head on {len(passed)} frames")
         posed = front.decision.settings.pose is not None
         choice = self._choice(posed)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lineside.capture.copies import load_grouped
 from lineside.capture.decode import read_image
 from lineside.capture.folder import frame_channels
-from lineside.dataset import load_dataset
 from lineside.graph.trunk import export_reduction
 from lineside.normalise.front import FLAT_VALUES, GATE_LIMITS, Front
 from lineside.normalise.front_fit import FrontDecision, FrontRequest, decide_front
@@ -95,7 +95,7 @@ def preview(loaded: LoadedRecipe, image: Path | None, progress: Progress) -> Pre
     journal = Journal(progress)
     recipe = loaded.recipe
     journal.stage("images")
-    dataset = load_dataset(loaded)
+    dataset, _ = load_grouped(loaded)
     reader = FrameReader(frame_channels(loaded, dataset), recipe.capture.bit_depth)
     one = read_image(image, channels=reader.channels, bit_depth=reader.bit_depth) if image else None
     fitted = dataset.select("train", good=None if recipe.transfer.task == "classify" else True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lineside.capture.copies import Copies
 from lineside.contract import Contract
 from lineside.transfer.adaptation_gate import Outcome
 
@@ -112,6 +113,8 @@ class TrainingRecord:
     front: FrontRecord
     adaptation: Outcome | None
     """Adapted against frozen backbone; None where no adaptation was tried."""
+    copies: Copies
+    """Images of one part that nobody had told."""
     decisions: tuple[str, ...]
     """In the order in which they were taken; those of `front` are among them."""
     stage_seconds: tuple[tuple[str, float], ...]
@@ -137,9 +140,25 @@ class TrainingRecord:
             "evaluation": dataclasses.asdict(self.evaluation),
             "calibration_scores": {image.name: image.score for image in self.calibration},
             "adaptation": _contest(self.adaptation),
+            "copies": _copies(self.copies),
             "parity": {"frames": self.parity_frames, "worst_difference_rel": self.parity_worst_rel},
         }
         return json.dumps(document, indent=1) + "\n"
+
+
+def _copies(copies: Copies) -> dict[str, object]:
+    """Return the pairs by name, what followed from each, and the images that were left apart."""
+    pairs = [
+        {
+            "images": [pair.first.name, pair.second.name],
+            "same_pixels": pair.exact,
+            "distance": pair.distance,
+            "on_both_sides": pair.across,
+            "counts_in_evaluation": pair.second.split == "test" and pair.second.copy_of is None,
+        }
+        for pair in copies.pairs
+    ]
+    return {"limit": round(copies.limit, 4), "pairs": pairs, "alike_by_nature": list(copies.unsure)}
 
 
 def _contest(outcome: Outcome | None) -> dict[str, object] | None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lineside.capture.copies import Copies, load_grouped
 from lineside.capture.folder import frame_channels
 from lineside.contract import CONTRACT_FILE, MODEL_FILE, Contract
-from lineside.dataset import Dataset, load_dataset, lock_document
+from lineside.dataset import Dataset, lock_document
 from lineside.errors import UsageError
 from lineside.export.bundle import reserved
 from lineside.export.known_images import LOCK_FILE
@@ -43,7 +44,7 @@ from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.augment import Augmenter, copies_of
 from lineside.transfer.bridge_catalog import check_method
 from lineside.transfer.text_folder import check_text
-from lineside.wish_images import refuse_undecidable
+from lineside.wish_images import refuse_intolerable, refuse_undecidable
 
 Pages = Callable[[TrainingRecord], Mapping[str, bytes]]
 """Makes further files of the bundle, such as its report, from the record."""
@@ -77,7 +78,9 @@ def train(
     _refuse_inside_images(loaded, out)
     with reserved(out) as write:
         journal.stage("images")
-        dataset = load_dataset(loaded)
+        dataset, copies = load_grouped(loaded)
+        for words in copies.notes:
+            journal.note(words)
         _refuse_single(loaded, dataset)
         deployed = deployable(loaded, dataset, journal)
         references, calibration, contract, model = (
@@ -92,7 +95,7 @@ def train(
         journal.stage("vectors")
         vectors = make_vectors(graph, contract, vector_candidates(cases, proofs))
         made = proofs, vectors, deployed.adaptation
-        record = _record(contract, out, model, dataset, references, calibration, *made, journal)
+        record = _record(contract, out, model, dataset, copies, references, calibration, *made, journal)
         journal.stage("bundle")
         files = {
             MODEL_FILE: model,
@@ -125,6 +128,7 @@ class Deployable:
 def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
     """Fit everything on a recipe's training images and assemble the graph that would be deployed."""
     refuse_undecidable(loaded, dataset)
+    refuse_intolerable(loaded, dataset)
     task = task_of(loaded, dataset)
     references = _references(loaded, dataset, task)
     method = _method(loaded, references, task, journal)
@@ -147,8 +151,12 @@ def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Depl
 
 def _refuse_single(loaded: LoadedRecipe, dataset: Dataset) -> None:
     goods = dataset.select("train", good=True)
-    if (goods or task_of(loaded, dataset) != "classify") and len({sample.group for sample in goods}) < 2:
-        raise UsageError(f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(goods)}.")
+    parts = {sample.group for sample in goods}
+    if (goods or task_of(loaded, dataset) != "classify") and len(parts) < 2:
+        alike = f" ({len(goods)} images of one part, by name or as copies)" if len(goods) > 1 else ""
+        raise UsageError(
+            f"{loaded.images_dir}: training needs good images of at least 2 parts, found {len(parts)}{alike}."
+        )
 
 
 def _state_file(calibration: Calibration) -> dict[str, bytes]:
@@ -217,6 +225,7 @@ def _record(
     out: Path,
     model: bytes,
     dataset: Dataset,
+    copies: Copies,
     references: References,
     calibration: Calibration,
     proofs: Sequence[ParityRecord],
@@ -249,6 +258,7 @@ def _record(
         swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),
         front=_front(contract, calibration.head, references),
         adaptation=adaptation,
+        copies=copies,
         decisions=tuple(journal.decisions),
         stage_seconds=journal.seconds(),
         model=model,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
-from lineside.contract_thresholds import LeastDefect
+from lineside.contract_thresholds import LeastDefect, RegionLimit
 from lineside.dataset import GOOD
 from lineside.export.decision import CLASS_PROBABILITY
 from lineside.export.parity import ClassAnswer
@@ -59,6 +59,7 @@ class SortingMethod:
     withheld: frozenset[int] = frozenset()
     seen: frozenset[int] = frozenset()
     least_defect: LeastDefect | None = None
+    regions: tuple[RegionLimit, ...] = ()
     adaptation: Outcome | None = None
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:

@@ -90,13 +90,16 @@ def finding_rules(settings: FrontSettings) -> tuple[FindingRule, ...]:
     return tuple(rule for rule in (FEATURE, SHADING) if set(rule.quality) <= set(names))
 
 
-def decision_settings(settings: FrontSettings, classes: FittedClasses | None = None) -> DecisionSettings:
+def decision_settings(
+    settings: FrontSettings, classes: FittedClasses | None = None, tolerances: tuple[float, ...] = ()
+) -> DecisionSettings:
     """Return what the end of the graph is made from."""
     names = settings.gate.quality_names
     columns = tuple(tuple(names.index(name) for name in rule.quality) for rule in finding_rules(settings))
     if classes is None:
         return DecisionSettings(len(names), UNFAMILIAR, columns)
-    return DecisionSettings(len(names), UNFAMILIAR, columns, len(classes.names), classes.defects, classes.names_ok)
+    told = len(classes.names), classes.defects, classes.names_ok
+    return DecisionSettings(len(names), UNFAMILIAR, columns, *told, tolerances)
 
 
 def finding_floor(threshold: Threshold) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
-from lineside.contract_thresholds import LeastDefect
+from lineside.contract_thresholds import LeastDefect, RegionLimit
 from lineside.errors import UsageError
 from lineside.graph.run import Graph
 from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
@@ -41,6 +41,7 @@ class TextMethod:
     withheld: frozenset[int] = frozenset()
     seen: frozenset[int] = frozenset()
     least_defect: LeastDefect | None = None
+    regions: tuple[RegionLimit, ...] = ()
     adaptation: Outcome | None = None
 
     def __init__(self, loaded: LoadedRecipe, references: References, journal: Journal) -> None:

@@ -7,6 +7,8 @@ calibration scored them (`lineside.train.calibration`).
 
 from dataclasses import replace
 
+import numpy as np
+
 from lineside.calibrate.wishes import thresholds
 from lineside.contract import Contract
 from lineside.dataset import Dataset
@@ -18,6 +20,7 @@ from lineside.train.images import References
 from lineside.train.progress import Journal
 
 HOW = "training images that no score was fitted on"
+MOST = "each as if it were called by the class that is tolerated most, since the class head has learned from them"
 
 
 def with_defects(
@@ -49,6 +52,9 @@ def with_defects(
     shown = [Shown(s.name, s.label, s.group, references.reader.lazily(s)) for s in defects]
     seen = deployed_scores(read_model(model, "model.onnx"), contract, shown, journal.step)
     honest = seen.honest(range(len(shown)), HOW)
+    if contract.class_factors:
+        most = max(contract.tolerances)
+        honest = replace(honest, scores=honest.scores / np.float32(most), how=f"{HOW}, {MOST}")
     wish, review = loaded.recipe.calibrate.wish, loaded.recipe.calibrate.review
     found = thresholds(wish, review, calibration.goods, honest)
     made = replace(calibration, threshold=found.ng, review=found.review, escapes=found.escapes)

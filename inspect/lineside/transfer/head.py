@@ -37,7 +37,7 @@ from lineside.graph.onnx_export import export_module
 from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, distance, example_inputs
 from lineside.transfer.opening import opened
 from lineside.transfer.place import Place
-from lineside.transfer.pooling import POOL_INPUTS, Pooling, plain_pooling, pooled
+from lineside.transfer.pooling import POOL_INPUTS, Pooling, PoolRegion, in_score, plain_pooling, pooled
 from lineside.transfer.sharp import SHARP_INPUTS, Sharp, SharpPlace, sharp_distance, sharp_example
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class HeadShape:
     """How patches as they are are compared."""
     least_patches: int = 1
     """What fewer patches than this show does not count (`lineside.transfer.opening`)."""
+    regions: tuple[PoolRegion, ...] = ()
+    """Which have thresholds of their own, and what is left; none: all patches have the same."""
 
     @property
     def placed(self) -> bool:
@@ -139,7 +141,7 @@ class HeadValues:
         """Return the arrays under the names of the graph's inputs."""
         named = {projection_name(i): w for i, w in enumerate(self.projections)}
         named |= {offset_name(i): b for i, b in enumerate(self.offsets)}
-        pooling = self.pooling or plain_pooling(math.prod(shape.grid_hw))
+        pooling = self.pooling or plain_pooling(math.prod(shape.grid_hw), shape.regions)
         named |= dict(zip(POOL_INPUTS, pooling.arrays, strict=True))
         named |= dict(zip(WAY_INPUTS[shape.way], self.fitted(shape.way), strict=True))
         return {**named, **dict(zip(SHARP_INPUTS[shape.sharp], self.sharply_fitted(shape.sharp), strict=True))}
@@ -193,10 +195,10 @@ class PatchHead(nn.Module):
         weight, factor, power = inputs[3 * count + 1 : 3 * count + 4]
         away = self.distance(projected, patches, inputs[3 * count + 4 :]) * (flat * weight)  # [N, P]
         counted = opened(away, self.shape.grid_hw, self.shape.least_patches)
-        score = pooled(counted, factor, power)
+        score = pooled(counted, factor, power, self.shape.regions)
         total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
-        grid = counted.reshape(-1, 1, *self.shape.grid_hw)
+        grid = in_score(counted, factor, power, self.shape.regions).reshape(-1, 1, *self.shape.grid_hw)
         return score, self._map(grid, counts), embedding, away.reshape(-1, *self.shape.grid_hw)
 
     def distance(self, projected: Sequence[Tensor], patches: Tensor, fitted: tuple[Tensor, ...]) -> Tensor:
@@ -250,6 +252,7 @@ def head_shape(
     projection: int | None,
     memory: int,
     least_patches: int = 1,
+    regions: Sequence[PoolRegion] = (),
 ) -> HeadShape:
     """Derive the head's shape from the recipe's settings and the backbone's taps."""
     width, height = working_wh
@@ -262,6 +265,7 @@ def head_shape(
         projected=projection is not None and projection < sum(channels),
         memory=memory,
         least_patches=least_patches,
+        regions=tuple(regions),
     )
 
 
@@ -279,7 +283,7 @@ def export_head(shape: HeadShape) -> "onnx.ModelProto":
     for number in range(len(shape.channels)):
         inputs[offset_name(number)] = torch.zeros(shape.dimensions)
     places = math.prod(shape.grid_hw)
-    inputs |= zip(POOL_INPUTS, map(torch.from_numpy, plain_pooling(places).arrays), strict=True)
+    inputs |= zip(POOL_INPUTS, map(torch.from_numpy, plain_pooling(places, shape.regions).arrays), strict=True)
     inputs |= example_inputs(shape.way, places, shape.dimensions)
     inputs |= sharp_example(shape.sharp, places, shape.dimensions)
     entries = {"memory": "M", "memory_weight": "M", "sharp_memory": "S"}

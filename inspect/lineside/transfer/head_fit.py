@@ -188,8 +188,13 @@ def _pooled(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
         inner, unseen = _as_told(small, known.of_parts(rest), seed, fit.whitened), known.of_parts(held).firsts()
         away.append(_distances(inner, unseen))
         counts.append(unseen.inside(fit.shape.grid_hw))
-    pooling = fit_pooling(np.concatenate(away), np.concatenate(counts), fit.shape.grid_hw, fit.shape.least_patches)
+    pooling = fit_pooling(
+        np.concatenate(away), np.concatenate(counts), fit.shape.grid_hw, fit.shape.least_patches, fit.shape.regions
+    )
     means = ", ".join(str(size) for size in pool_sizes(len(pooling.weight)))
+    if fit.shape.regions:
+        each = "; ".join(f"{one.name}: {len(one.patches)} patches, {one.factor:g}" for one in fit.shape.regions)
+        means = f"0.1 to 10 % in each region ({each} × the threshold)"
     words = (
         f"A frame's score is the mean of its {means} largest patch distances, whichever stands out most from held-out "
         f"good frames by its level and spread there; patches at the border count {pooling.weight.min():.0%} or more."

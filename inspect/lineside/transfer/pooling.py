@@ -15,6 +15,12 @@ shares and powers were chosen on these same test images, which flatters them), i
 1.000 and 1.000, 1.000; caps at any angle 0.906, 0.996 and 0.905, 0.995; boards, templates of other places and of the
 same, 0.839, 0.911 and 0.926, 0.989. Rejected: a power mean of all patches (drives 0.939, boards 0.699), the largest
 alone (drives 0.900), weights 1/rank (drives 0.917, boards 0.904).
+
+Regions with a threshold of their own (`PoolRegion`) are pooled each by itself: its means are brought to the level and
+spread that the whole frame's largest 1 % have on good frames, and divided by the region's factor. The largest of all is
+still one score with one threshold, taken from good frames that were scored alike, so whatever holds of a threshold
+holds unchanged. A threshold for each region was rejected: it would need good parts for each of them, and its promise of
+overkill would be one of several.
 """
 
 import math
@@ -48,13 +54,25 @@ POOL_INPUTS = ("patch_weight", "pool_factor", "pool_power")
 
 
 @dataclass(frozen=True)
+class PoolRegion:
+    """Patches that are pooled by themselves, because their threshold is another."""
+
+    name: str
+    factor: float
+    """NG beyond so many thresholds, above 0."""
+    patches: tuple[int, ...]
+    """Numbers of its patches, row by row; no patch is in two regions, and each is in one."""
+
+
+@dataclass(frozen=True)
 class Pooling:
     """How patch distances become a score."""
 
     weight: Floats
     """[P]: factor on each patch's distance, up to 1."""
     factor: Floats
-    """[K]: factor on a power of the mean of the largest distances, one for each of `pool_sizes`; 0: does not count."""
+    """[K]: factor on a power of the mean of the largest distances, one for each of `pool_sizes`, region after region;
+    0: does not count."""
     power: Floats
     """[K]: that power."""
 
@@ -78,7 +96,7 @@ def _size(share: float, patches: int) -> int:
     return max(1, round(share * patches))
 
 
-def pooled(away: Tensor, factor: Tensor, power: Tensor) -> Tensor:
+def pooled(away: Tensor, factor: Tensor, power: Tensor, regions: Sequence[PoolRegion] = ()) -> Tensor:
     """Score frames.
 
     Parameters
@@ -86,24 +104,68 @@ def pooled(away: Tensor, factor: Tensor, power: Tensor) -> Tensor:
     away : Tensor of float32 [N, P]
         Weighted distances.
     factor, power : Tensor of float32 [K]
+    regions : sequence of PoolRegion
+        None: all patches are pooled together.
 
     Returns
     -------
     Tensor of float32 [N]
     """
+    if regions:
+        parts = [_means(away.index_select(1, torch.tensor(one.patches))) for one in regions]
+        return (torch.cat(parts, dim=1).pow(power) * factor).amax(dim=1)
+    return (_means(away).pow(power) * factor).amax(dim=1)
+
+
+def _means(away: Tensor) -> Tensor:
+    """Means [N, K] of the largest of some patches' distances."""
     sizes = pool_sizes(away.shape[1])
     largest = away.topk(sizes[-1], dim=1).values  # descending
-    means = torch.stack([largest[:, :size].mean(dim=1) for size in sizes], dim=1)  # [N, K]
-    return (means.pow(power) * factor).amax(dim=1)
+    return torch.stack([largest[:, :size].mean(dim=1) for size in sizes], dim=1)
 
 
-def plain_pooling(patches: int) -> Pooling:
-    """Return the mean of the largest 1 %, all patches alike: what is left where nothing can be held out."""
-    factor = [float(size == unit_size(patches)) for size in pool_sizes(patches)]
+def in_score(away: Tensor, factor: Tensor, power: Tensor, regions: Sequence[PoolRegion]) -> Tensor:
+    """Bring each patch's distance [N, P] to what a region of such patches would score: to the map's unit.
+
+    Without regions a score is a distance already.
+    """
+    if not regions:
+        return away
+    column = torch.tensor(_unit_columns(regions))  # [P]
+    return away.pow(power[column]) * factor[column]
+
+
+def _unit_columns(regions: Sequence[PoolRegion]) -> list[int]:
+    """Return for each patch [P] the mean of its region that keeps the unit, as a column of `pooled`'s factors."""
+    found, start = dict[int, int](), 0
+    for one in regions:
+        sizes, unit = pool_sizes(len(one.patches)), unit_size(len(one.patches))
+        found |= dict.fromkeys(one.patches, start + sizes.index(unit))
+        start += len(sizes)
+    return [found[patch] for patch in sorted(found)]
+
+
+def plain_pooling(patches: int, regions: Sequence[PoolRegion] = ()) -> Pooling:
+    """Return the mean of the largest 1 % of each region, all patches alike: what is left where nothing can be held out.
+
+    Parameters
+    ----------
+    patches : int
+    regions : sequence of PoolRegion
+        None: all patches are one.
+    """
+    parts = [(len(one.patches), one.factor) for one in regions] or [(patches, 1.0)]
+    factor = [float(size == unit_size(count)) / by for count, by in parts for size in pool_sizes(count)]
     return Pooling(np.ones(patches, np.float32), np.array(factor, np.float32), np.ones(len(factor), np.float32))
 
 
-def fit_pooling(away: Floats, counts: Bools, grid_hw: tuple[int, int], least_patches: int = 1) -> Pooling:
+def fit_pooling(
+    away: Floats,
+    counts: Bools,
+    grid_hw: tuple[int, int],
+    least_patches: int = 1,
+    regions: Sequence[PoolRegion] = (),
+) -> Pooling:
     """Learn weights and factors.
 
     Parameters
@@ -116,20 +178,35 @@ def fit_pooling(away: Floats, counts: Bools, grid_hw: tuple[int, int], least_pat
         Patches down and across.
     least_patches : int
         What fewer patches show does not count.
+    regions : sequence of PoolRegion
+        None: all patches are one.
     """
-    weight, sizes = _ring_weights(away, counts, grid_hw), pool_sizes(away.shape[1])
+    weight, patches = _ring_weights(away, counts, grid_hw), away.shape[1]
     weighted = opened(torch.from_numpy(away * counts * weight), grid_hw, least_patches).numpy()
-    ordered = -np.sort(-weighted, axis=1)
-    means = np.stack([ordered[:, :size].mean(axis=1) for size in sizes], axis=1).astype(np.float64)  # [n, K]
+    whole = _ordered_means(weighted)
+    unit = pool_sizes(patches).index(unit_size(patches))
+    means, shares = whole, np.ones(whole.shape[1])
+    if regions:
+        means = np.concatenate([_ordered_means(weighted[:, one.patches]) for one in regions], axis=1)
+        shares = np.concatenate([np.full(len(pool_sizes(len(one.patches))), one.factor) for one in regions])
+        means, unit = np.concatenate((means, whole[:, unit : unit + 1]), axis=1), means.shape[1]  # the unit comes last
     seen = means[(means > 0).all(axis=1)]
     if len(seen) < 2:
-        return replace(plain_pooling(away.shape[1]), weight=weight)
-    logs, unit = np.log(seen), sizes.index(unit_size(away.shape[1]))
+        return replace(plain_pooling(patches, regions), weight=weight)
+    logs = np.log(seen)
     spread = logs.std(axis=0, ddof=1)
-    spread = np.sqrt((len(seen) * spread**2 + PRIOR_FRAMES * np.mean(spread**2)) / (len(seen) + PRIOR_FRAMES))
+    used = slice(len(shares))
+    spread = np.sqrt((len(seen) * spread**2 + PRIOR_FRAMES * np.mean(spread[used] ** 2)) / (len(seen) + PRIOR_FRAMES))
     power = np.clip(spread[unit] / np.maximum(spread, 1e-9), *POWERS)
     factor = np.exp(logs.mean(axis=0)[unit] - power * logs.mean(axis=0))
-    return Pooling(weight, factor.astype(np.float32), power.astype(np.float32))
+    return Pooling(weight, (factor[used] / shares).astype(np.float32), power[used].astype(np.float32))
+
+
+def _ordered_means(away: Floats) -> npt.NDArray[np.float64]:
+    """Means [n, K] of the largest distances."""
+    ordered = -np.sort(-away, axis=1)
+    sizes = pool_sizes(away.shape[1])
+    return np.stack([ordered[:, :size].mean(axis=1) for size in sizes], axis=1).astype(np.float64)
 
 
 def _ring_weights(away: Floats, counts: Bools, grid_hw: tuple[int, int]) -> Floats:

@@ -1,15 +1,15 @@
 """The images of an evaluation: their truth by folder, their masks, their parts, and none that was trained on."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lineside.batch.labels import truth_of
+from lineside.batch.parts import part_names
 from lineside.batch.plan import check_sources, plan_images
 from lineside.contract import Contract
-from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, grouping, refuse_odd_names
+from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, refuse_odd_names
 from lineside.errors import ImageError, UsageError
 from lineside.export.known_images import KnownImages, file_sha256, known_images
 from lineside.marked_boxes import MarkedBox, boxes_by_image
@@ -46,6 +46,8 @@ class EvaluationImages:
     images: tuple[LabelledImage, ...]
     left_out: tuple[str, ...]
     """Files that are none of them: the model learned from them, by file or part."""
+    twins: Mapping[str, str]
+    """The training image that some of those are copies of, by file."""
     known: KnownImages
     """To be asked of the others once the model has looked at them."""
     pattern: str | None
@@ -91,18 +93,20 @@ def find_images(
     check_sources(sources)
     known = known_images(bundle)
     expression = pattern or known.group
-    group_of = _grouping(expression)
+    group_of = part_names(expression)
     folders = tuple(source / _TEST if (source / _TEST).is_dir() else source for source in sources)
     paths = [path for path in plan_images(folders, out) if MASK_FOLDER not in _below(path, folders)]
     refuse_odd_names(sources[0], (path.as_posix() for path in paths))
-    learned = {path for path in paths if known.sides and known.learned(path, file_sha256(path))}
+    hashes = {path: file_sha256(path) for path in paths} if known.sides else {}
+    learned = {path for path, sha256 in hashes.items() if known.learned(path, sha256)}
     kept = [path for path in paths if path not in learned]
     boxes = {path: found for source in sources for path, found in _boxes(source, out).items()}
     images = tuple(_labelled(path, group_of, contract, boxes.get(path, ())) for path in kept)
     _refuse_unknown(images, contract, sources, len(paths))
     _refuse_two_labels(images)
     left_out = tuple(path.as_posix() for path in paths if path in learned)
-    return EvaluationImages(tuple(sources), images, left_out, known, expression)
+    twins = {path.as_posix(): known.names[hashes[path]] for path in learned if hashes[path] in known.names}
+    return EvaluationImages(tuple(sources), images, left_out, twins, known, expression)
 
 
 def challenge_images(folder: Path, expression: str | None) -> tuple[LabelledImage, ...]:
@@ -116,7 +120,7 @@ def challenge_images(folder: Path, expression: str | None) -> tuple[LabelledImag
         When there is no image in it.
     """
     check_sources([folder])
-    group_of = _grouping(expression)
+    group_of = part_names(expression)
     paths = [path for path in plan_images([folder], folder) if MASK_FOLDER not in _below(path, (folder,))]
     if not paths:
         raise ImageError("no image in it: red rabbits are pictures of parts that must be NG.", path=folder)
@@ -149,13 +153,6 @@ def _mask(path: Path) -> Path | None:
     folder = path.parent
     root = folder.parent.parent if folder.parent.name == _TEST else folder.parent
     return find_mask(root, folder.name, Path(path.name))
-
-
-def _grouping(expression: str | None) -> Callable[[Path, str], str]:
-    try:
-        return grouping(expression)
-    except re.error as error:
-        raise UsageError(f"--group {expression!r}: no regular expression ({error}).") from None
 
 
 def _refuse_unknown(images: Sequence[LabelledImage], contract: Contract, sources: Sequence[Path], found: int) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from lineside.batch.classes import ToldClasses
 from lineside.batch.labels import LabelSummary, Rate, rate, summarise_labels
-from lineside.batch.row import Row
-from lineside.batch.summary import COUNTED, UNREADABLE, Percentiles, Summary, percentiles
+from lineside.batch.row import UNREADABLE, Row
+from lineside.batch.summary import COUNTED, Percentiles, Summary, percentiles
 from lineside.bench.evaluation.images import LabelledImage
 from lineside.bench.evaluation.parts import CALLS, Part
 from lineside.bench.evaluation.plant import Costs, Plant, in_the_plant

@@ -4,14 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from lineside.batch.parts import verdict_of, worst
 from lineside.batch.row import Row
-from lineside.batch.summary import UNREADABLE
 from lineside.bench.evaluation.images import LabelledImage
 from lineside.contract import Verdict
 
-_WORSE = (Verdict.OK.name, Verdict.REVIEW.name, Verdict.NO_CALL.name, UNREADABLE, Verdict.NG.name)
-"""From the best to the worst. One frame that says NG is enough; else a frame that nothing can be said of keeps the part
-from being OK."""
 CALLS = (Verdict.OK.name, Verdict.NG.name, Verdict.REVIEW.name)
 
 
@@ -54,15 +51,10 @@ def parts_of(rows: Iterable[Row], images: Mapping[str, LabelledImage]) -> tuple[
     return tuple(_part(name, frames, images[frames[0].path].label) for name, frames in groups.items())
 
 
-def _verdict_of(row: Row) -> str:
-    """Return a row's verdict, or ``unreadable``."""
-    return row.verdict or UNREADABLE
-
-
 def _part(name: str, frames: list[Row], label: str) -> Part:
-    verdict = max((_verdict_of(row) for row in frames), key=_WORSE.index)
+    verdict = worst(map(verdict_of, frames))
     scores = [row.score for row in frames if row.verdict in CALLS and row.score is not None]
     times = [row.duration_ms for row in frames]
-    worst = max((row for row in frames if _verdict_of(row) == verdict), key=lambda row: row.score or 0.0)
+    shown = max((row for row in frames if verdict_of(row) == verdict), key=lambda row: row.score or 0.0)
     total = sum(time for time in times if time is not None) if None not in times else None
-    return Part(name, label, verdict, max(scores, default=None), total, worst, len(frames))
+    return Part(name, label, verdict, max(scores, default=None), total, shown, len(frames))

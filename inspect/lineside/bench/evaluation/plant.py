@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lineside.batch.labels import Rate, rate
-from lineside.batch.summary import COUNTED, UNREADABLE
+from lineside.batch.row import UNREADABLE
+from lineside.batch.summary import COUNTED
 from lineside.contract import Verdict
 from lineside.errors import UsageError
 

@@ -31,7 +31,7 @@ class Compared:
     stated: float
     """0 to 1."""
     stated_interval: tuple[float, float]
-    """What the few parts that it was taken from leave open of it."""
+    """What the few parts that it was taken from leave open of it; nothing, where it is a bound with a confidence."""
     parts: int
     """Number of those."""
     found: Rate
@@ -119,7 +119,10 @@ def _shares(limit: Threshold, review: Threshold, labels: LabelSummary, in_review
         n = limit.n_defects
         spread = _spacing(limit.supported, n, limit.confidence)
         yield _compared("escape", limit, limit.supported, spread, n, labels.escapes)
-    yield _compared("overkill", limit, limit.supported_overkill, limit.interval, limit.n_groups, labels.overkill)
+    if limit.wish.confidence is not None:
+        yield _compared("overkill", limit, limit.upper, (0.0, limit.upper), limit.n_groups, labels.overkill)
+    else:
+        yield _compared("overkill", limit, limit.supported_overkill, limit.interval, limit.n_groups, labels.overkill)
     if review.wish.kind == "review" and review.supported:
         n = review.n_groups
         spread = _spacing(review.supported, n, review.confidence)
@@ -139,7 +142,10 @@ def _compared(
 ) -> Compared:
     promised = limit.wish.kind == what
     kept = _kept(stated, spread[1], parts, found)
-    words = _sentence(what, _word(limit, what), stated, spread[1], parts, found, kept)
+    if promised and limit.wish.confidence is not None and kept != "unknown":
+        words = _bound_sentence(limit, found, kept)
+    else:
+        words = _sentence(what, _word(limit, what), stated, spread[1], parts, found, kept)
     return Compared(what, promised, stated, spread, parts, found, kept, words)
 
 
@@ -188,6 +194,23 @@ def _sentence(what: What, word: str, stated: float, most: float, parts: int, fou
         ),
     }
     return said[kept]
+
+
+def _bound_sentence(limit: Threshold, found: Rate, kept: Kept) -> str:
+    """Hold what was found against a bound that was wished with a confidence."""
+    low, high = (percent(end) for end in found.interval)
+    seen = f"{percent(found.share)} ({found.k} of {found.n}), 95 % interval {low} to {high}"
+    bound = f"at most {percent(limit.upper)} with {100 * limit.confidence:g} % confidence"
+    word = _word(limit, "overkill")
+    said = {
+        "better": f"The realised overkill keeps what was {word}, {bound}: {seen}.",
+        "agrees": f"The realised overkill does not contradict what was {word}, {bound}: {seen}.",
+    }
+    broken = (
+        f"The {word} overkill, {bound}, is not kept: {seen}. Unless this is one of the calibrations that the "
+        "confidence leaves out, these parts or pictures differ from those of the training."
+    )
+    return said.get(kept, broken)
 
 
 def _of_no_share(limit: Threshold, plant: Plant | None) -> str:

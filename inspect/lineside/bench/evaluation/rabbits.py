@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineside.batch.judge import Judge
-from lineside.batch.row import Row
-from lineside.batch.summary import UNREADABLE
+from lineside.batch.row import UNREADABLE, Row
 from lineside.bench.evaluation.images import LabelledImage
 from lineside.bench.evaluation.parts import Part, parts_of
 from lineside.contract import Verdict

@@ -72,6 +72,8 @@ class Evaluation:
     pattern: str | None
     left_out: tuple[str, ...]
     """Files that the model learned from; they are counted nowhere."""
+    twins: Mapping[str, str]
+    """The training image that some of them are copies of."""
     known: KnownImages
     """How they were found."""
 
@@ -143,7 +145,9 @@ def evaluate_images(
     keep = partial(_keep, by_path if found.marked else {}, maps, found.known)
     paths = [image.path for image in found.images]
     work = Work(found.sources, paths, Census(len(paths), found.masks), "evaluate", keep)
-    how = InspectOptions("ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet)
+    how = InspectOptions(
+        "ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet, group=found.pattern
+    )
     check_options(how)
     with judged_images(inspector, work, folder, how, progress) as run:
         every = tuple(run.store.rows())
@@ -163,6 +167,7 @@ def evaluate_images(
             parts=parts,
             pattern=found.pattern,
             left_out=(*found.left_out, *learned),
+            twins=found.twins,
             known=found.known,
         )
         _write(run, made, collector)
@@ -176,6 +181,7 @@ def evaluation_document(made: Evaluation) -> dict[str, object]:
         **made.summary.to_dict(),
         "part_pattern": made.pattern,
         "training_images_left_out": list(made.left_out),
+        "training_images_they_copy": dict(sorted(made.twins.items())),
         "training_images_compared": made.known.compared,
         "evaluation": asdict(made.numbers),
         "limits": [asdict(one) for one in made.answers],

@@ -126,7 +126,7 @@ def left_out_words(made: Evaluation) -> str | None:
     """Say what became of images that the model learned from; None where there was none."""
     if made.known.compared is None:
         return "Whether the model was trained on some of these images cannot be told: its bundle names none."
-    return made.known.left_out(made.left_out) if made.left_out else None
+    return made.known.left_out(made.left_out, made.twins) if made.left_out else None
 
 
 def _none(count: int) -> str:

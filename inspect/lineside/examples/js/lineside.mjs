@@ -7,7 +7,7 @@ export const VERDICTS = ["OK", "NG", "REVIEW", "NO_CALL"];
 export const OUTPUTS = [
   "score", "verdict", "anomaly_map", "pose", "transform", "gate", "quality", "defect_class", "class_prob", "embedding",
 ];
-const CONTRACT_MAJOR = "5";
+const CONTRACT_MAJOR = "6";
 const EXACT = new Set(["verdict", "gate", "defect_class"]);
 const MAP_TOLERANCE_REL = 1e-2; // of the map's largest value, as `lineside verify` has it
 

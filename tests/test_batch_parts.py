@@ -1,0 +1,120 @@
+"""Several images of one part: the worst counts."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
+from lineside.batch import InspectOptions, inspect_images, verdict_table
+from lineside.batch.parts import WORSE, worst
+from lineside.errors import UsageError
+from lineside.export.known_images import LOCK_FILE
+from lineside.runtime import Inspector
+from test_report import Page
+from tiny import write_tiny_bundle
+
+PATTERN = "^(?P<part>[a-z]+)_"
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two pictures of each of four parts: all well, one with a defect, one too dark in one picture, one with both."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("line")
+    shots = {"well": (GOOD_RGB, GOOD_RGB), "bad": (BAD_RGB, GOOD_RGB), "dim": (GOOD_RGB, DARK_RGB)}
+    for part, colours in {**shots, "both": (DARK_RGB, BAD_RGB)}.items():
+        for number, colour in enumerate(colours):
+            paint(folder / f"{part}_{number}.png", colour)
+    return folder
+
+
+def sheet(name: str) -> list[dict[str, str]]:
+    """Read a CSV file of the run."""
+    with (Path("out") / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_part_is_as_its_worst_image(line: Path, inspector: Inspector) -> None:
+    """One NG makes a part NG; a part that is else OK and got no call once is not OK."""
+    summary = inspect_images(inspector, [line], "out", InspectOptions(group=PATTERN))
+    assert {row["part"]: (row["verdict"], row["images"], row["worst_image"]) for row in sheet("parts.csv")} == {
+        "bad": ("NG", "2", "line/bad_0.png"),
+        "both": ("NG", "2", "line/both_1.png"),
+        "dim": ("NO_CALL", "2", "line/dim_1.png"),
+        "well": ("OK", "2", "line/well_0.png"),
+    }
+    assert summary.parts is not None
+    assert (summary.total, summary.parts.total, summary.parts.first_pass_yield) == (8, 4, 0.25)
+    assert dict(summary.parts.counts) == {"OK": 1, "NG": 2, "REVIEW": 0, "NO_CALL": 1, "unreadable": 0}
+
+
+def test_rows_and_sheet_name_the_part(line: Path, inspector: Inspector) -> None:
+    """The part's name is each row's partId, and a column of results.csv."""
+    inspect_images(inspector, [line], "out", InspectOptions(group=PATTERN))
+    assert [row["partId"] for row in lines("out")] == [row["part"] for row in sheet("results.csv")]
+    assert {row["part"] for row in sheet("results.csv")} == {"well", "bad", "dim", "both"}
+
+
+def test_the_report_counts_parts_first(line: Path, inspector: Inspector) -> None:
+    """Page and console say how many parts there are, and what of them."""
+    from rich.console import Console
+
+    summary = inspect_images(inspector, [line], "out", InspectOptions(group=PATTERN))
+    page = Page((Path("out") / "report.html").read_text())
+    assert "4 parts, each as its worst image: 1 OK, 2 NG, 1 without a call. The yield is 25.0 %." in page.text
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(verdict_table(summary))
+    assert "4 parts, each as its worst image" in console.export_text()
+
+
+def test_an_unreadable_image_keeps_its_part_from_being_ok(line: Path, inspector: Inspector) -> None:
+    """Nothing is known of that picture; the part's other one is OK."""
+    (line / "well_1.png").write_bytes(b"no picture")
+    summary = inspect_images(inspector, [line], "out", InspectOptions(group=PATTERN))
+    assert summary.parts is not None
+    assert summary.parts.counts["unreadable"] == 1
+    assert summary.parts.first_pass_yield == 0.0
+
+
+def test_the_recipes_own_pattern_is_taken(line: Path) -> None:
+    """A bundle whose recipe tells parts apart does so in an inspection too."""
+    bundle = write_tiny_bundle(Path("model"))
+    (bundle / LOCK_FILE).write_text(f"recipe: {{capture: {{group: '{PATTERN}'}}}}\nimages: []\n")
+    summary = inspect_images(Inspector(bundle), [line], "out")
+    assert summary.parts is not None
+    assert (summary.parts.pattern, summary.parts.total) == (PATTERN, 4)
+
+
+def test_without_a_pattern_nothing_is_said_of_parts(line: Path, inspector: Inspector) -> None:
+    """Each image stands for itself, and parts.csv of an earlier run is gone."""
+    inspect_images(inspector, [line], "out", InspectOptions(group=PATTERN))
+    assert inspect_images(inspector, [line], "out", InspectOptions(fresh=True)).parts is None
+    assert not (Path("out") / "parts.csv").exists()
+    assert "part" not in sheet("results.csv")[0]
+
+
+def test_a_run_does_not_go_on_with_another_pattern(line: Path, inspector: Inspector) -> None:
+    """The rows that are there name other parts."""
+    inspect_images(inspector, [line], "out", InspectOptions(group=PATTERN))
+    with pytest.raises(UsageError, match=r"group: .*--fresh"):
+        inspect_images(inspector, [line], "out", InspectOptions(group="^(?P<part>.)"))
+
+
+def test_a_broken_pattern_is_named(line: Path, inspector: Inspector) -> None:
+    """The message shows the option and what is wrong with it; nothing is written."""
+    with pytest.raises(UsageError, match=r"--group '\(': no regular expression"):
+        inspect_images(inspector, [line], "out", InspectOptions(group="("))
+    assert not Path("out").exists()
+
+
+@given(st.lists(st.sampled_from(WORSE), min_size=1))
+def test_the_worst_is_one_of_them_and_ng_wins(verdicts: list[str]) -> None:
+    """Order and repetition do not matter; one NG is enough, and OK stands only where all are OK."""
+    found = worst(verdicts)
+    assert found in verdicts
+    assert (found == "NG") == ("NG" in verdicts)
+    assert (found == "OK") == (set(verdicts) == {"OK"})

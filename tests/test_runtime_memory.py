@@ -69,7 +69,7 @@ def test_the_measure_sees_a_copy(bundle: Path) -> None:
 
 
 def test_ten_thousand_frames_leave_nothing_behind(bundle: Path) -> None:
-    """In a process of its own, 10,000 frames of two sizes in turns let it grow by less than 60 bytes a frame."""
+    """In a process of its own, 10,000 frames of two sizes in turns let it grow by less than 100 bytes a frame."""
     program = """
 import os, sys, numpy as np
 from lineside.runtime import Inspector
@@ -93,7 +93,7 @@ print(resident() - before)
         pytest.skip("resident memory is read from /proc")
     done = subprocess.run([sys.executable, "-c", program, str(bundle)], capture_output=True, text=True, check=True)
     grown, with_results_kept = map(int, done.stdout.split())
-    assert grown < 600_000
+    assert grown < 1_000_000
     assert with_results_kept > 3_000_000  # the measure would see results that are not let go
 
 

@@ -87,7 +87,7 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     folds = _folds(len(groups), method.seen, split)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
     if method.seen:
-        words += f"; the {len(method.seen)} good frames that the backbone was adapted on have no say"
+        words += f"; the {len(method.seen)} good frames that the backbone was fitted on have no say"
     head, judged, decided = _agreed(method, folds, len(groups), held_out, journal)
     _note_front(head, decided, journal)
     told = _told(judged, references, head)

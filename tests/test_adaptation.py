@@ -10,7 +10,6 @@ from torch import nn
 
 from conftest import Trained, train_part, write_part
 from lineside.calibrate.metrics import auroc
-from lineside.graph.run import Graph
 from lineside.graph.join import map_outputs
 from lineside.graph.run import Graph
 from lineside.graph.trunk import export_backbone

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lineside.contract_thresholds import EscapeStatement, LeastDefect, Threshold
 from lineside.errors import BundleError, FrameError
 
-CONTRACT_VERSION = "5.0"
+CONTRACT_VERSION = "6.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 SIGNATURE_FILE = "SIGNATURE.json"
@@ -81,6 +81,18 @@ class Component:
     licence: str
     sha256: str
     """Of the weights file or, for code, of nothing: the empty string. A method's version stands in `software`."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Arithmetic of the network. What stands before and behind it, its outputs included, is float32."""
+
+    network: Literal["fp32", "int8"]
+    weight_bits: int
+    """Of the dense convolutions' weights: 32; of an int8 network 7, which every processor multiplies exactly, or 8,
+    which processors without VNNI do not."""
+    statement: str
+    """What that means, and how it was chosen, in a few sentences."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +222,7 @@ class Contract:
     """What `embedding` is, in words."""
     score_tolerance_rel: float
     """Relative difference of `score` that another machine may show on the bundle's vectors."""
+    precision: Precision
     components: tuple[Component, ...]
     fitted: tuple[Fitted, ...]
     image_counts: Mapping[str, int]

@@ -281,7 +281,7 @@ def _field(detail: ErrorDetails, root: type[BaseModel]) -> tuple[Location, list[
 
 def _custom_key(detail: ErrorDetails) -> tuple[str, ...]:
     key = detail.get("ctx", {}).get("key")
-    return (key,) if isinstance(key, str) else ()
+    return tuple(key.split(".")) if isinstance(key, str) else ()
 
 
 def _block(model: type[BaseModel], key: str | int) -> type[BaseModel] | None:

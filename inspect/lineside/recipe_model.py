@@ -297,3 +297,15 @@ class Recipe(Block):
     calibrate: Annotated[Calibrate, BeforeValidator(empty_block)] = Calibrate()
     export: Annotated[Export, BeforeValidator(empty_block)] = Export()
     seed: StrictInt = key(0, "a whole number from 0 to 4294967295", "Seed of every random draw.", ge=0, le=2**32 - 1)
+
+    @model_validator(mode="after")
+    def _int8_allowed(self) -> "Recipe":
+        """Refuse int8 where no network of lineside's own method is exported, and a target that nothing would read."""
+        export, transfer = self.export, self.transfer
+        if export.precision != "fp32" and transfer.method != "lineside":
+            refuse("export.precision", f"only fp32 with method: {transfer.method}; int8 is for method: lineside")
+        if export.precision != "fp32" and transfer.task == "classify":
+            refuse("export.precision", "only fp32 with task: classify; int8 is for task: anomaly and both")
+        if export.precision == "fp32" and export.target != "any":
+            refuse("export.target", "only allowed with precision: int8 or auto, and the precision here is fp32")
+        return self

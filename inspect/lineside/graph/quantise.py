@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.errors import UsageError
-from lineside.graph.onnx_export import clean
+from lineside.graph.onnx_export import IR_VERSION, OPSET, clean
+from lineside.graph.run import Graph
 
 if TYPE_CHECKING:
     import onnx
@@ -33,6 +34,12 @@ QUANTISED_OPS = ("Conv", "Clip", "Relu", "Add", "MaxPool", "AveragePool", "Conca
 """What ONNX Runtime has integer kernels for; everything else stays in float32."""
 PRODUCTS = ("MatMul", "Gemm", "Einsum")
 """Where a transformer's work lies."""
+CHANNELS, SEEN_REL = 16, 0.1
+"""Of the trial of `saturates`, and the error from which on it counts; saturation halves the sum."""
+
+
+class NotQuantisableError(UsageError):
+    """A backbone, its images or this machine do not allow int8."""
 
 
 def check_quantisable(model: "onnx.ModelProto") -> None:
@@ -40,13 +47,13 @@ def check_quantisable(model: "onnx.ModelProto") -> None:
 
     Raises
     ------
-    UsageError
+    NotQuantisableError
         When it holds matrix products, as transformers do, or no convolution at all.
     """
     kinds = [node.op_type for node in model.graph.node]
     products = sum(kinds.count(kind) for kind in PRODUCTS)
     if products or "Conv" not in kinds:
-        raise UsageError(
+        raise NotQuantisableError(
             f"export.precision: int8 is for convolutional networks, and this backbone has {products} matrix products, "
             "as transformers have: their attention needs float32. Use a network such as lite0, or precision: fp32."
         )
@@ -67,18 +74,51 @@ def quantised(model: "onnx.ModelProto", images: Floats, *, vnni: bool) -> "onnx.
 
     Raises
     ------
-    UsageError
-        See `check_quantisable`.
+    NotQuantisableError
+        See `check_quantisable` and `check_vnni`.
     """
+    check_quantisable(model)
+    if vnni:
+        check_vnni()
+    return _in_int8(model, images, reduce_range=not vnni)
+
+
+def check_vnni() -> None:
+    """Refuse to train for VNNI on a processor whose 8-bit products saturate: heads would be fitted on wrong features.
+
+    Raises
+    ------
+    NotQuantisableError
+    """
+    if saturates(seven_bits=False):
+        raise NotQuantisableError(
+            "export.target: vnni, but products of 8 bits saturate on this machine, so that it computes other features "
+            "than the line's. Train on a machine with VNNI, or write target: any."
+        )
+
+
+def saturates(*, seven_bits: bool) -> bool:
+    """Whether the largest products of a quantised convolution come out wrong on this machine."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    value = helper.make_tensor_value_info
+    shape: list[str | int | None] = ["N", CHANNELS, 4, 4]
+    ones = numpy_helper.from_array(np.ones((CHANNELS, CHANNELS, 1, 1), np.float32), "w")
+    ends = [value("x", TensorProto.FLOAT, shape)], [value("y", TensorProto.FLOAT, shape)]
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "sums", *ends, [ones])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    full = np.full((1, CHANNELS, 4, 4), 255.0, np.float32)
+    found = Graph(_in_int8(model, full, reduce_range=seven_bits))({"x": full})["y"].astype(np.float64)
+    return bool(np.abs(found / (255.0 * CHANNELS) - 1.0).max() > SEEN_REL)
+
+
+def _in_int8(model: "onnx.ModelProto", images: Floats, *, reduce_range: bool) -> "onnx.ModelProto":
+    """Have ONNX Runtime quantise a model."""
     import onnx
-
-    from lineside.session import ort  # noqa: F401 -- before the quantiser loads ONNX Runtime by itself
-
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-    check_quantisable(model)
-    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
+    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())  # the quantiser changes what it gets
     add_pre_process_metadata(copy)  # torch's exporter has folded and inlined everything already
     wide: dict[str, list[dict[str, Any]]] = {
         weight: [{"axis": 0, "quant_type": QuantType.QInt8, "symmetric": True, "reduce_range": False}]
@@ -93,11 +133,11 @@ def quantised(model: "onnx.ModelProto", images: Floats, *, vnni: bool) -> "onnx.
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTISED_OPS),
             per_channel=True,
-            reduce_range=not vnni,
+            reduce_range=reduce_range,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            extra_options={} if vnni else {"TensorQuantOverrides": wide},
+            extra_options={"TensorQuantOverrides": wide} if reduce_range else {},
         )
         return clean(onnx.load(file))
 

@@ -6,7 +6,7 @@ others, through that same front, are what the frozen and the adapted trunk are c
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np

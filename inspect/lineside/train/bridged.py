@@ -71,7 +71,7 @@ class BridgedMethod:
         self._loaded, self._references, self._journal = loaded, references, journal
         request = front_request(loaded, references, mean, std, self.map_wh, blank_outside=True)
         anchor = anchor_frame(loaded, references)
-        self._fronts = FrontFitter(request, references, anchor, _build, ("working",), journal)
+        self._fronts = FrontFitter(request, references, anchor, export_front, ("working",), journal)
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Train the model on these good frames, by anomalib's own Engine."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Fitted
-from lineside.errors import UsageError
+from lineside.graph.quantise import NotQuantisableError
 from lineside.graph.trunk import export_front
 from lineside.normalise.front_fit import FrontRequest
 from lineside.train.changes import Spoil
@@ -56,7 +56,7 @@ def range_images(request: FrontRequest, references: References, anchor: Pixels, 
 
     Raises
     ------
-    UsageError
+    NotQuantisableError
         When there are too few good parts to spare one.
     """
     seen = spared([sample.group for sample in references.samples], request.seed)
@@ -76,12 +76,12 @@ def spared(groups: Sequence[str], seed: int) -> tuple[int, ...]:
 
     Raises
     ------
-    UsageError
+    NotQuantisableError
         When there are too few good parts.
     """
     names = sorted(set(groups))
     if len(names) < LEAST_PARTS:
-        raise UsageError(
+        raise NotQuantisableError(
             f"export.precision: int8 needs good images of at least {LEAST_PARTS} parts, one of them for the ranges of "
             f"the activations; found {len(names)}. Add good images, or use precision: fp32."
         )

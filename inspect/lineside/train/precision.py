@@ -72,7 +72,8 @@ class Compared:
 
     def in_words(self) -> str:
         """Say what is used, with the numbers."""
-        verdicts = f"{len(self.flipped)} calibration verdicts differ" if self.flipped else "no calibration verdict does"
+        count = len(self.flipped) or "no"
+        verdicts = f"{count} calibration verdict{'s differ' if len(self.flipped) > 1 else ' differs'}"
         named = f" ({', '.join(self.flipped[:3])}{' …' if len(self.flipped) > 3 else ''})" if self.flipped else ""
         return (
             f"Precision: {'int8' if self.taken else 'fp32'}. Scores of int8 and fp32 have a rank correlation of "

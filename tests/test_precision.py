@@ -141,7 +141,7 @@ def test_an_int8_bundle_is_proven_and_stated(small8: Trained) -> None:
     assert RANGED in contract.fitted
     assert len(small8.method.seen) == 1
     assert contract.threshold_ng.n == len(small8.references.samples) - 1
-    assert "the 1 good frames that the backbone was fitted on have no say" in contract.threshold_ng.rule
+    assert "the 1 good frame that the backbone was fitted on has no say" in contract.threshold_ng.rule
 
 
 def test_the_whole_int8_graph_is_standard_and_smaller(small: Trained, small8: Trained) -> None:

@@ -60,29 +60,6 @@ class Patches:
     frames: Ints
 
 
-class AdaptedTrunk(nn.Module):
-    """A backbone with a linear map behind each tap.
-
-    Parameters
-    ----------
-    trunk : torch.nn.Module
-        Working tensor [N, 3, h, w] -> one feature map for each tap.
-    matrices : sequence of ndarray of float32 [C, C]
-        One a tap: new feature (row) = matrix @ old feature.
-    """
-
-    def __init__(self, trunk: nn.Module, matrices: Sequence[Floats]) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.maps = nn.ParameterList(
-            nn.Parameter(torch.from_numpy(matrix[:, :, None, None].copy()), requires_grad=False) for matrix in matrices
-        )
-
-    def forward(self, working: Tensor) -> list[Tensor]:
-        """Return the adapted taps, shapes as the trunk's own."""
-        return [F.conv2d(tap, weight) for tap, weight in zip(self.trunk(working), self.maps, strict=True)]
-
-
 def averaged(taps: Sequence[Floats], grid_hw: tuple[int, int]) -> tuple[Floats, ...]:
     """Average feature maps [n, C, h, w] as the head does: 3×3, brought to the finest grid; [n, P, C] each."""
     made = []

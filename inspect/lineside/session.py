@@ -25,7 +25,7 @@ NEEDLESS_PASSES: Mapping[str, frozenset[bytes]] = {
     "ConstantSharing": frozenset({_NORMALISATION}),
     "GatherSliceToSplitFusion": frozenset({_NORMALISATION}),
     "Level1_RuleBasedTransformer": frozenset({_NORMALISATION, _QUANTISATION}),
-    "MatMulAddFusion": frozenset({_NORMALISATION}),
+    "MatMulAddFusion": frozenset({_NORMALISATION, _QUANTISATION}),
     "MatMulScaleFusion": frozenset({_NORMALISATION}),
     "MatmulTransposeFusion": frozenset({_NORMALISATION}),
 }

@@ -10,10 +10,11 @@ from torch import nn
 
 from conftest import Trained, train_part, write_part
 from lineside.calibrate.metrics import auroc
+from lineside.graph.join import map_outputs
 from lineside.graph.run import Graph
 from lineside.graph.trunk import export_backbone
 from lineside.train.adapting import JUDGED, LEAST, SHARE, adapted_features, divided
-from lineside.transfer.adaptation import AdaptedTrunk, Patches, averaged, learn_maps, ranking_loss
+from lineside.transfer.adaptation import Patches, averaged, learn_maps, ranking_loss
 from lineside.transfer.adaptation_gate import RIGHTED, Scored, Trial, contest
 from lineside.transfer.head import head_shape
 from lineside.transfer.head_fit import fit_head
@@ -84,9 +85,8 @@ def test_the_exported_trunk_computes_what_was_judged() -> None:
     maps = tuple(rng.standard_normal((size, size)).astype(np.float32) for size in (4, 6))
     frame = {"working": rng.standard_normal((2, 3, 32, 32)).astype(np.float32)}
     names = ("tap0", "tap1")
-    before, after = (
-        Graph(export_backbone(m, names, (32, 32), None))(frame) for m in (trunk, AdaptedTrunk(trunk, maps))
-    )
+    model = export_backbone(trunk, names, (32, 32), None)
+    before, after = Graph(model)(frame), Graph(map_outputs(model, dict(zip(names, maps, strict=True))))(frame)
     wanted = adapted_features({i: before[name].astype(np.float32) for i, name in enumerate(names)}, maps)
     for i, name in enumerate(names):
         np.testing.assert_allclose(after[name], wanted[i], rtol=1e-4, atol=1e-4)

@@ -193,7 +193,7 @@ def test_frames_that_the_trunk_was_adapted_on_are_fitted_and_never_scored() -> N
     assert all(seen <= set(fitted) for fitted in method.fits)
     assert set(made.scores) == set(range(COUNT)) - seen
     assert made.threshold.n == COUNT - len(seen)
-    assert "3 good frames that the backbone was adapted on have no say" in made.threshold.rule
+    assert "3 good frames that the backbone was fitted on have no say" in made.threshold.rule
 
 
 def test_the_good_ones_alone_set_the_threshold_of_sorted_parts() -> None:

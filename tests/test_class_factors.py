@@ -167,17 +167,17 @@ def test_the_contract_names_what_is_tolerated_and_its_danger() -> None:
 
 @pytest.fixture(scope="module")
 def tolerant(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """The part of `small` with two kinds of defect, of which stains are tolerated up to four thresholds."""
+    """The part of `small` with two kinds of defect, of which missing print is tolerated up to four thresholds."""
     folder = write_part(tmp_path_factory.mktemp("tolerant"))
     write_defects(folder / "images", 5)
     text = (folder / "recipe.yaml").read_text()
-    (folder / "recipe.yaml").write_text(text.replace("folds: 2", "folds: 2, class_factors: {stain: 4.0}"))
+    (folder / "recipe.yaml").write_text(text.replace("folds: 2", "folds: 2, class_factors: {missing_print: 4.0}"))
     return train_part(folder)
 
 
 @pytest.mark.slow
-def test_the_bundle_tolerates_stains_alone(tolerant: Trained) -> None:
-    """An image's score is that of its patches, divided by four just where it is called a stain; findings are not."""
+def test_the_bundle_tolerates_one_class_alone(tolerant: Trained) -> None:
+    """An image's score is that of its patches, divided by four just where it is called so; findings are not."""
     inspector, contract = Inspector(tolerant.bundle), tolerant.record.contract
     graph, divided = Graph(with_outputs(read_model(tolerant.record.model, "m"), ("patch_score",))), 0
     for path in sorted(tolerant.images.glob("t*/*/*.png")):
@@ -189,15 +189,15 @@ def test_the_bundle_tolerates_stains_alone(tolerant: Trained) -> None:
         if contract.found(quality):
             assert result.verdict is Verdict.NG
         elif result.verdict is Verdict.NG:
-            assert ratio == pytest.approx(4.0 if result.defect_class == "stain" else 1.0)
+            assert ratio == pytest.approx(4.0 if result.defect_class == "missing_print" else 1.0)
         else:
             likeliest = max(result.class_prob, key=lambda name: result.class_prob[name])
-            assert ratio == pytest.approx(4.0 if likeliest == "stain" else 1.0)
+            assert ratio == pytest.approx(4.0 if likeliest == "missing_print" else 1.0)
         divided += ratio == pytest.approx(4.0)
     assert divided >= 3
     assert verify_bundle(tolerant.bundle).vectors >= 1
     page = (tolerant.bundle / "card.md").read_text()
-    assert "stain up to 4 times" in page
+    assert "missing_print up to 4 times" in page
 
 
 @pytest.mark.slow
@@ -223,8 +223,8 @@ def test_new_images_are_counted_by_the_class_that_they_are_called(tolerant: Trai
     inspector = Inspector(tmp_path / "new")
     verdicts = [inspector.inspect(read_image(path)).verdict for path in sorted(test.glob("[ms]*/*.png"))]
     assert record.contract.escapes.overall.missed == sum(verdict is Verdict.OK for verdict in verdicts)
-    assert record.contract.class_factors == {"stain": 4.0}
+    assert record.contract.class_factors == {"missing_print": 4.0}
     grown = extend_classes(tolerant.bundle, {"stain": [test / "stain"]}, tmp_path / "grown")
-    assert grown.contract.class_factors == {"stain": 4.0}
+    assert grown.contract.class_factors == {"missing_print": 4.0}
     assert grown.contract.escapes.overall.n == 0
     assert verify_bundle(tmp_path / "grown").vectors >= 1

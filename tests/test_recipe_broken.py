@@ -36,7 +36,6 @@ AUGMENT = "default, none, or a list of 'Name: {argument: value}', one Albumentat
 METHOD = "lineside, text, or anomalib.<Model> such as anomalib.Patchcore"
 NEEDS = "A recipe needs at least the keys 'part' and 'images'."
 TOP = "part, images, capture, normalise, transfer, calibrate, export, seed"
-ONLY = "(the only value available in this version)"
 COLON = (
     "a ':' where none can stand; each line is 'key: value', check this line and the one above, and their indentation"
 )
@@ -260,8 +259,24 @@ BROKEN: dict[str, tuple[str, str]] = {
         "F:3: calibrate.folds: expected a whole number from 2 to 20; found 2.5.",
     ),
     "precision": (
-        HEAD + "export: {precision: int8}\n",
-        f'F:3: export.precision: expected fp32 {ONLY}; found the text "int8".',
+        HEAD + "export: {precision: fp16}\n",
+        'F:3: export.precision: expected fp32, int8 or auto; found the text "fp16".',
+    ),
+    "int8 of another method": (
+        HEAD + "transfer:\n  method: anomalib.Padim\nexport:\n  precision: int8\n",
+        "F:6: export.precision: only fp32 with method: anomalib.Padim; int8 is for method: lineside.",
+    ),
+    "int8 sorting": (
+        HEAD + "transfer:\n  task: classify\nexport:\n  frame: [64, 64]\n  precision: auto\n",
+        "F:7: export.precision: only fp32 with task: classify; int8 is for task: anomaly and both.",
+    ),
+    "target unknown": (
+        HEAD + "export:\n  precision: int8\n  target: avx2\n",
+        'F:5: export.target: expected any or vnni; found the text "avx2".',
+    ),
+    "target without int8": (
+        HEAD + "export: {target: vnni}\n",
+        "F:3: export.target: only allowed with precision: int8 or auto, and the precision here is fp32.",
     ),
     "seed": (HEAD + "seed: -1\n", "F:3: seed: expected a whole number from 0 to 4294967295; found -1."),
     "network missing": (

@@ -225,7 +225,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "export misspelt": (
         HEAD + "export: {frames: [1280, 1024]}\n",
-        "F:3: export.frames: unknown key 'frames'; did you mean 'frame'? Known keys here: precision, frame.",
+        "F:3: export.frames: unknown key 'frames'; did you mean 'frame'? Known keys here: precision, target, frame.",
     ),
 }
 

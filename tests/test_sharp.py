@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lineside.transfer.half import halved
 from lineside.transfer.head import HeadShape
 from lineside.transfer.head_fit import Choice, fit_best
 from lineside.transfer.rows import Rows
@@ -84,7 +85,7 @@ def test_places_that_learn_later_are_those_that_learned_at_once() -> None:
     covariance = np.einsum("npi,npj->pij", away, away) / (len(both) - 1) + counts.ridge * np.eye(SIZE)
     factors = extended.whitening.astype(np.float64) / now.scale
     assert np.allclose(extended.mean, both.mean(axis=0), atol=1e-5)
-    assert np.allclose(np.linalg.inv(factors @ factors.transpose(0, 2, 1)), covariance, atol=1e-4)
+    assert np.allclose(np.linalg.inv(factors @ factors.transpose(0, 2, 1)), covariance, atol=2e-3)  # half precision
     assert (now.rows == 21.0).all()
 
 
@@ -135,3 +136,17 @@ def test_places_are_used_where_the_part_lies_still_and_the_choice_is_free() -> N
         return fit.shape.sharp
 
     assert (fitted(2.0, fixed=True), fitted(0.0, fixed=True), fitted(2.0, fixed=False)) == ("place", "memory", "memory")
+
+
+def test_a_bundle_keeps_triangles_without_loss() -> None:
+    """Packed to half the bytes of half the numbers, a place's factors come back as they were fitted."""
+    place, _, _ = learned(8, 3)
+    basis, mean, triangles = place.arrays
+    assert triangles.dtype == np.float16
+    assert triangles.shape[1] == SIZE * (SIZE + 1) // 2
+    np.testing.assert_array_equal(SharpPlace.of(basis, mean, triangles).whitening, place.whitening)
+
+
+def test_what_is_too_large_for_half_precision_becomes_its_largest() -> None:
+    """No number turns into an infinity, which no score could come from."""
+    assert halved(np.array([1e9, -1e9, 1.0])).tolist() == [65504.0, -65504.0, 1.0]

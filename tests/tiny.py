@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, depth_rule
+from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, Precision, depth_rule
 from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 
 Edit = Callable[[dict[str, Any]], object]
@@ -54,6 +54,7 @@ def tiny_contract(
         neutral_outputs={"pose": "0, 0, 0, 1, 0", "defect_class": "-1", "class_prob": "no columns"},
         embedding="mean of each channel",
         score_tolerance_rel=1e-3,
+        precision=Precision("fp32", 32, "The network computes in float32."),
         components=(),
         fitted=(),
         image_counts={"train/good": 20},

@@ -84,6 +84,18 @@ class Component:
 
 
 @dataclass(frozen=True)
+class Precision:
+    """Arithmetic of the network. What stands before and behind it, its outputs included, is float32."""
+
+    network: Literal["fp32", "int8"]
+    weight_bits: int
+    """Of the dense convolutions' weights: 32; of an int8 network 7, which every processor multiplies exactly, or 8,
+    which processors without VNNI do not."""
+    statement: str
+    """What that means, and how it was chosen, in a few sentences."""
+
+
+@dataclass(frozen=True)
 class Fitted:
     """One thing that was fitted on images, and how the calibration scores were kept honest about it."""
 
@@ -215,6 +227,7 @@ class Contract:
     """What `embedding` is, in words."""
     score_tolerance_rel: float
     """Relative difference of `score` that another machine may show on the bundle's vectors."""
+    precision: Precision
     components: tuple[Component, ...]
     fitted: tuple[Fitted, ...]
     image_counts: Mapping[str, int]

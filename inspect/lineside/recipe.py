@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from lineside.errors import RecipeError
 from lineside.recipe_calibrate import Calibrate
 from lineside.recipe_classes import Classes
-from lineside.recipe_model import Capture, Export, Recipe, Transfer
+from lineside.recipe_model import Capture, Export, Recipe, Target, Transfer
 from lineside.recipe_normalise import Gate, Light, Normalise, Pose
 from lineside.recipe_yaml import Located, Location, Value, dotted, read_yaml
 
@@ -35,6 +35,7 @@ __all__ = [
     "Normalise",
     "Pose",
     "Recipe",
+    "Target",
     "Transfer",
     "load_recipe",
     "located_error",
@@ -308,7 +309,7 @@ def _field(detail: ErrorDetails, root: type[BaseModel]) -> tuple[Location, list[
 
 def _custom_key(detail: ErrorDetails) -> tuple[str, ...]:
     key = detail.get("ctx", {}).get("key")
-    return (key,) if isinstance(key, str) else ()
+    return tuple(key.split(".")) if isinstance(key, str) else ()
 
 
 def _block(model: type[BaseModel], key: str | int) -> type[BaseModel] | None:

@@ -64,6 +64,26 @@ def rename_output(model: "onnx.ModelProto", old: str, new: str) -> "onnx.ModelPr
     return model
 
 
+def map_outputs(model: "onnx.ModelProto", matrices: "Mapping[str, npt.NDArray[np.float32]]") -> "onnx.ModelProto":
+    """Return a copy of the model with a linear map of the channels behind some outputs, which keep their names.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    matrices : mapping of output name to ndarray of float32 [D, C]
+        New features (rows) from those of an output [N, C, h, w]; D = C.
+    """
+    import onnx
+
+    for name, matrix in matrices.items():
+        inner, weight = f"{name}/plain", f"{name}/map"
+        model = rename_output(model, name, inner)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(matrix[:, :, None, None], weight))
+        model.graph.node.append(onnx.helper.make_node("Conv", [inner, weight], [name], kernel_shape=[1, 1]))
+        next(item for item in model.graph.output if item.name == inner).name = name
+    return model
+
+
 def select_outputs(model: "onnx.ModelProto", outputs: Sequence[str]) -> "onnx.ModelProto":
     """Return the model with these outputs alone, in this order; what they do not need is gone."""
     import onnx

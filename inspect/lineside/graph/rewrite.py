@@ -109,8 +109,10 @@ def piece(
     if missing:
         raise BundleError(f"the graph's piece also needs {missing[0]!r}: it was not made by this version of lineside.")
 
+    kinds = {w.name: w.data_type for w in model.graph.initializer}
+
     def info(name: str) -> onnx.ValueInfoProto:
-        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        return onnx.helper.make_tensor_value_info(name, kinds.get(name, onnx.TensorProto.FLOAT), None)
 
     graph = onnx.helper.make_graph(
         nodes[::-1], "piece", [info(n) for n in (*inputs, *free)], [info(n) for n in outputs], weights

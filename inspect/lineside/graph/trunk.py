@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-    from lineside.normalise.front import Front
+    from lineside.normalise.front import Front, FrontSettings
 
 Pixels = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -133,3 +133,10 @@ def export_trunk(
     inputs.update({name: torch.from_numpy(np.array(values[name], np.float32)) for name in front.value_names})
     model = export_module(front, inputs, FRONT_OUTPUTS, {"middle": {0: "N"}}, key=repr(front.settings))
     return Trunk(reduction, join(model, backbone, "backbone/") if backbone else model, tuple(taps), backbone)
+
+
+def export_front(settings: "FrontSettings", values: Values, reduction: Reduction) -> Trunk:
+    """Export a front that stands alone; parameters as of `export_trunk`."""
+    from lineside.normalise.front import Front
+
+    return export_trunk(Front(settings), None, (), values, reduction)

@@ -6,7 +6,7 @@ others, through that same front, are what the frozen and the adapted trunk are c
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,14 +15,13 @@ import numpy.typing as npt
 from lineside.calibrate.crossfit import Fold, grouped_folds
 from lineside.contract import Component, Fitted
 from lineside.graph.run import Graph, parallel
-from lineside.graph.trunk import Reduction, Trunk, export_trunk
-from lineside.normalise.front import Front, FrontSettings
+from lineside.graph.trunk import export_front
 from lineside.normalise.front_fit import FrontRequest
 from lineside.train.adapting_images import Lesson, Teacher
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
 from lineside.train.progress import Journal
-from lineside.transfer.adaptation import AdaptedTrunk, learn_maps
+from lineside.transfer.adaptation import learn_maps
 from lineside.transfer.adaptation_gate import Outcome, Scored, Trial, contest
 from lineside.transfer.backbone import Backbone
 from lineside.transfer.head import Features
@@ -106,7 +105,7 @@ def try_adaptation(
         return _untried(len(set(groups)), journal)
     positions = (*learn, *judge)
     chosen = replace(references, samples=tuple(references.samples[i] for i in positions))
-    front = FrontFitter(request, chosen, anchor, _build, ("working",), journal).fit(range(len(learn)))
+    front = FrontFitter(request, chosen, anchor, export_front, ("working",), journal).fit(range(len(learn)))
     teacher = Teacher(front, chosen, backbone, taps, grid_hw, request.mean, request.std)
     teachers, judges = teacher.passed(range(len(learn))), teacher.passed(range(len(learn), len(positions)))
     parts = [len({groups[positions[i]] for i in some}) for some in (teachers, judges)]
@@ -164,13 +163,12 @@ def in_words(outcome: Outcome, learnt: int, judged: int) -> str:
 
 
 def adapted_backbone(backbone: Backbone, maps: Sequence[Floats]) -> Backbone:
-    """Return the backbone with the maps behind its taps, and with their origin among its components."""
+    """Return the backbone with the maps' origin among its components; its module stays the frozen one."""
     weights = next(part for part in backbone.components if part.role == "weights")
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(matrix, "<f4").tobytes() for matrix in maps)).hexdigest()
     name, source = f"adaptation of {weights.name}", "lineside: learnt on this recipe's good images"
     added = Component("weights", name, source, weights.licence, digest)
-    module = AdaptedTrunk(backbone.module, maps).eval()
-    return replace(backbone, module=module, components=(*backbone.components, added))
+    return replace(backbone, components=(*backbone.components, added))
 
 
 def adapted_features(features: Features, maps: Sequence[Floats]) -> dict[int, Floats]:
@@ -221,7 +219,3 @@ def _run(head: Score, features: Features, rows: Ints, regions: Floats, maps: Seq
         return head(taken, regions[number : number + 1])
 
     return list(parallel(one, range(len(rows))))
-
-
-def _build(settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
-    return export_trunk(Front(settings), None, (), values, reduction)

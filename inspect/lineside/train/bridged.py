@@ -12,8 +12,7 @@ from lineside.contract import Component, Fitted
 from lineside.contract_thresholds import LeastDefect, RegionLimit
 from lineside.errors import UsageError
 from lineside.graph.run import Graph
-from lineside.graph.trunk import Reduction, Trunk, export_trunk
-from lineside.normalise.front import Front, FrontSettings
+from lineside.graph.trunk import export_front
 from lineside.recipe import LoadedRecipe, Transfer
 from lineside.train.front_fit import FrontFitter
 from lineside.train.images import References
@@ -73,7 +72,7 @@ class BridgedMethod:
         self._loaded, self._references, self._journal = loaded, references, journal
         request = front_request(loaded, references, mean, std, self.map_wh, blank_outside=True)
         anchor = anchor_frame(loaded, references)
-        self._fronts = FrontFitter(request, references, anchor, _build, ("working",), journal)
+        self._fronts = FrontFitter(request, references, anchor, export_front, ("working",), journal)
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Train the model on these good frames, by anomalib's own Engine."""
@@ -115,10 +114,6 @@ class BridgedMethod:
         if name.startswith("local-dir:"):
             return self._loaded.resolve(name.removeprefix("local-dir:"))
         return write_local_dir(name, folder / "backbone")
-
-
-def _build(settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
-    return export_trunk(Front(settings), None, (), values, reduction)
 
 
 def _clip_of(known: KnownModel, loaded: LoadedRecipe) -> ClipFolder | None:

@@ -88,7 +88,10 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     folds = _folds(len(groups), method.seen, split)
     words = "held-out parts" if held_out else f"cross-fitted in {len(folds)} folds by part"
     if method.seen:
-        words += f"; the {len(method.seen)} good frames that the backbone was adapted on have no say"
+        many = (
+            "s that the backbone was fitted on have" if len(method.seen) > 1 else " that the backbone was fitted on has"
+        )
+        words += f"; the {len(method.seen)} good frame{many} no say"
     head, judged, decided = _agreed(method, folds, len(groups), held_out, journal)
     _note_front(head, decided, journal)
     told = _told(judged, references, head)

@@ -37,6 +37,7 @@ from lineside.train.calibration import Calibration
 from lineside.train.class_statement import statement_of
 from lineside.train.images import FrameReader
 from lineside.train.method import FittedHead, Method
+from lineside.train.precision import stated_precision
 from lineside.train.progress import Journal
 from lineside.train.tail import decision_settings, finding_floor, findings
 
@@ -122,6 +123,7 @@ def contract_of(
         },
         embedding=method.embedding,
         score_tolerance_rel=TOLERANCE_REL,
+        precision=stated_precision(recipe.export),
         components=method.components,
         fitted=(*method.fitted, *(CLASSES_FITTED if head.classes and head.classes.task == "both" else ())),
         image_counts=dataset.counts(),

@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
 from lineside.export.parity import reference_score
+from lineside.graph.join import map_outputs
+from lineside.graph.quantise import check_quantisable, quantised
 from lineside.graph.run import Graph
 from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
 from lineside.least_defect import least_defect
 from lineside.normalise.front import Front, FrontSettings
 from lineside.normalise.front_fit import FrontRequest
-from lineside.recipe import LoadedRecipe
+from lineside.recipe import LoadedRecipe, Target
 from lineside.train.adapting import ADAPTED, Score, adapted_backbone, try_adaptation
 from lineside.train.changes import Mirror, Spoil
 from lineside.train.front_fit import FittedFront, FrontFitter
@@ -25,6 +27,7 @@ from lineside.train.line_state import HeadKept, head_state
 from lineside.train.method import FittedHead, State
 from lineside.train.pool_regions import pool_regions, refuse_unseen, region_limits
 from lineside.train.progress import Journal
+from lineside.train.ranges import RANGED, range_images
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
 from lineside.transfer.adaptation_gate import Outcome
@@ -97,8 +100,10 @@ class NativeMethod:
             loaded, references, self._backbone.mean, self._backbone.std, (width, height), blank_outside=False
         )
         anchor = anchor_frame(loaded, references)
+        if recipe.export.precision == "int8":
+            self._quantise(request, anchor, recipe.export.target)
         if recipe.transfer.adapt == "try":
-            self._adapt(request, anchor, working_wh)
+            self._adapt(request, anchor)
         self.components = (*self._backbone.components, _own_component())
         self._fronts = FrontFitter(request, references, anchor, self._build, self._taps, journal)
         journal.note(_described(self._backbone, self._shape, references))
@@ -107,16 +112,25 @@ class NativeMethod:
         for region in self.regions:
             journal.note(f"Region {region.statement}")
 
-    def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8], working_wh: tuple[int, int]) -> None:
+    def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8]) -> None:
         """Put the adapted trunk in the frozen one's place, where it is better."""
         frozen, grid = Graph(self._backbone_model), self._shape.grid_hw
         tried = try_adaptation(request, self._references, anchor, frozen, self._taps, self._scorer, grid, self._journal)
         self.adaptation = tried.outcome
         if tried.maps:
-            self.seen = tried.seen
+            self.seen |= tried.seen
             self.fitted = (*self.fitted, ADAPTED)
             self._backbone = adapted_backbone(self._backbone, tried.maps)
-            self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh, self._backbone.key)
+            self._backbone_model = map_outputs(self._backbone_model, dict(zip(self._taps, tried.maps, strict=True)))
+
+    def _quantise(self, request: FrontRequest, anchor: npt.NDArray[np.uint8], target: Target) -> None:
+        """Put the backbone in int8 in the place of the exported one."""
+        check_quantisable(self._backbone_model)
+        ranged = range_images(request, self._references, anchor, self._journal)
+        self._journal.stage(f"int8 backbone from {len(ranged.images)} images")
+        self._backbone_model = quantised(self._backbone_model, ranged.images, vnni=target == "vnni")
+        self.seen |= ranged.seen
+        self.fitted = (*self.fitted, RANGED)
 
     def _scorer(self, features: Features, regions: Floats, frames: Sequence[int], posed: bool) -> Score:
         """Fit a head for the adaptation's contest."""

@@ -56,3 +56,13 @@ class Journal:
         """Return the stages so far with their durations in seconds."""
         ends = [start for _, start in self._stages[1:]] + [time.perf_counter()]
         return tuple((name, end - start) for (name, start), end in zip(self._stages, ends, strict=True))
+
+    def apart(self) -> "Journal":
+        """Return an empty journal for the same watcher, of a training that may not be the one."""
+        return Journal(self._watcher)
+
+    def adopt(self, other: "Journal", *, decisions: bool) -> None:
+        """Take over the stages of another journal, and its decisions where that training is the one."""
+        self._stages += other._stages
+        if decisions:
+            self.decisions += other.decisions

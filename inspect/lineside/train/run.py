@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from lineside.export.recorded import VECTORS_FILE
 from lineside.export.sbom import SBOM_FILE, bill_of_materials
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import make_vectors
+from lineside.graph.quantise import NotQuantisableError
 from lineside.graph.run import Graph
 from lineside.recipe import LoadedRecipe
 from lineside.train.calibration import Calibration, calibrated
@@ -34,6 +36,7 @@ from lineside.train.images import FrameReader, References
 from lineside.train.line_state import calibration_state
 from lineside.train.marks import fitted_to_marks
 from lineside.train.method import FittedHead, Method
+from lineside.train.precision import compare
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
@@ -126,7 +129,41 @@ class Deployable:
 
 
 def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
-    """Fit everything on a recipe's training images and assemble the graph that would be deployed."""
+    """Fit everything on a recipe's training images and assemble the graph that would be deployed.
+
+    Where the recipe leaves the precision open, that is done in both, and the better one is returned.
+    """
+    if loaded.recipe.export.precision != "auto":
+        return _deployable(loaded, dataset, journal)
+    tried = journal.apart(), journal.apart()
+    plain = _deployable(_with_precision(loaded, "fp32"), dataset, tried[0])
+    try:
+        small = _deployable(_with_precision(loaded, "int8"), dataset, tried[1])
+    except NotQuantisableError as refused:
+        return _stated(plain, f"Precision: fp32. {refused}", tried, 0, journal)
+    journal.stage("int8 and fp32 compared")
+    calibrations = plain.calibration, small.calibration
+    review, seed = loaded.recipe.calibrate.review, loaded.recipe.seed
+    found = compare((plain.model, small.model), calibrations, review, plain.references, seed)
+    return _stated((plain, small)[found.taken], found.in_words(), tried, int(found.taken), journal)
+
+
+def _stated(chosen: Deployable, why: str, tried: tuple[Journal, Journal], which: int, journal: Journal) -> Deployable:
+    """Write into the contract and the journal why this one was chosen."""
+    for number, one in enumerate(tried):
+        journal.adopt(one, decisions=number == which)
+    journal.note(why)
+    precision = chosen.contract.precision
+    contract = replace(chosen.contract, precision=replace(precision, statement=f"{precision.statement} {why}"))
+    return replace(chosen, contract=contract, model=rethresholded(chosen.model, contract))
+
+
+def _with_precision(loaded: LoadedRecipe, precision: Literal["fp32", "int8"]) -> LoadedRecipe:
+    export = loaded.recipe.export.model_copy(update={"precision": precision})
+    return replace(loaded, recipe=loaded.recipe.model_copy(update={"export": export}))
+
+
+def _deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Deployable:
     refuse_undecidable(loaded, dataset)
     refuse_intolerable(loaded, dataset)
     task = task_of(loaded, dataset)

@@ -116,11 +116,11 @@ class HeadValues:
     pooling: Pooling | None = None
     """How distances become a score; None: nothing was learned of it (`lineside.transfer.pooling.plain_pooling`)."""
 
-    def sharply_fitted(self, sharp: Sharp) -> tuple[Floats, ...]:
+    def sharply_fitted(self, sharp: Sharp) -> tuple[npt.NDArray[np.floating], ...]:
         """Return what the comparison of patches as they are takes, in the order of its inputs."""
-        place = self.sharp_place.arrays if self.sharp_place else ()
-        memory = () if self.sharp_memory is None else (self.sharp_memory,)
-        return {"off": (), "memory": memory, "place": place}[sharp]
+        if sharp == "place":
+            return self.sharp_place.arrays if self.sharp_place else ()
+        return (self.sharp_memory,) if sharp == "memory" and self.sharp_memory is not None else ()
 
     def fitted(self, way: Way) -> tuple[Floats, ...]:
         """Return what a way of comparing takes, in the order of its inputs."""
@@ -139,7 +139,7 @@ class HeadValues:
 
     def feed(self, shape: HeadShape) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays under the names of the graph's inputs."""
-        named = {projection_name(i): w for i, w in enumerate(self.projections)}
+        named: dict[str, npt.NDArray[np.generic]] = {projection_name(i): w for i, w in enumerate(self.projections)}
         named |= {offset_name(i): b for i, b in enumerate(self.offsets)}
         pooling = self.pooling or plain_pooling(math.prod(shape.grid_hw), shape.regions)
         named |= dict(zip(POOL_INPUTS, pooling.arrays, strict=True))

@@ -191,12 +191,12 @@ def _pooled(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
     pooling = fit_pooling(
         np.concatenate(away), np.concatenate(counts), fit.shape.grid_hw, fit.shape.least_patches, fit.shape.regions
     )
-    means = ", ".join(str(size) for size in pool_sizes(len(pooling.weight)))
+    means = f"its {', '.join(str(size) for size in pool_sizes(len(pooling.weight)))} largest patch distances"
     if fit.shape.regions:
-        each = "; ".join(f"{one.name}: {len(one.patches)} patches, {one.factor:g}" for one in fit.shape.regions)
-        means = f"0.1 to 10 % in each region ({each} × the threshold)"
+        each = ", ".join(f"{one.name} with {len(one.patches)}" for one in fit.shape.regions)
+        means = f"the largest 0.1 to 10 % of a region's patch distances ({each} patches)"
     words = (
-        f"A frame's score is the mean of its {means} largest patch distances, whichever stands out most from held-out "
+        f"A frame's score is the mean of {means}, whichever stands out most from held-out "
         f"good frames by its level and spread there; patches at the border count {pooling.weight.min():.0%} or more."
     )
     return replace(fit, values=replace(fit.values, pooling=pooling), words=(*fit.words, words))

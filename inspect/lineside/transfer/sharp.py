@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from lineside.transfer.distance import to_memory
+from lineside.transfer.half import Halves, packed, side_of, unpacked
 
 Floats = npt.NDArray[np.float32]
 
@@ -51,13 +52,18 @@ class SharpPlace:
     mean: Floats
     """[P, r]."""
     whitening: Floats
-    """[P, r, r]: deviations from the mean times it, of good frames that were not learned from, have a mean squared
-    length of about 1."""
+    """[P, r, r], lower triangular, rounded by `lineside.transfer.half.halved`: deviations from the mean times it, of
+    good frames that were not learned from, have a mean squared length of about 1."""
 
     @property
-    def arrays(self) -> tuple[Floats, Floats, Floats]:
-        """In the order of `SHARP_INPUTS`."""
-        return self.basis, self.mean, self.whitening
+    def arrays(self) -> tuple[Floats, Floats, Halves]:
+        """In the order of `SHARP_INPUTS`; of the whitening the lower triangles."""
+        return self.basis, self.mean, packed(self.whitening)
+
+    @classmethod
+    def of(cls, basis: Floats, mean: Floats, triangles: Floats) -> "SharpPlace":
+        """Return it from its arrays."""
+        return cls(basis, mean, unpacked(triangles))
 
 
 def sharp_distance(sharp: Sharp, patches: Tensor, fitted: Sequence[Tensor]) -> Tensor:
@@ -76,10 +82,21 @@ def sharp_distance(sharp: Sharp, patches: Tensor, fitted: Sequence[Tensor]) -> T
     """
     if sharp == "memory":
         return to_memory(patches, fitted[0])[0]
-    basis, mean, whitening = fitted
+    basis, mean, triangles = fitted
+    whitening = _unpacked(triangles)
     away = torch.matmul(patches, basis) - mean  # [N, P, r]
     white = torch.matmul(away.transpose(0, 1), whitening)  # [P, N, r]
     return white.square().sum(dim=2).sqrt().t()
+
+
+def _unpacked(triangles: Tensor) -> Tensor:
+    """Return `lineside.transfer.half.unpacked` of a tensor; in a deployed graph that is done when it is opened."""
+    size = side_of(triangles.shape[1])
+    places = np.zeros((size, size), np.int64)
+    places[np.tril_indices(size)] = np.arange(triangles.shape[1])
+    kept = torch.from_numpy(np.tri(size, dtype=np.float32))
+    full = triangles.float().index_select(1, torch.from_numpy(places.ravel()))  # [P, r * r]
+    return full.reshape(-1, size, size) * kept
 
 
 def sharp_example(sharp: Sharp, places: int, size: int) -> dict[str, Tensor]:
@@ -89,6 +106,7 @@ def sharp_example(sharp: Sharp, places: int, size: int) -> dict[str, Tensor]:
         "sharp_memory": (16, size),
         "sharp_basis": (size, directions),
         "sharp_mean": (places, directions),
-        "sharp_whitening": (places, directions, directions),
+        "sharp_whitening": (places, directions * (directions + 1) // 2),
     }
-    return {name: torch.ones(shapes[name]) for name in SHARP_INPUTS[sharp]}
+    kinds = {"sharp_whitening": torch.float16}
+    return {name: torch.ones(shapes[name], dtype=kinds.get(name)) for name in SHARP_INPUTS[sharp]}

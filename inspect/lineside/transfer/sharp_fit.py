@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from lineside.transfer.half import halved
 from lineside.transfer.sharp import DIRECTIONS, SharpPlace
 
 Floats = npt.NDArray[np.float32]
@@ -245,7 +246,7 @@ def _whitening(scatter: Doubles, known: SharpCounts) -> Floats:
     pooled = scatter + known.borrowed[:, None, None] * known.common
     covariance = pooled / np.maximum(known.freedom, 1.0)[:, None, None] + known.ridge * np.eye(size)
     factors = known.scale * np.linalg.cholesky(np.linalg.inv(covariance))
-    return np.asarray(factors * (known.rows > 0)[:, None, None], np.float32)
+    return halved(factors * (known.rows > 0)[:, None, None])
 
 
 def _scatter_of(whitening: Floats, known: SharpCounts) -> Doubles:

@@ -1,0 +1,208 @@
+"""`export.precision: auto`: a model in int8 beside one in float32, and int8 only where it loses nothing and gains time.
+
+Both are trained in full, each with heads and thresholds of its own, for what would be deployed is what must be judged.
+Comparing features was rejected: heads are fitted on int8 features as they are, so an error of theirs may or may not be
+one of the scores. That int8 is taken is decided on images that give scores to the threshold, like every choice of a
+method; by what both models agree on, and by nothing that makes a threshold look better than it is.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from lineside.calibrate.wishes import thresholds
+from lineside.contract import INPUT_FRAME, Precision, Verdict
+from lineside.export.parity import decide
+from lineside.graph.run import Graph, parallel
+from lineside.recipe import Export
+from lineside.synth.drift import drifted, spread_of
+from lineside.synth.spoil import KINDS, spoil
+from lineside.train.calibration import Calibration
+from lineside.train.images import References
+from lineside.wish_images import needs_defects
+
+Pixels = npt.NDArray[np.uint8]
+Doubles = npt.NDArray[np.float64]
+Load = Callable[[], Pixels]
+
+LEAST_RANK = 0.995
+"""Spearman's rank correlation of the scores."""
+LEAST_FRAMES = 200
+"""Good frames, the same in other light and sharpness, and the same with synthetic defects, together."""
+MOST_GOODS, MOST_MEASURED = 100, 25
+"""Good frames that are scored, and those whose spread in light and sharpness the drifted copies get."""
+WARM, ROUNDS, FASTER = 3, 40, 0.75
+"""Rounds that are not counted, rounds in which both are timed one after the other, and the share of them in which int8
+must be the faster (by chance in less than 1 of 500 trials)."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A model in int8 beside the one in float32.
+
+    Attributes
+    ----------
+    rank : float
+        Spearman's rank correlation of their scores.
+    frames : int
+        That were scored.
+    flipped : tuple of str
+        Good images of the calibration that one calls NG and the other does not, each by its own threshold.
+    speedup : float
+        Time of the whole graph in float32 over that in int8, median of the rounds.
+    faster : float
+        Share of the rounds in which int8 was faster.
+    """
+
+    rank: float
+    frames: int
+    flipped: tuple[str, ...]
+    speedup: float
+    faster: float
+
+    @property
+    def taken(self) -> bool:
+        """Whether int8 is used."""
+        return self.rank >= LEAST_RANK and not self.flipped and self.faster >= FASTER
+
+    def in_words(self) -> str:
+        """Say what is used, with the numbers."""
+        count = len(self.flipped) or "no"
+        verdicts = f"{count} calibration verdict{'s differ' if len(self.flipped) > 1 else ' differs'}"
+        named = f" ({', '.join(self.flipped[:3])}{' …' if len(self.flipped) > 3 else ''})" if self.flipped else ""
+        return (
+            f"Precision: {'int8' if self.taken else 'fp32'}. Scores of int8 and fp32 have a rank correlation of "
+            f"{self.rank:.4f} over {self.frames} frames ({LEAST_RANK} was wanted), {verdicts}{named}, and int8 takes "
+            f"{1.0 / self.speedup:.2f} of the time here, faster in {self.faster:.0%} of {ROUNDS} rounds."
+        )
+
+
+def stated_precision(export: Export) -> Precision:
+    """Return what the contract says of a model that was trained with these settings."""
+    if export.precision != "int8":
+        return Precision("fp32", 32, "The network computes in float32.")
+    activations = "The network computes in integers: uint8 activations, int8 weights with a scale for each channel"
+    if export.target == "vnni":
+        why = "for processors with VNNI alone: on others products of 8 bits saturate, and the vectors show it"
+        return Precision("int8", 8, f"{activations}, {why}.")
+    why = "of 7 bits in dense convolutions, whose products fit on processors without VNNI as well"
+    return Precision("int8", 7, f"{activations}, {why}.")
+
+
+def compare(
+    models: tuple[bytes, bytes],
+    calibrations: tuple[Calibration, Calibration],
+    review: float | None,
+    references: References,
+    seed: int,
+) -> Compared:
+    """Compare two deployed graphs, float32 first.
+
+    Parameters
+    ----------
+    models : (bytes, bytes)
+    calibrations : (Calibration, Calibration)
+        What their thresholds were taken from.
+    review : float or None
+        The recipe's band for REVIEW.
+    references : References
+    seed : int
+        Of the disturbances and defects.
+    """
+    graphs = Graph(models[0]), Graph(models[1])
+    loads = [references.reader.lazily(references.samples[i]) for i in references.good_positions[:MOST_GOODS]]
+    scores = np.array(list(parallel(partial(_scored, graphs), frames_to_rank(loads, seed))))
+    seconds = _timed(graphs, loads[0]())
+    return Compared(
+        rank=rank_correlation(scores[:, 0], scores[:, 1]),
+        frames=len(scores),
+        flipped=flipped(calibrations, review, [sample.name for sample in references.samples]),
+        speedup=float(np.median(seconds[:, 0] / seconds[:, 1])),
+        faster=float((seconds[:, 1] < seconds[:, 0]).mean()),
+    )
+
+
+def frames_to_rank(goods: Sequence[Load], seed: int) -> list[Load]:
+    """Return at least 200 frames: good ones, and drifted and defective copies of them, made when they are called.
+
+    Parameters
+    ----------
+    goods : sequence of callable
+        Each gives a good frame [H, W, C].
+    seed : int
+    """
+    spread, kinds = spread_of([load() for load in goods[:MOST_MEASURED]]), sorted(KINDS)
+    copies = max(1, math.ceil((LEAST_FRAMES - len(goods)) / (2 * len(goods))))
+
+    def drift(number: int) -> Pixels:
+        return drifted(goods[number % len(goods)](), spread, np.random.default_rng([seed, number, 0]))
+
+    def defect(number: int) -> Pixels:
+        frame, other = (goods[at % len(goods)]() for at in (number, number + 1))
+        rng, kind = np.random.default_rng([seed, number, 1]), kinds[number % len(kinds)]
+        everywhere = np.ones(frame.shape[:2], np.bool_)
+        return spoil(frame, other if other.shape == frame.shape else frame, everywhere, kind, rng).image
+
+    made = [partial(make, number) for make in (drift, defect) for number in range(copies * len(goods))]
+    return [*goods, *made]
+
+
+def rank_correlation(first: Doubles, second: Doubles) -> float:
+    """Return Spearman's rank correlation; 0 where all scores of one are the same."""
+    from scipy.stats import spearmanr
+
+    if first.min() == first.max() or second.min() == second.max():
+        return 0.0
+    return float(spearmanr(first, second).statistic)
+
+
+def flipped(
+    calibrations: tuple[Calibration, Calibration], review: float | None, names: Sequence[str]
+) -> tuple[str, ...]:
+    """Return names of the good images that the two judge differently.
+
+    The int8 model has fewer images for its threshold than the other, and a quantile of fewer is another one. So images
+    that only one was calibrated on are left out, and where the good images alone decide, both thresholds are taken
+    again from the others.
+    """
+    common = sorted(set(calibrations[0].called) & set(calibrations[1].called))
+    first, second = (_verdicts(one, common, review) for one in calibrations)
+    return tuple(names[i] for i, was, now in zip(common, first, second, strict=True) if was is not now)
+
+
+def _verdicts(one: Calibration, positions: Sequence[int], review: float | None) -> list[Verdict]:
+    known = list(one.called)
+    at = [known.index(position) for position in positions]
+    goods = replace(
+        one.goods,
+        scores=one.goods.scores[at],
+        groups=tuple(one.goods.groups[i] for i in at),
+        labels=tuple(one.goods.labels[i] for i in at),
+    )
+    limits = one.threshold, one.review
+    if not needs_defects(one.threshold.wish):
+        again = thresholds(one.threshold.wish, review, goods, None)
+        limits = again.ng, again.review
+    return [decide(float(score), 0, limits[0].value, limits[1].value) for score in goods.scores]
+
+
+def _scored(graphs: tuple[Graph, Graph], load: Load) -> list[float]:
+    frame = load()[None]
+    return [float(graph({INPUT_FRAME: frame}, ("score",))["score"][0]) for graph in graphs]
+
+
+def _timed(graphs: tuple[Graph, Graph], frame: Pixels) -> Doubles:
+    """Return seconds [rounds, 2] that one thread spends in each graph, one after the other, the first turn changing."""
+    seconds = np.zeros((ROUNDS, 2))
+    for turn in range(-WARM, ROUNDS):
+        for which in (0, 1) if turn % 2 else (1, 0):
+            start = time.thread_time()
+            graphs[which]({INPUT_FRAME: frame[None]})
+            if turn >= 0:
+                seconds[turn, which] = time.thread_time() - start
+    return seconds

@@ -1,0 +1,240 @@
+"""Models in int8: trained and proven, chosen only where nothing is lost, and stated in the contract."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from caps import cap, folder_of
+from conftest import Trained, train_part, write_part
+from lineside.calibrate.honest import Honest
+from lineside.calibrate.wishes import thresholds
+from lineside.contract import Precision
+from lineside.contract_thresholds import Wish
+from lineside.graph.quantise import NotQuantisableError
+from lineside.recipe import Export
+from lineside.runtime import Inspector, verify_bundle
+from lineside.train import precision, run
+from lineside.train.calibration import Calibration
+from lineside.train.line import adapt, extend
+from lineside.train.precision import Compared, flipped, frames_to_rank, rank_correlation, stated_precision
+from lineside.train.ranges import RANGED, spared
+from lineside.train.run import Deployable, deployable
+
+GOOD = Compared(rank=0.996, frames=240, flipped=(), speedup=1.3, faster=1.0)
+WORSE = {
+    "rank": (replace(GOOD, rank=0.9949), "rank correlation of 0.9949 over 240 frames (0.995 was wanted)"),
+    "verdict": (replace(GOOD, flipped=("a.png",)), "1 calibration verdict differs (a.png)"),
+    "time": (replace(GOOD, speedup=0.8, faster=0.1), "takes 1.25 of the time here, faster in 10% of 40 rounds"),
+}
+
+
+@pytest.fixture(scope="module")
+def small8(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The small part, trained in int8."""
+    return train_part(write_part(tmp_path_factory.mktemp("small8"), more="export: {precision: int8}\n"))
+
+
+def test_int8_is_taken_where_nothing_is_lost() -> None:
+    """Ranks and verdicts are kept and time is saved: int8, with the numbers in words."""
+    assert GOOD.taken
+    assert GOOD.in_words() == (
+        "Precision: int8. Scores of int8 and fp32 have a rank correlation of 0.9960 over 240 frames (0.995 was "
+        "wanted), no calibration verdict differs, and int8 takes 0.77 of the time here, faster in 100% of 40 rounds."
+    )
+
+
+@pytest.mark.parametrize(("found", "words"), WORSE.values(), ids=WORSE.keys())
+def test_each_loss_alone_refuses_int8(found: Compared, words: str) -> None:
+    """One of the three is enough, and the words say which."""
+    assert not found.taken
+    assert found.in_words().startswith("Precision: fp32. ")
+    assert words in found.in_words()
+
+
+def test_ranks_are_compared_and_not_values() -> None:
+    """A monotone change keeps the correlation at 1; scores that are all alike rank nothing."""
+    scores = np.random.default_rng(0).random(50)
+    assert rank_correlation(scores, np.exp(3 * scores)) == pytest.approx(1.0)
+    assert rank_correlation(scores, -scores) == pytest.approx(-1.0)
+    assert rank_correlation(scores, np.ones(50)) == 0.0
+
+
+def calibration(scores: dict[int, float], wish: Wish = Wish("overkill", 0.2)) -> Calibration:
+    """Return what a threshold was taken from: scores by position, a part each."""
+    names = tuple(f"part{i}" for i in scores)
+    goods = Honest(np.array(list(scores.values()), np.float32), names, ("good",) * len(names), False, "cross-fitted")
+    found = thresholds(wish, None, goods, None)
+    called: Any = dict.fromkeys(scores)
+    head: Any = None
+    return Calibration(head, called, goods, found.ng, found.review, found.escapes)
+
+
+NAMES = [f"{i}.png" for i in range(11)]
+
+
+def test_verdicts_of_the_same_images_are_compared() -> None:
+    """An image that the int8 model was not calibrated on moves its quantile, and is no verdict that differs."""
+    scores = {i: float(i) for i in range(11)}
+    fewer = {i: 10.0 * score for i, score in scores.items() if i != 3}
+    assert flipped((calibration(scores), calibration(fewer)), None, NAMES) == ()
+
+
+def test_a_verdict_that_differs_is_named() -> None:
+    """Two images change places across the threshold."""
+    scores = {i: float(i) for i in range(11)}
+    swapped = {**scores, 4: 10.0, 10: 4.0}
+    assert flipped((calibration(scores), calibration(swapped)), None, NAMES) == ("4.png", "10.png")
+
+
+def test_a_fixed_threshold_stays_where_it_is() -> None:
+    """What people wrote into the recipe is not taken anew from the images."""
+    fixed = Wish("fixed", score=5.5)
+    scores = {i: float(i) for i in range(11)}
+    assert flipped((calibration(scores, fixed), calibration({**scores, 5: 5.6}, fixed)), None, NAMES) == ("5.png",)
+
+
+@pytest.mark.parametrize("count", [3, 8, 120])
+def test_at_least_two_hundred_frames_are_ranked(count: int) -> None:
+    """Good ones first, then as many drifted as defective copies, the same each time; the good ones stay as they are."""
+    goods = [np.random.default_rng(i).integers(60, 180, (24, 32, 3), np.uint8) for i in range(count)]
+    made = frames_to_rank([lambda frame=frame: frame for frame in goods], 7)  # type: ignore[misc]
+    assert len(made) >= 200
+    assert (len(made) - count) % (2 * count) == 0
+    first, second = ([load() for load in frames_to_rank([lambda f=f: f for f in goods], 7)] for _ in range(2))  # type: ignore[misc]
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(first, goods, strict=False))
+    changed = sum(not np.array_equal(frame, goods[i % count]) for i, frame in enumerate(first[count:]))
+    assert changed > 0.75 * (len(made) - count)
+
+
+def test_ranges_come_from_a_block_of_neighbours() -> None:
+    """One part in ten, at least one and at most eight, with all its frames; three parts are needed."""
+    assert len(spared([f"p{i}" for i in range(8)], 0)) == 1
+    assert len(spared([f"p{i:03d}" for i in range(200)], 0)) == 8
+    twice = spared([f"p{i // 2:02d}" for i in range(60)], 3)
+    assert len(twice) == 6
+    assert {i // 2 for i in twice} in [{(start + k) % 30 for k in range(3)} for start in range(30)]
+    with pytest.raises(NotQuantisableError, match=r"at least 3 parts, .* found 2"):
+        spared(["a", "b", "b"], 0)
+
+
+def test_the_contract_says_what_the_weights_are_for() -> None:
+    """Seven bits for every processor, eight for those with VNNI, and that others then fail the vectors."""
+    assert stated_precision(Export()).network == "fp32"
+    any_, vnni = (stated_precision(Export(precision="int8", target=target)) for target in ("any", "vnni"))  # type: ignore[arg-type]
+    assert (any_.weight_bits, vnni.weight_bits) == (7, 8)
+    assert "without VNNI as well" in any_.statement
+    assert "for processors with VNNI alone" in vnni.statement
+
+
+def test_an_int8_bundle_is_proven_and_stated(small8: Trained) -> None:
+    """Its vectors hold, its contract names precision and ranges, and the parts of the ranges gave no score."""
+    assert verify_bundle(small8.bundle).vectors > 0
+    contract = Inspector(small8.bundle).contract
+    assert (contract.precision.network, contract.precision.weight_bits) == ("int8", 7)
+    assert RANGED in contract.fitted
+    assert len(small8.method.seen) == 1
+    assert contract.threshold_ng.n == len(small8.references.samples) - 1
+    assert "the 1 good frame that the backbone was fitted on has no say" in contract.threshold_ng.rule
+
+
+def test_the_whole_int8_graph_is_standard_and_smaller(small: Trained, small8: Trained) -> None:
+    """The backbone's weights are a quarter; front and head stay float32, and no operator is foreign."""
+    model = onnx.load(small8.bundle / "model.onnx")
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+    assert model.opset_import[0].version <= 21
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("QuantizeLinear") >= 30
+    saved = (small.bundle / "model.onnx").stat().st_size - (small8.bundle / "model.onnx").stat().st_size
+    assert saved > 1_500_000
+
+
+def test_an_int8_model_separates_as_the_float_one_does(small: Trained, small8: Trained) -> None:
+    """Every defect of the test scores above every good part, as in float32."""
+    for trained in (small, small8):
+        tested = trained.record.tested
+        goods, defects = ([one.score for one in tested if (one.label == "good") is good] for good in (True, False))
+        assert min(defects) > max(goods)
+
+
+def test_an_int8_bundle_follows_its_line(small8: Trained, tmp_path: Path) -> None:
+    """It is adapted and extended like any other, and stays in int8."""
+    frames = folder_of(tmp_path / "frames", {f"{i:03d}": cap(500 + i) for i in range(12)})
+    adapt(small8.bundle, [frames], tmp_path / "adapted")
+    extend(small8.bundle, [frames], tmp_path / "extended")
+    for made in ("adapted", "extended"):
+        assert verify_bundle(tmp_path / made).vectors > 0
+        assert Inspector(tmp_path / made).contract.precision == Inspector(small8.bundle).contract.precision
+
+
+class Tried:
+    """Stands in for a training: remembers the precisions, and may refuse int8."""
+
+    def __init__(self, made: Deployable, *, refuses: bool = False) -> None:
+        self.made, self.refuses, self.asked = made, refuses, list[str]()
+
+    def __call__(self, loaded: Any, dataset: Any, journal: Any) -> Deployable:
+        """Return the model, its contract with the precision that was asked for."""
+        asked = loaded.recipe.export.precision
+        self.asked.append(asked)
+        journal.note(f"trained in {asked}")
+        if self.refuses and asked == "int8":
+            raise NotQuantisableError("export.precision: not this network.")
+        stated = Precision(asked, {"fp32": 32, "int8": 7}[asked], f"{asked}.")
+        return replace(self.made, contract=replace(self.made.contract, precision=stated))
+
+
+def chosen(
+    small: Trained, monkeypatch: pytest.MonkeyPatch, found: Compared, *, refuses: bool = False
+) -> tuple[Deployable, Sequence[str]]:
+    """Run `auto` on stand-ins; return what was chosen and the journal's decisions."""
+    bundle = Inspector(small.bundle)
+    model = (small.bundle / "model.onnx").read_bytes()
+    made = Deployable(small.references, small.calibration, bundle.contract, model)
+    tried = Tried(made, refuses=refuses)
+    monkeypatch.setattr(run, "_deployable", tried)
+    monkeypatch.setattr(run, "compare", lambda *_: found)
+    recipe = small.loaded.recipe
+    export = recipe.export.model_copy(update={"precision": "auto"})
+    loaded = replace(small.loaded, recipe=recipe.model_copy(update={"export": export}))
+    journal = run.Journal(run.SilentProgress())
+    dataset: Any = SimpleNamespace()
+    deployed = deployable(loaded, dataset, journal)
+    assert tried.asked == ["fp32", "int8"]
+    return deployed, journal.decisions
+
+
+@pytest.mark.parametrize(("found", "wanted"), [(GOOD, "int8"), (WORSE["rank"][0], "fp32")])
+def test_auto_returns_the_one_and_says_why(
+    small: Trained, monkeypatch: pytest.MonkeyPatch, found: Compared, wanted: str
+) -> None:
+    """Contract, graph and journal carry the choice and its numbers; the dropped training leaves no decisions."""
+    deployed, decisions = chosen(small, monkeypatch, found)
+    assert deployed.contract.precision.network == wanted
+    assert deployed.contract.precision.statement == f"{wanted}. {found.in_words()}"
+    assert {p.key: p.value for p in onnx.load_from_string(deployed.model).metadata_props}["lineside"] == (
+        deployed.contract.to_json()
+    )
+    assert decisions == [f"trained in {wanted}", found.in_words()]
+
+
+def test_auto_falls_back_where_int8_cannot_be(small: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that cannot be quantised is trained in float32, and the reason is told."""
+    deployed, decisions = chosen(small, monkeypatch, GOOD, refuses=True)
+    assert deployed.contract.precision.network == "fp32"
+    assert decisions == ["trained in fp32", "Precision: fp32. export.precision: not this network."]
+
+
+def test_a_model_is_its_own_equal(small: Trained) -> None:
+    """Compared with itself it ranks alike and flips nothing; the other is faster in about half of the rounds."""
+    model = (small.bundle / "model.onnx").read_bytes()
+    found = precision.compare((model, model), (small.calibration, small.calibration), None, small.references, 0)
+    assert (found.rank, found.flipped) == (pytest.approx(1.0), ())
+    assert found.frames >= 200
+    assert 0.5 < found.speedup < 2.0

@@ -17,7 +17,8 @@ LARGEST = float(np.finfo(np.float16).max)
 
 def halved(values: npt.NDArray[np.floating]) -> Floats:
     """Round to numbers that half precision holds; beyond its largest, 65,504, to that."""
-    return np.clip(values, -LARGEST, LARGEST).astype(np.float16).astype(np.float32)
+    rounded: Floats = np.clip(values, -LARGEST, LARGEST).astype(np.float16).astype(np.float32)
+    return rounded
 
 
 def packed(lower: Floats) -> Halves:

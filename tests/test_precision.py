@@ -130,6 +130,7 @@ def test_the_contract_says_what_the_weights_are_for() -> None:
     any_, vnni = (stated_precision(Export(precision="int8", target=target)) for target in ("any", "vnni"))  # type: ignore[arg-type]
     assert (any_.weight_bits, vnni.weight_bits) == (7, 8)
     assert "without VNNI as well" in any_.statement
+    assert "scores may differ by up to 2% there" in any_.statement
     assert "for processors with VNNI alone" in vnni.statement
 
 
@@ -139,6 +140,7 @@ def test_an_int8_bundle_is_proven_and_stated(small8: Trained) -> None:
     contract = Inspector(small8.bundle).contract
     assert (contract.precision.network, contract.precision.weight_bits) == ("int8", 7)
     assert RANGED in contract.fitted
+    assert contract.score_tolerance_rel == 0.02
     assert len(small8.method.seen) == 1
     assert contract.threshold_ng.n == len(small8.references.samples) - 1
     assert "the 1 good frame that the backbone was fitted on has no say" in contract.threshold_ng.rule

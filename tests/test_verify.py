@@ -1,5 +1,6 @@
 """`verify` on vectors that were altered, hashes and all: whatever is wrong is one line that names file and entry."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from lineside.errors import BundleError
 from lineside.runtime import verify_bundle
-from tiny import Edit, rewrite, seal
+from tiny import Edit, rewrite, seal, tiny_contract, write_bundle
 
 
 def entry(**changes: object) -> Edit:
@@ -150,3 +151,21 @@ def test_a_graph_that_fails_on_a_vector_is_named_with_it(proven: Path, monkeypat
     with pytest.raises(BundleError, match=r"vector 1 \('ok'\): the graph fails on its frame \(Non-zero") as caught:
         verify_bundle(proven)
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(("tolerance", "factor", "passes"), [(1e-3, 1.005, True), (1e-3, 1.05, False),
+                                                             (2e-2, 1.05, True), (2e-2, 1.2, False)])  # fmt: skip
+def test_cells_of_the_map_may_differ_as_the_contract_allows(
+    proven: Path, tolerance: float, factor: float, passes: bool
+) -> None:
+    """By a hundredth of the largest, or where scores may differ more, as in int8, by five times as much as they."""
+    contract = replace(tiny_contract(), score_tolerance_rel=tolerance)
+    write_bundle(proven, contract)
+    file = next(path for path in sorted((proven / "vectors").glob("*.map.f32")) if np.fromfile(path, "<f4").any())
+    (np.fromfile(file, "<f4") * np.float32(factor)).tofile(file)
+    seal(proven)
+    if passes:
+        assert verify_bundle(proven).vectors == 3
+        return
+    with pytest.raises(BundleError, match="output anomaly_map is"):
+        verify_bundle(proven)

@@ -22,8 +22,9 @@ from lineside.export.bundle_files import MAX_TEXT_BYTES, read_file
 VECTORS_FOLDER = "vectors"
 VECTORS_FILE = f"{VECTORS_FOLDER}/vectors.json"
 EXACT_OUTPUTS = ("verdict", "gate", "defect_class")
-MAP_TOLERANCE_REL = 1e-2
-"""Of the map's largest value: single cells may differ more than the score, which is a mean of several."""
+MAP_TOLERANCE_REL, MAP_FACTOR = 1e-2, 5.0
+"""Of the map's largest value, and of the score's tolerance where that is more: single cells may differ more than the
+score, which is a mean of several."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +182,8 @@ def _compare(
     if name in EXACT_OUTPUTS:
         same = bool(np.array_equal(found, wanted))
     else:
-        limit = (MAP_TOLERANCE_REL if name == "anomaly_map" else rel) * max(float(np.abs(wanted).max(initial=0)), 1e-6)
+        allowed = max(MAP_TOLERANCE_REL, MAP_FACTOR * rel) if name == "anomaly_map" else rel
+        limit = allowed * max(float(np.abs(wanted).max(initial=0)), 1e-6)
         same = bool(np.all(np.abs(found.astype(np.float64) - wanted.astype(np.float64)) <= limit))
     if not same:
         raise BundleError(

@@ -24,7 +24,7 @@ from lineside.contract import (
 from lineside.dataset import Dataset, data_sha256
 from lineside.export.assemble import assemble
 from lineside.export.decision import FINDING_FLOOR, UNFAMILIAR_LIMIT, export_decision
-from lineside.export.parity import TOLERANCE_REL, ClassProof, ParityCase, ParityRecord, Tolerance, prove_parity
+from lineside.export.parity import ClassProof, ParityCase, ParityRecord, Tolerance, prove_parity
 from lineside.graph.join import set_metadata
 from lineside.graph.rewrite import constants, read_model, with_constants
 from lineside.graph.run import Graph
@@ -37,7 +37,7 @@ from lineside.train.calibration import Calibration
 from lineside.train.class_statement import statement_of
 from lineside.train.images import FrameReader
 from lineside.train.method import FittedHead, Method
-from lineside.train.precision import stated_precision
+from lineside.train.precision import stated_precision, tolerance_rel
 from lineside.train.progress import Journal
 from lineside.train.tail import decision_settings, finding_floor, findings
 
@@ -122,7 +122,7 @@ def contract_of(
             **method.neutral_outputs,
         },
         embedding=method.embedding,
-        score_tolerance_rel=TOLERANCE_REL,
+        score_tolerance_rel=tolerance_rel(recipe.export),
         precision=stated_precision(recipe.export),
         components=method.components,
         fitted=(*method.fitted, *(CLASSES_FITTED if head.classes and head.classes.task == "both" else ())),

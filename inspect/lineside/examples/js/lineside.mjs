@@ -9,7 +9,8 @@ export const OUTPUTS = [
 ];
 const CONTRACT_MAJOR = "6";
 const EXACT = new Set(["verdict", "gate", "defect_class"]);
-const MAP_TOLERANCE_REL = 1e-2; // of the map's largest value, as `lineside verify` has it
+const MAP_TOLERANCE_REL = 1e-2; // of the map's largest value, as `lineside verify` has it;
+const MAP_FACTOR = 5; // or of the score's tolerance, where that is more
 
 /** A bundle, ready to judge. `model` is model.onnx (Uint8Array), `contractText` the text of contract.json. */
 export async function openBundle(ort, model, contractText) {
@@ -91,7 +92,7 @@ function differs(name, found, wanted, scoreToleranceRel) {
     return `has the shape [${found.dims}], recorded was [${wanted.dims}]`;
   }
   const largest = wanted.values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
-  const limit = EXACT.has(name) ? 0 : largest * (name === "anomaly_map" ? MAP_TOLERANCE_REL : scoreToleranceRel);
+  const limit = EXACT.has(name) ? 0 : largest * (name === "anomaly_map" ? Math.max(MAP_TOLERANCE_REL, MAP_FACTOR * scoreToleranceRel) : scoreToleranceRel);
   const at = found.values.findIndex((value, i) => !(Math.abs(value - wanted.values[i]) <= limit)); // NaN differs too
   return at < 0 ? null : `is ${found.values[at]} at ${at}, recorded was ${wanted.values[at]}`;
 }

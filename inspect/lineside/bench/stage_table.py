@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lineside.batch.table import plain_table
+from lineside.bench.machine import Machine
 from lineside.bench.stages import (
     FLOOR,
     FRAME_WH,
@@ -90,12 +91,12 @@ def _conditions(times: StageTimes) -> str:
     return (
         f"{times.rounds} rounds, each model once a round in drawn order; one process, {threads}; "
         f"working size {width}x{height}. A stage is fed what the stages before it computed."
-        f"\n{times.machine}{_busy(times)}"
+        f"\n{times.machine}{busy(times.machine)}"
     )
 
 
-def _busy(times: StageTimes) -> str:
-    load = times.machine.load_1min
-    if load is None or load < times.machine.cores:
+def busy(machine: Machine) -> str:
+    """Return a line that says so where other work ran on the machine, else nothing."""
+    if machine.load_1min is None or machine.load_1min < machine.cores:
         return ""
     return "\nOther work ran on this machine: times are longer than on a quiet one."

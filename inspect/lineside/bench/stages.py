@@ -60,6 +60,28 @@ class StageTimes:
         return {**asdict(self), "promised": limits}
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A bundle's graph, open, and the frame that it is timed on."""
+
+    model: bytes
+    model_sha256: str
+    contract: Contract
+    session: ort.InferenceSession
+    frame: Pixels
+    """[H, W, C]"""
+
+    @property
+    def feed(self) -> dict[str, Array]:
+        """The frame by the name of the graph's input."""
+        return {INPUT_FRAME: self.frame[None]}  # [1, H, W, C]
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the model."""
+        return len(self.model) / 1e6
+
+
 def bench_frame(size_wh: tuple[int, int], channels: int, seed: int = 0) -> Pixels:
     """Return a seeded frame: smooth shading, coarse structure and a little noise; uint8 [H, W, C].
 
@@ -133,26 +155,21 @@ def time_stages(
     ImageError
         When the image cannot be read as a frame of this bundle.
     """
-    bundle = load_bundle(model)
-    where = str(bundle.path)
-    whole = open_session(bundle.model, where, threads)
-    contract = metadata_contract(whole.get_modelmeta().custom_metadata_map, where)
-    if image is not None:
-        frame = read_bench_frame(image, contract, size_wh)
-    else:
-        frame = bench_frame(size_wh or FRAME_WH, contract.frame.channels)
-    feed = {INPUT_FRAME: frame[None]}  # [1, H, W, C]
-    _try(whole, feed, where)
-    candidates = [Candidate(WHOLE, whole, feed), _floor(frame, contract.working_wh, threads)]
+    subject = opened(model, size_wh, image, threads)
+    contract, frame = subject.contract, subject.frame
+    candidates = [
+        Candidate(WHOLE, subject.session, subject.feed),
+        _floor(frame, contract.working_wh, threads),
+    ]
     if stages:
-        candidates += _cut(bundle.model, feed, threads)
+        candidates += _cut(subject.model, subject.feed, threads)
     machine = this_machine()
     times = time_in_turns(candidates, rounds)
     both = [times[name] for name in _POSE_AND_GATE if name in times]
     height, width, channels = frame.shape
     return StageTimes(
         part=contract.part,
-        model_sha256=bundle.model_sha256,
+        model_sha256=subject.model_sha256,
         frame_whc=(width, height, channels),
         working_wh=contract.working_wh,
         threads=threads,
@@ -162,6 +179,21 @@ def time_stages(
         front_to_floor=ratio(times[FRONT], times[FLOOR]) if FRONT in times else None,
         pose_and_gate=_added(both) if len(both) == len(_POSE_AND_GATE) else None,
     )
+
+
+def opened(model: str | Path, size_wh: tuple[int, int] | None, image: Path | None, threads: int) -> Subject:
+    """Open a bundle, read or draw the frame, and try it; arguments and errors are those of `time_stages`."""
+    bundle = load_bundle(model)
+    where = str(bundle.path)
+    whole = open_session(bundle.model, where, threads)
+    contract = metadata_contract(whole.get_modelmeta().custom_metadata_map, where)
+    if image is not None:
+        frame = read_bench_frame(image, contract, size_wh)
+    else:
+        frame = bench_frame(size_wh or FRAME_WH, contract.frame.channels)
+    subject = Subject(bundle.model, bundle.model_sha256, contract, whole, frame)
+    _try(whole, subject.feed, where)
+    return subject
 
 
 def _try(whole: ort.InferenceSession, feed: Mapping[str, Array], where: str) -> None:

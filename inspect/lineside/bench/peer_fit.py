@@ -209,8 +209,8 @@ def _exported(
         path = module.to_onnx(scratch / "export", input_size=frame_hw, opset_version=OPSET)
     words = [
         f"Exported by anomalib's own exporter for frames of {frame_hw[1]}×{frame_hw[0]}, opset {OPSET}: its resize "
-        "is in the graph, without antialiasing, as anomalib writes it, and so is its post-processor. The frame is given as "
-        "float32 planes from 0 to 1, made before the clock starts."
+        "is in the graph, without antialiasing, as anomalib writes it, and so is its post-processor. Frames are given "
+        "as float32 planes from 0 to 1, made before the clock starts."
     ]
     if known.name in ("Patchcore", "MHPatchcore", "Dfkde"):
         words.append(

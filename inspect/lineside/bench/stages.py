@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from lineside.bench.cuts import front_ends, prefix, sections
+from lineside.bench.cuts import TRUNK, front_ends, prefix, sections
 from lineside.bench.machine import Machine, this_machine
 from lineside.bench.timing import Array, Candidate, Ratio, Times, Timing, ratio, summarise, time_in_turns
 from lineside.contract import INPUT_FRAME, Contract
@@ -31,6 +31,9 @@ FRONT_LIMIT = 2.6
 """Whole front over the resize alone: what the project promises for a frame of 1280 × 1024."""
 POSE_AND_GATE_LIMIT_MS = 3.0
 """Pose search and gate together on one core: what the project promises."""
+WHOLE_LIMIT, PLAIN_LIMIT = 2.9, 1.5
+"""Whole graph over the bare trunk: what the project promises with light, pose and gate for a frame of 1280 × 1024, and
+with none of them for a frame of the working size."""
 WHOLE, FRONT, FLOOR = "whole graph", "whole front", "resize alone (floor)"
 _POSE_AND_GATE = ("small image", "pose search", "gate")
 _LARGEST_PX = 32768  # a side longer than any camera's; a slip of the hand would fill the memory
@@ -53,11 +56,23 @@ class StageTimes:
     """None without stages, or where the graph names no front."""
     pose_and_gate: Timing | None
     """Both stages added up round by round; None where the graph has not both."""
+    whole_to_trunk: Ratio | None
+    """None without stages, or where the graph names no trunk."""
+
+    @property
+    def whole_limit(self) -> float | None:
+        """Promised of `whole_to_trunk`; None where nothing is promised of such a graph on such a frame."""
+        if self.threads != 1:
+            return None
+        if self.pose_and_gate is not None:
+            return WHOLE_LIMIT if self.frame_whc[:2] == FRAME_WH else None
+        is_plain = not {timing.name for timing in self.timings} & set(_POSE_AND_GATE)
+        return PLAIN_LIMIT if is_plain and self.frame_whc[:2] == self.working_wh else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what fits into JSON, the promises included."""
         limits = {"front_to_floor": FRONT_LIMIT, "pose_and_gate_ms": POSE_AND_GATE_LIMIT_MS}
-        return {**asdict(self), "promised": limits}
+        return {**asdict(self), "promised": {**limits, "whole_to_trunk": self.whole_limit}}
 
 
 @dataclass(frozen=True)
@@ -178,6 +193,7 @@ def time_stages(
         timings=tuple(summarise(name, taken) for name, taken in times.items()),
         front_to_floor=ratio(times[FRONT], times[FLOOR]) if FRONT in times else None,
         pose_and_gate=_added(both) if len(both) == len(_POSE_AND_GATE) else None,
+        whole_to_trunk=ratio(times[WHOLE], times[TRUNK.name]) if TRUNK.name in times else None,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,7 @@ def peer_images(recipe: Path | None, spec: FrameSpec, size_wh: tuple[int, int]) 
         raise UsageError(f"--images: the bundle takes frames of {spec.bit_depth} bits, the recipe's are others.")
     dataset = load_dataset(loaded)
 
-    def chosen(split: str, good: bool) -> tuple[Load, ...]:
+    def chosen(split: Literal["train", "test"], good: bool) -> tuple[Load, ...]:
         samples = [sample for sample in dataset.select(split) if sample.is_good == good]
         return tuple(
             partial(read_image, sample.path, channels=spec.channels, bit_depth=spec.bit_depth) for sample in samples

@@ -23,23 +23,22 @@ def peer_table(times: PeerTimes) -> "RenderableType":
 
 def _table(times: PeerTimes) -> "Table":
     width, height, channels = times.frame_whc
-    title = f"{times.part}: one frame of {width}x{height}, {'grey' if channels == 1 else 'colour'}; in ms"
+    title = f"{times.part}: one frame of {width}x{height}, {'grey' if channels == 1 else 'colour'}; median in ms"
     table = plain_table(title)
-    table.add_column("", no_wrap=True)
-    for name in ("median", "95 % interval", "p95", "p99", "times the whole graph", "MB", "image AUROC"):
+    table.add_column("", overflow="fold", min_width=18)
+    for name in ("median", "95 %", "ratio", "95 %", "MB", "AUROC"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_row(*_measured(times.whole), "1", f"{times.megabytes:.1f}", _share(times.auroc), style="bold")
+    table.add_row(*_measured(times.whole), "1", "", f"{times.megabytes:.1f}", _share(times.auroc), style="bold")
     for peer in times.peers:
         low, high = peer.to_whole.interval
-        factor = f"{peer.to_whole.value:.2f} ({low:.2f} to {high:.2f})"
-        table.add_row(*_measured(peer.timing), factor, f"{peer.megabytes:.1f}", _share(peer.auroc))
+        factor = f"{peer.to_whole.value:.2f}", f"{low:.2f} to {high:.2f}"
+        table.add_row(*_measured(peer.timing), *factor, f"{peer.megabytes:.1f}", _share(peer.auroc))
     return table
 
 
 def _measured(timing: Timing) -> tuple[str, ...]:
     low, high = timing.interval_ms
-    numbers = f"{timing.median_ms:.2f}", f"{low:.2f} to {high:.2f}", f"{timing.p95_ms:.2f}", f"{timing.p99_ms:.2f}"
-    return (timing.name, *numbers)
+    return timing.name, f"{timing.median_ms:.1f}", f"{low:.1f} to {high:.1f}"
 
 
 def _share(value: float | None) -> str:
@@ -50,6 +49,6 @@ def _conditions(times: PeerTimes) -> str:
     threads = "one thread" if times.threads == 1 else f"{times.threads} threads"
     return (
         f"{times.rounds} rounds, each model once a round in drawn order; one process, {threads}; peers fitted on "
-        f"{times.fitted_on}. The whole graph takes the frame as it is and judges it; intervals: 95 %, bootstrap over "
+        f"{times.fitted_on}. Ratio: a peer's time over the whole graph's; intervals: bootstrap over "
         f"rounds.\n{times.machine}{busy(times.machine)}"
     )

@@ -77,7 +77,12 @@ def sharp_distance(sharp: Sharp, patches: Tensor, fitted: Sequence[Tensor]) -> T
     if sharp == "memory":
         return to_memory(patches, fitted[0])[0]
     basis, mean, whitening = fitted
-    away = torch.matmul(patches, basis) - mean  # [N, P, r]
+    return from_place(torch.matmul(patches, basis), mean, whitening)
+
+
+def from_place(seen: Tensor, mean: Tensor, whitening: Tensor) -> Tensor:
+    """Distance [N, P] of patches [N, P, r], already turned into the directions that places are known in."""
+    away = seen - mean
     white = torch.matmul(away.transpose(0, 1), whitening)  # [P, N, r]
     return white.square().sum(dim=2).sqrt().t()
 

@@ -1,5 +1,6 @@
 """Peers: anomalib's models fitted, exported by its own exporter and timed beside a bundle's graph."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from commands import invoke
 from lineside.bench import peer_images as images_module
+from lineside.bench import peers as peers_module
 from lineside.bench.peer_fit import _coreset_in_blocks, check_peers, fit_peer, planes
 from lineside.bench.peer_images import peer_images
 from lineside.bench.peer_table import peer_table
@@ -43,9 +45,10 @@ def times(bundle: Path, few: None) -> PeerTimes:
 
 def shown(times: PeerTimes) -> str:
     """Return what the console shows."""
-    console = Console(width=300, record=True, quiet=True)
+    console = Console(width=5000, file=io.StringIO())
     console.print(peer_table(times))
-    return console.export_text()
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 def test_peers_are_timed_in_the_same_rounds(times: PeerTimes) -> None:
@@ -138,20 +141,30 @@ def test_synthetic_frames_have_the_size_and_differ(few: None) -> None:
     assert len({frame.tobytes() for frame in frames}) == 4
 
 
-def test_a_recipe_gives_good_and_test_images(recipes: Path) -> None:
+def test_a_recipe_gives_good_and_test_images() -> None:
     """Training images of good parts alone are fitted on; test images are told apart by what they show."""
-    found = peer_images(recipes / "caps", RGB, FRAME_WH)
+    found = peer_images(Path(__file__).parents[1] / "recipes" / "caps", RGB, FRAME_WH)
     assert (len(found.goods), len(found.test_goods), len(found.test_defects)) == (50, 40, 60)
     assert found.goods[0]().shape == (320, 320, 3)
 
 
-def test_the_command_writes_the_peers(bundle: Path, few: None, tmp_path: Path) -> None:
-    """Names and ratios stand in table and JSON."""
+def test_the_command_writes_the_peers(
+    bundle: Path, times: PeerTimes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked for is what is timed; names and ratios stand in table and JSON."""
+    asked: list[object] = []
+
+    def instead(model: Path, names: list[str], **options: object) -> PeerTimes:
+        asked.extend((model, names, options["backbone"], options["size_wh"], options["rounds"]))
+        return times
+
+    monkeypatch.setattr(peers_module, "time_peers", instead)
     out = tmp_path / "peers.json"
-    words = ["bench", bundle, "--peer", "anomalib.Padim", "--backbone", NETWORK, "--frame", "64x48", "--repeat", "5"]
-    done = invoke(*words, "--out", out)
+    words = ["bench", bundle, "--peer", "anomalib.Patchcore,anomalib.Padim", "--backbone", NETWORK, "--frame", "64x48"]
+    done = invoke(*words, "--repeat", "5", "--out", out)
     assert done.exit_code == 0, done.output
-    assert f"anomalib.Padim ({NETWORK})" in done.output
+    assert asked == [bundle, ["anomalib.Patchcore", "anomalib.Padim"], NETWORK, FRAME_WH, 5]
+    assert "anomalib.Padim" in done.output
     assert json.loads(out.read_text())["peers"][0]["to_whole"]["value"] > 0
 
 

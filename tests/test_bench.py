@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from typer.testing import CliRunner
 
 from images import write
 from lineside.bench.cuts import STAGES, front_ends, prefix, sections
-from lineside.bench.stage_table import promises
+from lineside.bench.stage_table import _whole_line, promises
 from lineside.bench.stages import FLOOR, FRONT, WHOLE, StageTimes, bench_frame, floor_model, time_stages
-from lineside.bench.timing import Candidate, ratio, summarise, time_in_turns
+from lineside.bench.timing import Candidate, Ratio, ratio, summarise, time_in_turns
 from lineside.cli import bench as command_module
 from lineside.errors import LinesideError, UsageError
 from lineside.session import open_session
@@ -35,8 +36,8 @@ def staged_model() -> onnx.ModelProto:
         node("Mul", ["middle", "matrix"], ["warped"]),
         node("Reshape", ["warped", "shape"], ["working"]),
         node("Greater", ["matrix", "one"], ["front_gate"]),
-        node("Add", ["working", "one"], ["tap8"]),
-        node("Add", ["tap8", "small"], ["golden_map"]),
+        node("Add", ["working", "one"], ["tap0"]),
+        node("Add", ["tap0", "small"], ["golden_map"]),
         node("ReduceMax", ["golden_map"], ["score"], keepdims=0),
         node("Greater", ["score", "one"], ["is_part"]),
         node("And", ["front_gate", "is_part"], ["gate"]),
@@ -90,7 +91,7 @@ def test_a_gate_that_needs_the_trunk_is_no_end_of_the_front() -> None:
     ends = front_ends(staged_model())
     assert "front_gate" in ends
     assert "gate" not in ends
-    assert not {"tap8", "score"} & {name for node in prefix(staged_model(), ends).graph.node for name in node.output}
+    assert not {"tap0", "score"} & {name for node in prefix(staged_model(), ends).graph.node for name in node.output}
 
 
 def test_a_value_that_is_absent_is_left_out() -> None:
@@ -169,12 +170,45 @@ def test_the_machine_is_named(times: StageTimes) -> None:
 
 
 def test_promises_are_printed_with_their_limits(times: StageTimes) -> None:
-    """Both lines say the limit; a frame of another size is not judged, and a missing pose search is said."""
-    front, gate = promises(times)
+    """Each line says its limit; a frame of another size is not judged, and what a graph has not is said."""
+    whole, front, gate = promises(times)
+    assert "does not name its trunk" in whole
+    assert "at most 2.9" in whole
     assert "at most 2.6" in front
     assert "not judged" in front
     assert "at most 3 ms" in gate
     assert "has not both" in gate
+
+
+@pytest.mark.parametrize(
+    ("frame_wh", "threads", "pose", "ratios"),
+    [
+        ((1280, 1024), 1, True, {2.8: "kept", 3.0: "BROKEN"}),
+        ((640, 480), 1, True, {2.8: "not judged"}),
+        ((1280, 1024), 2, True, {2.8: "not judged"}),
+        ((256, 256), 1, False, {1.4: "kept", 1.6: "BROKEN"}),
+        ((1280, 1024), 1, False, {1.4: "not judged"}),
+    ],
+)
+def test_the_whole_graph_is_held_against_its_bare_trunk(
+    times: StageTimes, frame_wh: tuple[int, int], threads: int, pose: bool, ratios: dict[float, str]
+) -> None:
+    """2.9 with light, pose and gate on the promised frame, 1.5 with none of them on a frame of the working size."""
+    timing = times.timings[0]
+    changed = replace(
+        times,
+        frame_whc=(*frame_wh, 3),
+        working_wh=(256, 256),
+        threads=threads,
+        pose_and_gate=timing if pose else None,
+        timings=(timing,),
+    )
+    for value, said in ratios.items():
+        held = replace(changed, whole_to_trunk=Ratio(value, (value, value)))
+        assert held.to_dict()["promised"]["whole_to_trunk"] == (None if said == "not judged" else 2.9 if pose else 1.5)
+        line = _whole_line(held)
+        assert f"trunk: {value:.2f}" in line
+        assert said in line
 
 
 def test_without_stages_nothing_is_cut(bundle: Path) -> None:
@@ -236,7 +270,7 @@ def test_the_command_prints_and_writes(bundle: Path, tmp_path: Path, run: CliRun
     assert "2.6" in done.output
     written = json.loads(out.read_text())
     assert written["frame_whc"] == [40, 30, 3]
-    assert written["promised"] == {"front_to_floor": 2.6, "pose_and_gate_ms": 3.0}
+    assert written["promised"] == {"front_to_floor": 2.6, "pose_and_gate_ms": 3.0, "whole_to_trunk": None}
 
 
 def test_an_image_is_the_frame(bundle: Path, images: Path, run: CliRunner) -> None:

@@ -35,7 +35,7 @@ FRONT_STAGES = (
 )
 """In the order of the graph: a value that two stages need is paid by the first. An end that needs the trunk's features
 (the gate's last bit does) is no end of the front."""
-TRUNK = Stage("trunk", ("tap4", "tap8", "tap16", "tap32"))
+TRUNK = Stage("trunk", tuple(f"tap{number}" for number in range(5)))
 STAGES = (
     *FRONT_STAGES,
     TRUNK,

@@ -3,13 +3,16 @@
 from typing import TYPE_CHECKING
 
 from lineside.batch.table import plain_table
+from lineside.bench.machine import Machine
 from lineside.bench.stages import (
     FLOOR,
     FRAME_WH,
     FRONT,
     FRONT_LIMIT,
+    PLAIN_LIMIT,
     POSE_AND_GATE_LIMIT_MS,
     WHOLE,
+    WHOLE_LIMIT,
     StageTimes,
 )
 
@@ -28,11 +31,26 @@ def stage_table(times: StageTimes) -> "RenderableType":
 
 
 def promises(times: StageTimes) -> tuple[str, ...]:
-    """Say the two costs that the project promises, each with its limit; empty where no stages were timed."""
+    """Say the costs that the project promises, each with its limit; empty where no stages were timed."""
     named = {timing.name for timing in times.timings}
     if named <= {WHOLE, FLOOR}:
         return ()
-    return _front_line(times), _pose_and_gate_line(times)
+    return _whole_line(times), _front_line(times), _pose_and_gate_line(times)
+
+
+def _whole_line(times: StageTimes) -> str:
+    promised = (
+        f"promised: at most {WHOLE_LIMIT:g} with light, pose and gate on a frame of {FRAME_WH[0]}x{FRAME_WH[1]}, "
+        f"{PLAIN_LIMIT:g} with none of them on one of the working size"
+    )
+    found, limit = times.whole_to_trunk, times.whole_limit
+    if found is None:
+        return f"whole graph: this graph does not name its trunk ({promised})"
+    low, high = found.interval
+    words = f"whole graph / bare trunk: {found.value:.2f} (95 % interval {low:.2f} to {high:.2f}; {promised})"
+    if limit is None:
+        return f"{words}: not judged, this is neither"
+    return f"{words}: {'kept' if found.value <= limit else 'BROKEN'}"
 
 
 def _front_line(times: StageTimes) -> str:
@@ -90,12 +108,12 @@ def _conditions(times: StageTimes) -> str:
     return (
         f"{times.rounds} rounds, each model once a round in drawn order; one process, {threads}; "
         f"working size {width}x{height}. A stage is fed what the stages before it computed."
-        f"\n{times.machine}{_busy(times)}"
+        f"\n{times.machine}{busy(times.machine)}"
     )
 
 
-def _busy(times: StageTimes) -> str:
-    load = times.machine.load_1min
-    if load is None or load < times.machine.cores:
+def busy(machine: Machine) -> str:
+    """Return a line that says so where other work ran on the machine, else nothing."""
+    if machine.load_1min is None or machine.load_1min < machine.cores:
         return ""
     return "\nOther work ran on this machine: times are longer than on a quiet one."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from lineside.bench.cuts import front_ends, prefix, sections
+from lineside.bench.cuts import TRUNK, front_ends, prefix, sections
 from lineside.bench.machine import Machine, this_machine
 from lineside.bench.timing import Array, Candidate, Ratio, Times, Timing, ratio, summarise, time_in_turns
 from lineside.contract import INPUT_FRAME, Contract
@@ -31,6 +31,9 @@ FRONT_LIMIT = 2.6
 """Whole front over the resize alone: what the project promises for a frame of 1280 × 1024."""
 POSE_AND_GATE_LIMIT_MS = 3.0
 """Pose search and gate together on one core: what the project promises."""
+WHOLE_LIMIT, PLAIN_LIMIT = 2.9, 1.5
+"""Whole graph over the bare trunk: what the project promises with light, pose and gate for a frame of 1280 × 1024, and
+with none of them for a frame of the working size."""
 WHOLE, FRONT, FLOOR = "whole graph", "whole front", "resize alone (floor)"
 _POSE_AND_GATE = ("small image", "pose search", "gate")
 _LARGEST_PX = 32768  # a side longer than any camera's; a slip of the hand would fill the memory
@@ -53,11 +56,45 @@ class StageTimes:
     """None without stages, or where the graph names no front."""
     pose_and_gate: Timing | None
     """Both stages added up round by round; None where the graph has not both."""
+    whole_to_trunk: Ratio | None
+    """None without stages, or where the graph names no trunk."""
+
+    @property
+    def whole_limit(self) -> float | None:
+        """Promised of `whole_to_trunk`; None where nothing is promised of such a graph on such a frame."""
+        if self.threads != 1:
+            return None
+        if self.pose_and_gate is not None:
+            return WHOLE_LIMIT if self.frame_whc[:2] == FRAME_WH else None
+        is_plain = not {timing.name for timing in self.timings} & set(_POSE_AND_GATE)
+        return PLAIN_LIMIT if is_plain and self.frame_whc[:2] == self.working_wh else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what fits into JSON, the promises included."""
         limits = {"front_to_floor": FRONT_LIMIT, "pose_and_gate_ms": POSE_AND_GATE_LIMIT_MS}
-        return {**asdict(self), "promised": limits}
+        return {**asdict(self), "promised": {**limits, "whole_to_trunk": self.whole_limit}}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A bundle's graph, open, and the frame that it is timed on."""
+
+    model: bytes
+    model_sha256: str
+    contract: Contract
+    session: ort.InferenceSession
+    frame: Pixels
+    """[H, W, C]"""
+
+    @property
+    def feed(self) -> dict[str, Array]:
+        """The frame by the name of the graph's input."""
+        return {INPUT_FRAME: self.frame[None]}  # [1, H, W, C]
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the model."""
+        return len(self.model) / 1e6
 
 
 def bench_frame(size_wh: tuple[int, int], channels: int, seed: int = 0) -> Pixels:
@@ -133,26 +170,21 @@ def time_stages(
     ImageError
         When the image cannot be read as a frame of this bundle.
     """
-    bundle = load_bundle(model)
-    where = str(bundle.path)
-    whole = open_session(bundle.model, where, threads)
-    contract = Contract.from_metadata(whole.get_modelmeta().custom_metadata_map, where)
-    if image is not None:
-        frame = read_bench_frame(image, contract, size_wh)
-    else:
-        frame = bench_frame(size_wh or FRAME_WH, contract.frame.channels)
-    feed = {INPUT_FRAME: frame[None]}  # [1, H, W, C]
-    _try(whole, feed, where)
-    candidates = [Candidate(WHOLE, whole, feed), _floor(frame, contract.working_wh, threads)]
+    subject = opened(model, size_wh, image, threads)
+    contract, frame = subject.contract, subject.frame
+    candidates = [
+        Candidate(WHOLE, subject.session, subject.feed),
+        _floor(frame, contract.working_wh, threads),
+    ]
     if stages:
-        candidates += _cut(bundle.model, feed, threads)
+        candidates += _cut(subject.model, subject.feed, threads)
     machine = this_machine()
     times = time_in_turns(candidates, rounds)
     both = [times[name] for name in _POSE_AND_GATE if name in times]
     height, width, channels = frame.shape
     return StageTimes(
         part=contract.part,
-        model_sha256=bundle.model_sha256,
+        model_sha256=subject.model_sha256,
         frame_whc=(width, height, channels),
         working_wh=contract.working_wh,
         threads=threads,
@@ -161,7 +193,23 @@ def time_stages(
         timings=tuple(summarise(name, taken) for name, taken in times.items()),
         front_to_floor=ratio(times[FRONT], times[FLOOR]) if FRONT in times else None,
         pose_and_gate=_added(both) if len(both) == len(_POSE_AND_GATE) else None,
+        whole_to_trunk=ratio(times[WHOLE], times[TRUNK.name]) if TRUNK.name in times else None,
     )
+
+
+def opened(model: str | Path, size_wh: tuple[int, int] | None, image: Path | None, threads: int) -> Subject:
+    """Open a bundle, read or draw the frame, and try it; arguments and errors are those of `time_stages`."""
+    bundle = load_bundle(model)
+    where = str(bundle.path)
+    whole = open_session(bundle.model, where, threads)
+    contract = Contract.from_metadata(whole.get_modelmeta().custom_metadata_map, where)
+    if image is not None:
+        frame = read_bench_frame(image, contract, size_wh)
+    else:
+        frame = bench_frame(size_wh or FRAME_WH, contract.frame.channels)
+    subject = Subject(bundle.model, bundle.model_sha256, contract, whole, frame)
+    _try(whole, subject.feed, where)
+    return subject
 
 
 def _try(whole: ort.InferenceSession, feed: Mapping[str, Array], where: str) -> None:

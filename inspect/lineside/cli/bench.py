@@ -3,9 +3,13 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lineside.bench.peers import PeerTimes
+    from lineside.bench.stages import StageTimes
 
 
 def command(
@@ -17,6 +21,21 @@ def command(
     image: Annotated[Path | None, typer.Option(help="Image file to use as the frame, instead of a seeded one.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="ONNX Runtime's threads inside one operator.")] = 1,
     repeat: Annotated[int, typer.Option(min=5, help="Rounds; each model runs once a round.")] = 100,
+    peer: Annotated[
+        str | None,
+        typer.Option(help="Models of anomalib to fit, export and time beside it.", metavar="anomalib.A,anomalib.B"),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="Network of the peers: lite0, local-dir:FOLDER, or an architecture of timm with random weights.",
+            show_default="each peer's own, with random weights",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Recipe whose good images the peers are fitted on.", show_default="50 seeded frames"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file to write the numbers to as well.")] = None,
     batch: Annotated[
         Path | None,
@@ -30,22 +49,47 @@ def command(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="With --batch: rounds.")] = 5,
 ) -> None:
-    """Time a model on one frame, beside the resize alone: median, 95th and 99th percentile.
+    """Time a model on one frame, beside the resize alone or beside anomalib's models: median, 95th, 99th percentile.
 
     A time is a measurement, no test: the exit code is 0 whether or not a promise is kept on this machine.
     """
     from rich.console import Console
 
     from lineside.batch.files import write_atomic
-    from lineside.bench.stage_table import stage_table
-    from lineside.bench.stages import time_stages
 
     if batch is not None:
         _batch(model, batch, workers, rounds, out)
         return
     size_wh = frame_size(frame) if frame is not None else None
-    times = time_stages(model, size_wh=size_wh, image=image, threads=threads, rounds=repeat, stages=stages)
-    Console(highlight=False, soft_wrap=True).print(stage_table(times))
+    times: StageTimes | PeerTimes
+    if peer is None:
+        if backbone is not None or images is not None:
+            raise typer.BadParameter("--backbone and --images are for peers: name them with --peer.")
+        from lineside.bench.stage_table import stage_table
+        from lineside.bench.stages import time_stages
+
+        times = time_stages(model, size_wh=size_wh, image=image, threads=threads, rounds=repeat, stages=stages)
+        shown = stage_table(times)
+    else:
+        if stages:
+            raise typer.BadParameter("--stages times the model by itself: leave it out, or --peer.")
+        from lineside.bench.peer_table import peer_table
+        from lineside.bench.peers import time_peers
+
+        with Console(stderr=True).status("bench") as status:
+            times = time_peers(
+                model,
+                peer.split(","),
+                backbone=backbone,
+                images=images,
+                size_wh=size_wh,
+                image=image,
+                threads=threads,
+                rounds=repeat,
+                told=status.update,
+            )
+        shown = peer_table(times)
+    Console(highlight=False, soft_wrap=True).print(shown)
     if out is not None:
         write_atomic(out, (json.dumps(times.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
 

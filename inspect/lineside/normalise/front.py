@@ -178,7 +178,7 @@ class Front(nn.Module):
         planes = image.permute(0, 3, 1, 2)
         settings = self.settings
         if settings.pose is None:
-            return planes, torch.ones_like(planes[:, :1])
+            return planes, planes.new_ones((planes.shape[0], 1, *planes.shape[2:]))
         to_middle = self._conjugated(matrix, settings.working_wh, settings.middle_wh)
         perspective = settings.pose.model == "perspective"
         sampled = geometry.sample(planes, to_middle, settings.working_wh, perspective=perspective)

@@ -141,7 +141,7 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
     _check_goods(goods)
     _check_local_files(known, spec)
     _check_size(known, (goods.shape[3], goods.shape[2]))
-    kind = _load_class(known)
+    kind = load_class(known)
     with guest(spec.seed), tempfile.TemporaryDirectory(prefix="lineside-") as scratch:
         own, training = split_options(kind, spec.options)
         size_wh = (goods.shape[3], goods.shape[2])
@@ -161,7 +161,14 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
             raise explained(error, known) from error
 
 
-def _load_class(known: KnownModel) -> Any:
+def load_class(known: KnownModel) -> Any:
+    """Return anomalib's class of a model.
+
+    Raises
+    ------
+    MissingExtraError
+        When anomalib is not installed.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -103,8 +103,14 @@ def backbone_arguments(
     UsageError
         When a layer does not exist in this backbone, or the defaults name one of a stride that it does not have.
     """
+    return architecture_arguments(model, architecture_of(folder, "transfer.backbone"), options, size_wh)
+
+
+def architecture_arguments(
+    model: type, name: str, options: Mapping[str, Any], size_wh: tuple[int, int]
+) -> dict[str, Any]:
+    """Return the same for timm's name of an architecture."""
     known = parameters(model)
-    name = architecture_of(folder, "transfer.backbone")
     arguments: dict[str, Any] = {"backbone": name}
     asked = "layers" if "layers" in known else "layer" if "layer" in known else None
     if asked is None or "vit" in name:

@@ -95,8 +95,9 @@ def example_inputs(way: Way, places: int, size: int) -> dict[str, Tensor]:
 def to_memory(patches: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     """Distance [N, P] of patches [N, P, d] to the nearest entry of the memory [M, d], and which that is."""
     half = 0.5 * (memory * memory).sum(dim=1)  # [M]
-    closeness = torch.matmul(patches, memory.t()) - half  # [N, P, M], largest where the distance is smallest
-    index = closeness.topk(1, dim=2).indices[:, :, 0]  # [N, P]
+    flat = patches.reshape(-1, memory.shape[1])  # [N P, d]
+    closeness = torch.addmm(-half, flat, memory.t())  # [N P, M], largest where the distance is smallest; one Gemm
+    index = closeness.argmax(dim=1).reshape(patches.shape[:2])  # [N, P]
     nearest = memory.index_select(0, index.flatten()).reshape(patches.shape)  # [N, P, d]
     return (patches - nearest).square().sum(dim=2).sqrt(), index  # from |p|² - 2pm + |m|² it would be rounding
 

@@ -38,7 +38,7 @@ from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, distanc
 from lineside.transfer.opening import opened
 from lineside.transfer.place import Place
 from lineside.transfer.pooling import POOL_INPUTS, Pooling, PoolRegion, in_score, plain_pooling, pooled
-from lineside.transfer.sharp import SHARP_INPUTS, Sharp, SharpPlace, sharp_distance, sharp_example
+from lineside.transfer.sharp import SHARP_INPUTS, Sharp, SharpPlace, from_place, sharp_distance, sharp_example
 
 if TYPE_CHECKING:
     import onnx
@@ -196,7 +196,7 @@ class PatchHead(nn.Module):
         away = self.distance(projected, patches, inputs[3 * count + 4 :]) * (flat * weight)  # [N, P]
         counted = opened(away, self.shape.grid_hw, self.shape.least_patches)
         score = pooled(counted, factor, power, self.shape.regions)
-        total = (patches * flat[:, :, None]).sum(dim=1)  # [N, d]
+        total = torch.matmul(flat[:, None], patches)[:, 0]  # [N, d]
         embedding = total / flat.sum(dim=1, keepdim=True).clamp(min=1.0)
         grid = in_score(counted, factor, power, self.shape.regions).reshape(-1, 1, *self.shape.grid_hw)
         return score, self._map(grid, counts), embedding, away.reshape(-1, *self.shape.grid_hw)
@@ -208,7 +208,15 @@ class PatchHead(nn.Module):
         away = distance(way, patches, fitted[:taken])
         if sharp == "off":
             return away
-        return (away * sharp_distance(sharp, self.gather(projected, averaged=False), fitted[taken:])).sqrt()
+        return (away * self._sharply(sharp, projected, fitted[taken:])).sqrt()
+
+    def _sharply(self, sharp: Sharp, projected: Sequence[Tensor], fitted: tuple[Tensor, ...]) -> Tensor:
+        """Distance [N, P] of patches as they are; turned into a place's few directions before they are enlarged."""
+        if sharp == "memory":
+            return sharp_distance(sharp, self.gather(projected, averaged=False), fitted)
+        basis, mean, triangles = fitted
+        turned = [F.conv2d(x, basis.t()[:, :, None, None]) for x in projected]  # [N, r, h, w]
+        return from_place(self.gather(turned, averaged=False), mean, triangles)
 
     def _map(self, grid: Tensor, counts: Tensor) -> Tensor:
         """Enlarge distances [N, 1, gh, gw]; patches that do not count neither shine out nor dim their neighbours."""
@@ -231,10 +239,22 @@ class PatchHead(nn.Module):
             if averaged:
                 x = F.avg_pool2d(x, kernel_size=3, stride=1, padding=1)  # zeros beyond the border count: see the header
             if tuple(x.shape[2:]) != self.shape.grid_hw:
-                x = F.interpolate(x, size=self.shape.grid_hw, mode="bilinear", align_corners=False)
+                x = self._enlarged(x)
             total = x if total is None else total + x
         assert total is not None
         return total.flatten(2).transpose(1, 2)  # [N, P, d]
+
+    def _enlarged(self, x: Tensor) -> Tensor:
+        """Enlarge to the head's grid, bilinearly: two matrices take ONNX Runtime half as long as its Resize does."""
+        rows, columns = (_enlarging(*sides) for sides in zip(x.shape[2:], self.shape.grid_hw, strict=True))
+        return torch.matmul(rows, torch.matmul(x, columns.t()))
+
+
+def _enlarging(side: int, wanted: int) -> Tensor:
+    """Matrix [wanted, side] that interpolates linearly between cells; the outermost are held to their edge."""
+    at = np.clip((np.arange(wanted) + 0.5) * side / wanted - 0.5, 0.0, side - 1.0)
+    weights = np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(side)))
+    return torch.from_numpy(weights.astype(np.float32))
 
 
 def patch_distances(shape: HeadShape, values: HeadValues, patches: Floats) -> Floats:

@@ -83,8 +83,12 @@ def sharp_distance(sharp: Sharp, patches: Tensor, fitted: Sequence[Tensor]) -> T
     if sharp == "memory":
         return to_memory(patches, fitted[0])[0]
     basis, mean, triangles = fitted
-    whitening = _unpacked(triangles)
-    away = torch.matmul(patches, basis) - mean  # [N, P, r]
+    return from_place(torch.matmul(patches, basis), mean, triangles)
+
+
+def from_place(seen: Tensor, mean: Tensor, triangles: Tensor) -> Tensor:
+    """Distance [N, P] of patches [N, P, r], already turned into the directions that places are known in."""
+    whitening, away = _unpacked(triangles), seen - mean
     white = torch.matmul(away.transpose(0, 1), whitening)  # [P, N, r]
     return white.square().sum(dim=2).sqrt().t()
 

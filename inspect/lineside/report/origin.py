@@ -122,6 +122,7 @@ def model_section(summary: Summary, contract: Contract) -> Markup:
         ("Training data SHA-256", code(contract.data_sha256)),
         ("Images of its recipe", ", ".join(f"{n} {name}" for name, n in contract.image_counts.items()) or "not stated"),
         ("Frame", f"{colour}, {frame.bit_depth} bit; worked on at {width} × {height} px"),
+        ("Precision", contract.precision.statement),
         ("Contract version", contract.contract_version),
         ("Made with", ", ".join(f"{name} {version}" for name, version in contract.software.items())),
     ]

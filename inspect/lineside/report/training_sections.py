@@ -204,6 +204,7 @@ def made_of(record: "TrainingRecord") -> Markup:
         ("Size", f"{record.model_bytes / 1e6:.1f} MB"),
         ("Recipe SHA-256", code(contract.recipe_sha256)),
         ("Images SHA-256", code(contract.data_sha256)),
+        ("Precision", contract.precision.statement),
         ("Contract version", contract.contract_version),
         ("Made with", ", ".join(f"{name} {version}" for name, version in contract.software.items())),
     ]

@@ -142,6 +142,7 @@ def _provenance(record: TrainingRecord) -> Iterator[str]:
     yield f"- model.onnx: `{record.model_sha256}` ({record.model_bytes / 1e6:.1f} MB)"
     yield f"- recipe: `{contract.recipe_sha256}` (resolved: `recipe.lock.yaml`)"
     yield f"- images: `{contract.data_sha256}`"
+    yield f"- Precision: {contract.precision.network}. {contract.precision.statement}"
     yield f"- Software: {', '.join(f'{name} {version}' for name, version in contract.software.items())}."
     yield (
         f"- The file in this folder was run on {record.parity_frames} frames (`parity.csv`) and compared with a slow "

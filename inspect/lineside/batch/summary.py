@@ -180,12 +180,11 @@ class Collector:
         self._counts[label][row.verdict or UNREADABLE] += 1
         if row.duration_ms is not None:
             self._durations.append(row.duration_ms)
-        self._quality.add(row)
+        charted = row.verdict is not None and self._charted(label)
+        self._quality.add(row, self._chart(row) if charted else None)
         self._causes.add(row)
         if self.parts is not None:
             self.parts.add(row)
-        if row.verdict is not None and self._charted(label):
-            self._chart(row)
         if row.verdict is None or row.score is None:
             self._unreadable.add(0.0, row)
         elif row.verdict == Verdict.NO_CALL.name:
@@ -203,14 +202,15 @@ class Collector:
         if self._labels and not self._is_good(label) and row.verdict == Verdict.OK.name:
             self._escapes.add(-score, row)
 
-    def _chart(self, row: Row) -> None:
-        """Take the row of an image that says something of the line; its sidecar is read here, once."""
+    def _chart(self, row: Row) -> float | None:
+        """Take the row of an image that says something of the line, return its time; the sidecar is read here, once."""
         path = Path(row.path)
         sidecar = read_sidecar(path)
         time = taken_at(path, sidecar)
         self._origins.add(row, sidecar, time)
         if row.score is not None and row.verdict != Verdict.NO_CALL.name:
             self._course.add(row, row.score, time)
+        return time
 
     def _charted(self, label: str) -> bool:
         """Whether an image says something of the line: with labels, of good parts alone."""

@@ -131,7 +131,7 @@ class _Plot:
         for i, (point, time) in enumerate(zip(self._points, times, strict=True)):
             x, y = self.x(i), self.y(point.value)
             limits = f"limits {say(point.lower)} to {say(point.upper)}"
-            words = f"from {_moment(time)}, {point.n} images: {say(point.value)}, {limits}"
+            words = f"from {moment(time)}, {point.n} images: {say(point.value)}, {limits}"
             title = element("title", words)
             if point.outside:
                 d = f"M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7Z"
@@ -146,7 +146,7 @@ class _Plot:
         return [
             element(
                 "text",
-                _moment(time)[11:] if one_day else _day(time),
+                moment(time)[11:] if one_day else _day(time),
                 x=f"{self.x(i):.1f}",
                 y=_HEIGHT - 8,
                 text_anchor="middle",
@@ -156,9 +156,10 @@ class _Plot:
         ]
 
 
-def _moment(time: float) -> str:
+def moment(time: float) -> str:
+    """Say a time, seconds since 1970, as date, hour and minute in UTC."""
     return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}"
 
 
 def _day(time: float) -> str:
-    return _moment(time)[:10]
+    return moment(time)[:10]

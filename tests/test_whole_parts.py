@@ -137,6 +137,7 @@ def _report_is_sound(tmp_path: Path, images: Path) -> None:
     found = evaluate_images(Inspector(tmp_path / "model"), [images / "test"], tmp_path / "evaluation")
     rows = [json.loads(line) for line in (tmp_path / "evaluation" / "results.jsonl").read_text().splitlines()]
     escaped = [row["path"] for row in rows if "pitting" in row["path"] and row["verdict"] == "OK"]
+    assert escaped  # from 20 good parts some always do: there are pictures to look for
     document, console = opened(find_browser(), tmp_path / "evaluation" / "report.html", tmp_path)
     assert console == []
     assert found.summary.total == len(rows) == 40

@@ -226,3 +226,23 @@ def test_a_wish_with_a_confidence_is_kept_as_often_as_stated(law: str, n: int, w
     rank = int(made[0].rule.split()[3])
     lower = np.sort(draws, axis=1)[:, rank - 2]
     assert np.mean(LAWS[law].sf(lower) <= max(wish, supported)) < sure
+
+
+@pytest.mark.parametrize("sure", [None, 0.95], ids=["on average", "with confidence"])
+@pytest.mark.parametrize(("n", "share"), [(8, 0.4), (20, 0.1), (59, 0.05)])
+def test_findings_that_decide_the_rank_keep_what_is_stated(n: int, share: float, sure: float | None) -> None:
+    """A share of good parts is NG by a finding, whatever the threshold: mean and bound hold, and no theorem is named
+    where findings left so few scores that they decided the rank."""
+    rng, names = np.random.default_rng(n), [f"{i:04d}" for i in range(n)]
+    draws = np.where(rng.random((DRAWS, n)) < share, np.inf, rng.standard_normal((DRAWS, n))).astype(np.float32)
+    draws = draws[np.isfinite(draws).any(axis=1)]
+    made = [overkill_threshold(row, names, 0.01, crossfit="x", held_out=True, confidence=sure) for row in draws]
+    overkill = share + (1.0 - share) * stats.norm.sf([limit.value for limit in made])
+    stated = np.array([limit.supported_overkill for limit in made])
+    assert overkill.mean() <= stated.mean() + error(overkill - stated)
+    assert np.mean(overkill <= [limit.upper for limit in made]) >= least_coverage()
+    low, high = np.array([limit.interval for limit in made]).T
+    assert np.mean((low <= overkill) & (overkill <= high)) >= least_coverage()
+    found = np.isinf(draws).any(axis=1)
+    assert {limit.kind for limit, some in zip(made, found, strict=True) if some} == {"empirical"}
+    assert all(limit.kind == "guaranteed" for limit, some in zip(made, found, strict=True) if not some)

@@ -195,13 +195,13 @@ def test_grouped_defects_keep_the_promise_and_ungrouped_shots_break_it() -> None
     """Five shots of each of 20 defective parts: by part the escape's bound holds, taken for 100 parts it is broken."""
     rng, goods = np.random.default_rng(9), honest(np.zeros(3))
     truth = parts_with_shots(rng, 1, 200_000)[0]
-    least, of_shot = np.sort(truth.min(axis=1)), np.sort(truth.ravel())
+    of_part, of_shot = np.sort(truth.max(axis=1)), np.sort(truth.ravel())
     by_part = [f"{i // 5:03d}" for i in range(100)]
     grouped, ungrouped = [], []
     for scores in parts_with_shots(rng, DRAWS, 20).reshape(DRAWS, 100):
         grouped.append(escape_threshold(0.05, goods, honest(scores, "scratch", by_part)).value)
         ungrouped.append(escape_threshold(0.05, goods, honest(scores, "scratch")).value)
-    kept = np.searchsorted(least, grouped) / len(least)
+    kept = np.searchsorted(of_part, grouped) / len(of_part)
     assert kept.mean() <= 1 / 21 + error(kept)
     assert np.mean(kept <= upper_bound(0, 20)) >= least_coverage()
     broken = np.searchsorted(of_shot, ungrouped) / len(of_shot)

@@ -301,6 +301,6 @@ class _Known:
         sure = "" if confidence is None else f" with {100 * confidence:g} % confidence"
         without = " and no finding among them" if self.chosen else ""
         return (
-            f" The wish was {100 * share:g} %{sure}, which needs {parts_needed(share, confidence)} good parts{without}; "
-            f"{self.n} support{'s' if self.n == 1 else ''} {100 * self.supported:.1f} %, the strictest used here."
+            f" The wish was {100 * share:g} %{sure}, which needs {parts_needed(share, confidence)} good parts{without};"
+            f" {self.n} support{'s' if self.n == 1 else ''} {100 * self.supported:.1f} %, the strictest used here."
         )

@@ -247,12 +247,13 @@ def test_scores_that_chose_the_model_guarantee_nothing(
 ) -> None:
     """Held-out scores that int8 and fp32 were compared by are empirical, in contract, graph and calibration; where
     only float32 could be, nothing was chosen and the guarantee stays."""
-    deployed, _ = chosen(small, monkeypatch, GOOD, refuses=refuses, held_out=True)
+    deployed, decisions = chosen(small, monkeypatch, GOOD, refuses=refuses, held_out=True)
     limits = deployed.contract.threshold_ng, deployed.contract.threshold_review, deployed.calibration.threshold
     assert {limit.kind for limit in limits} == {"guaranteed" if refuses else "empirical"}
     said = "" if refuses else "No guarantee: these scores also decided between int8 and fp32. "
     assert {limit.statement for limit in limits} == {f"{said}From held-out parts."}
     assert deployed.calibration.review is deployed.calibration.threshold
+    assert sum("No guarantee" in words for words in decisions) == (not refuses)
     assert deployed.contract.to_json() in deployed.model.decode("utf-8", "ignore")
 
 

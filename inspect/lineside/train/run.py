@@ -36,7 +36,7 @@ from lineside.train.images import FrameReader, References
 from lineside.train.line_state import calibration_state
 from lineside.train.marks import fitted_to_marks
 from lineside.train.method import FittedHead, Method
-from lineside.train.precision import compare, unguaranteed
+from lineside.train.precision import CHOSEN, compare, unguaranteed
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
@@ -145,8 +145,11 @@ def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Depl
     calibrations = plain.calibration, small.calibration
     review, seed = loaded.recipe.calibrate.review, loaded.recipe.seed
     found = compare((plain.model, small.model), calibrations, review, plain.references, seed)
-    chosen = _without_guarantee((plain, small)[found.taken])
-    return _stated(chosen, found.in_words(), tried, int(found.taken), journal)
+    taken = (plain, small)[found.taken]
+    made = _stated(_without_guarantee(taken), found.in_words(), tried, int(found.taken), journal)
+    if made.calibration.threshold.kind != taken.calibration.threshold.kind:
+        journal.note(f"Threshold {made.calibration.threshold.value:.4g}: {CHOSEN}")
+    return made
 
 
 def _without_guarantee(chosen: Deployable) -> Deployable:

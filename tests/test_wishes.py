@@ -1,6 +1,7 @@
 """What each wish makes of honest scores: where the threshold lies, and what is said of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,6 +174,31 @@ def test_the_band_lies_below_ng_and_says_how_wide_it_is() -> None:
     assert made.review.supported_overkill == pytest.approx(3 / 21)
     assert made.review.wish == Wish("review", 0.1)
     assert "9.5 % of good parts are to be expected in REVIEW" in made.review.statement
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_where_a_class_is_tolerated_review_alone_promises_nothing(held_out: bool) -> None:
+    """What is divided goes from NG to REVIEW: only both together are bounded, and that is what is said."""
+    goods = honest([float(i) for i in range(1, 21)], "good", held_out=held_out)
+    made = found(FIVE, review=0.1, goods=replace(goods, tolerated=True)).review
+    assert made.kind == "empirical"
+    assert made.statement.startswith("No guarantee of REVIEW alone: a good part that is called by a tolerated class")
+    assert "together get at most 14.3 % of good parts on average, and with 95 % confidence at most 28.3 %" in (
+        made.statement
+    )
+    assert ("if cross-fitted scores were" in made.statement) is not held_out
+    assert "to be expected in REVIEW" not in made.statement
+    plain = found(FIVE, review=0.1, goods=goods).review
+    assert (plain.kind, plain.value) == ("guaranteed" if held_out else "empirical", made.value)
+
+
+def test_findings_that_decide_ng_leave_the_band_without_a_guarantee() -> None:
+    """The band lies below a threshold that findings chose, of held-out parts as well."""
+    goods = honest([*(float(i) for i in range(1, 20)), INF], "good")
+    made = found(FIVE, review=0.1, goods=goods)
+    assert (made.ng.kind, made.review.kind) == ("empirical", "empirical")
+    assert made.review.statement.startswith("No guarantee: from 20 good parts, held-out parts, 9.5 % of good parts")
+    assert made.review.supported_overkill == pytest.approx(5 / 21)
 
 
 @pytest.mark.parametrize(("wish", "share"), [(FIVE, 0.03), (Wish("fixed", score=15.5), 0.03)])

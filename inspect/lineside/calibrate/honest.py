@@ -29,6 +29,8 @@ class Honest:
         How the scores were kept honest, in words.
     no_call : int
         Frames that got no call.
+    tolerated : bool
+        Whether the deployed graph divides scores of some classes, and these are not divided: they are rather too high.
     """
 
     scores: Floats
@@ -37,6 +39,7 @@ class Honest:
     held_out: bool
     how: str
     no_call: int = 0
+    tolerated: bool = False
 
     def parts(self, label: str | None = None) -> Floats:
         """Return a score for each part of a class, or of all, by the part's name: of several frames the highest.

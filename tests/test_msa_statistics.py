@@ -88,6 +88,7 @@ def test_cohens_kappa_is_that_of_the_manual(table: tuple[tuple[int, int], ...], 
     kappa = cohen_kappa(first, second, [str(i // 3) for i in range(150)])
     assert round(kappa.value, 2) == published
     assert kappa.value == pytest.approx(cohen_kappa_score(first, second))
+    assert kappa.interval is not None
     assert kappa.interval[0] < kappa.value < kappa.interval[1]
     assert (kappa.verdict, kappa.parts) == ("good", 50)
 
@@ -109,8 +110,24 @@ def test_full_agreement_is_one_and_chance_is_none() -> None:
     assert cohen_kappa(["OK"] * 4, ["OK"] * 4, list("abcd")).value == 1.0
     rng = np.random.default_rng(1)
     coins = rng.integers(0, 2, (2, 200)).astype(str).tolist()
-    low, high = cohen_kappa(*coins, [str(i) for i in range(200)]).interval
-    assert low < 0.0 < high
+    found = cohen_kappa(*coins, [str(i) for i in range(200)])
+    assert found.interval is not None
+    assert found.interval[0] < 0.0 < found.interval[1]
+    assert found.spread == f"{found.interval[0]:.3f} to {found.interval[1]:.3f}"
+
+
+def test_an_interval_of_no_width_is_none() -> None:
+    """Ten parts on which nobody disagrees say no more than that: resampling them gives 1 each time. One part alone
+    gives no interval either, whatever is said of it."""
+    said = [["OK", "OK", "OK"]] * 6 + [["NG", "NG", "NG"]] * 4
+    kappa = fleiss_kappa(said)
+    assert (kappa.value, kappa.interval, kappa.spread) == (1.0, None, "no disagreement in 10 parts")
+    for count in range(10, 60):
+        first = [("OK", "NG", "REVIEW")[i % 7 % 3] for i in range(count)]
+        same = cohen_kappa(first, first, [str(i) for i in range(count)])
+        assert (same.interval, same.spread) == (None, f"no disagreement in {count} parts")
+    alone = fleiss_kappa([["OK", "NG", "OK"]])
+    assert (alone.interval, alone.spread) == (None, "no interval from 1 part")
 
 
 def test_unequal_answers_are_refused() -> None:

@@ -87,6 +87,26 @@ def test_a_region_is_ng_beyond_its_factor_times_the_threshold(factor: float) -> 
     assert scored(own, theirs, regions(factor)) == pytest.approx(scored(plain, theirs, regions(1.0)), rel=1e-5)
 
 
+@pytest.mark.parametrize("shown", [0, 1, 40])
+def test_a_rest_that_few_frames_show_costs_the_others_nothing(shown: int) -> None:
+    """Two regions cover the whole part, and what is left of the frame is inspected in no frame, in one, or in most:
+    both are brought to one level all the same, and the frames' scores come from each alike."""
+    right = tuple(i for i in REST if i % 32 < 30)
+    of = PoolRegion("left", 1.0, LEFT), PoolRegion("right", 1.0, right), PoolRegion("the rest", 1.0, tuple(
+        sorted(set(REST) - set(right))
+    ))  # fmt: skip
+    away, counts = goods(60, 0), np.ones((60, PATCHES), np.bool_)
+    counts[shown:, list(of[2].patches)] = False
+    pooling = fit_pooling(away, counts, GRID, 1, of)
+    fresh, own = goods(400, 1), []
+    for region in of[:2]:
+        silent = np.zeros_like(fresh)
+        silent[:, region.patches] = fresh[:, region.patches]
+        own.append(scored(pooling, silent, of))
+    assert np.median(own[0]) == pytest.approx(np.median(own[1]), rel=0.05)
+    assert 0.3 < np.mean(own[0] > own[1]) < 0.7
+
+
 def test_a_stricter_region_finds_its_weak_defects_and_keeps_the_promise() -> None:
     """One threshold from good frames: overkill as stated in 2,000 calibrations; the region gets more of it to spend."""
     strict, alike = fitted(0.7), fitted(1.0)

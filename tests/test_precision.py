@@ -193,12 +193,22 @@ class Tried:
 
 
 def chosen(
-    small: Trained, monkeypatch: pytest.MonkeyPatch, found: Compared, *, refuses: bool = False
+    small: Trained,
+    monkeypatch: pytest.MonkeyPatch,
+    found: Compared,
+    *,
+    refuses: bool = False,
+    held_out: bool = False,
 ) -> tuple[Deployable, Sequence[str]]:
     """Run `auto` on stand-ins; return what was chosen and the journal's decisions."""
     bundle = Inspector(small.bundle)
     model = (small.bundle / "model.onnx").read_bytes()
     made = Deployable(small.references, small.calibration, bundle.contract, model)
+    if held_out:
+        ng = replace(small.calibration.threshold, kind="guaranteed", statement="From held-out parts.")
+        calibration = replace(small.calibration, threshold=ng, review=ng)
+        contract = replace(bundle.contract, threshold_ng=ng, threshold_review=ng)
+        made = replace(made, calibration=calibration, contract=contract)
     tried = Tried(made, refuses=refuses)
     monkeypatch.setattr(run, "_deployable", tried)
     monkeypatch.setattr(run, "compare", lambda *_: found)
@@ -231,6 +241,22 @@ def test_auto_falls_back_where_int8_cannot_be(small: Trained, monkeypatch: pytes
     deployed, decisions = chosen(small, monkeypatch, GOOD, refuses=True)
     assert deployed.contract.precision.network == "fp32"
     assert decisions == ["trained in fp32", "Precision: fp32. export.precision: not this network."]
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["compared", "not quantisable"])
+def test_scores_that_chose_the_model_guarantee_nothing(
+    small: Trained, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    """Held-out scores that int8 and fp32 were compared by are empirical, in contract, graph and calibration; where
+    only float32 could be, nothing was chosen and the guarantee stays."""
+    deployed, decisions = chosen(small, monkeypatch, GOOD, refuses=refuses, held_out=True)
+    limits = deployed.contract.threshold_ng, deployed.contract.threshold_review, deployed.calibration.threshold
+    assert {limit.kind for limit in limits} == {"guaranteed" if refuses else "empirical"}
+    said = "" if refuses else "No guarantee: these scores also decided between int8 and fp32. "
+    assert {limit.statement for limit in limits} == {f"{said}From held-out parts."}
+    assert deployed.calibration.review is deployed.calibration.threshold
+    assert sum("No guarantee" in words for words in decisions) == (not refuses)
+    assert deployed.contract.to_json() in deployed.model.decode("utf-8", "ignore")
 
 
 def test_a_model_is_its_own_equal(small: Trained) -> None:

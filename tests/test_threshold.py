@@ -45,6 +45,26 @@ def test_a_wish_of_nearly_everything_still_has_a_rank() -> None:
     assert all(np.isfinite(end) for end in found.interval)
 
 
+def test_findings_and_an_unmet_wish_are_both_said() -> None:
+    """20 held-out parts of which one is NG by a finding, and a wish of 1 % at 95 %: neither sentence hides the other,
+    and nothing is called guaranteed."""
+    scores, names = np.array([*range(19), np.inf], np.float32), [str(i) for i in range(20)]
+    made = overkill_threshold(scores, names, 0.01, crossfit="held-out parts", held_out=True, confidence=0.95)
+    assert made.kind == "empirical"
+    assert made.statement.startswith("No guarantee: from 20 good parts, held-out parts, the overkill is at most 28.3 %")
+    assert "1 of them is NG by a finding, whatever the threshold, and so many that they decided" in made.statement
+    assert "which needs 299 good parts and no finding among them; 20 support 28.3 %" in made.statement
+
+
+def test_few_findings_leave_the_rank_and_its_guarantee() -> None:
+    """One of 20 parts has a finding and a wish of 10 % takes the 19th score anyway: the theorem still covers it."""
+    made = limit([*map(float, range(19)), math.inf], 0.1)
+    assert made.rule.startswith("just above score 19 of 20")
+    assert (made.kind, made.supported_overkill) == ("guaranteed", pytest.approx(2 / 21))
+    assert "1 of them is NG by a finding, whatever the threshold." in made.statement
+    assert "The wish was" not in made.statement
+
+
 def test_cross_fitted_scores_are_called_empirical() -> None:
     """Only scores by the deployed model itself carry a guarantee."""
     assert limit([1.0, 2.0, 3.0], 0.3, held_out=False).kind == "empirical"

@@ -1,6 +1,7 @@
 """What each wish makes of honest scores: where the threshold lies, and what is said of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,13 +54,35 @@ def test_a_wish_that_is_supported_takes_its_rank() -> None:
     assert "strictest" not in made.statement
 
 
-def test_of_a_defect_in_several_frames_the_least_striking_counts() -> None:
-    """Three frames each: the threshold lies below the lowest, and three parts are three."""
+def test_of_a_defect_in_several_frames_the_worst_counts() -> None:
+    """As on the line, where one NG frame rejects a part: the threshold lies below the lowest of the parts' highest."""
     defects = honest([50.0, 40.0, 90.0, 60.0, 70.0, 80.0], groups=["a", "a", "b", "b", "c", "c"])
     made = found(ESCAPE, defects).ng
-    assert 39.9 < made.value < 40.0
+    assert 49.9 < made.value < 50.0
     assert made.n_defects == 3
-    assert "3 defective parts (6 frames, the least striking of each counts)" in made.statement
+    assert "3 defective parts (6 frames, the worst of each counts)" in made.statement
+    told = escape_statement(45.0, defects, ESCAPE)
+    assert (told.overall.missed, told.overall.n) == (0, 3)
+
+
+def test_an_escape_by_defects_says_when_the_overkill_there_is_of_cross_fitted_scores() -> None:
+    """The defects are held out, the good parts are not: the escape is guaranteed, what is counted of overkill is not;
+    with held-out good parts nothing is missing."""
+    defects, caveat = honest([30.0, 31.0]), "That is if cross-fitted scores were the deployed model's own."
+    crossed = honest([float(i) for i in range(1, 21)], "good", held_out=False)
+    made = found(ESCAPE, defects, crossed).ng
+    assert made.kind == "guaranteed"
+    assert f"0 of 20 good parts, with 95 % confidence at most 13.9 %. {caveat}" in made.statement
+    assert caveat not in found(ESCAPE, defects).ng.statement
+
+
+@pytest.mark.parametrize("wish", [FIVE, ESCAPE, COST, Wish("fixed", score=15.5)])
+def test_every_threshold_says_what_must_be_exchangeable(wish: Wish) -> None:
+    """Beside every number: production like these parts, and one shot of a part, or its shots grouped."""
+    said = found(wish, honest([30.0, 31.0]), review=0.2)
+    for statement in (said.ng.statement, said.review.statement, said.escapes.statement):
+        assert "production is exchangeable with these" in statement
+        assert "one shot of a part, or its shots grouped" in statement
 
 
 def test_defects_that_a_finding_makes_ng_need_no_threshold() -> None:
@@ -151,6 +174,31 @@ def test_the_band_lies_below_ng_and_says_how_wide_it_is() -> None:
     assert made.review.supported_overkill == pytest.approx(3 / 21)
     assert made.review.wish == Wish("review", 0.1)
     assert "9.5 % of good parts are to be expected in REVIEW" in made.review.statement
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_where_a_class_is_tolerated_review_alone_promises_nothing(held_out: bool) -> None:
+    """What is divided goes from NG to REVIEW: only both together are bounded, and that is what is said."""
+    goods = honest([float(i) for i in range(1, 21)], "good", held_out=held_out)
+    made = found(FIVE, review=0.1, goods=replace(goods, tolerated=True)).review
+    assert made.kind == "empirical"
+    assert made.statement.startswith("No guarantee of REVIEW alone: a good part that is called by a tolerated class")
+    assert "together get at most 14.3 % of good parts on average, and with 95 % confidence at most 28.3 %" in (
+        made.statement
+    )
+    assert ("if cross-fitted scores were" in made.statement) is not held_out
+    assert "to be expected in REVIEW" not in made.statement
+    plain = found(FIVE, review=0.1, goods=goods).review
+    assert (plain.kind, plain.value) == ("guaranteed" if held_out else "empirical", made.value)
+
+
+def test_findings_that_decide_ng_leave_the_band_without_a_guarantee() -> None:
+    """The band lies below a threshold that findings chose, of held-out parts as well."""
+    goods = honest([*(float(i) for i in range(1, 20)), INF], "good")
+    made = found(FIVE, review=0.1, goods=goods)
+    assert (made.ng.kind, made.review.kind) == ("empirical", "empirical")
+    assert made.review.statement.startswith("No guarantee: from 20 good parts, held-out parts, 9.5 % of good parts")
+    assert made.review.supported_overkill == pytest.approx(5 / 21)
 
 
 @pytest.mark.parametrize(("wish", "share"), [(FIVE, 0.03), (Wish("fixed", score=15.5), 0.03)])

@@ -318,7 +318,8 @@ class Contract:
         return (
             f"What is called by a tolerated class is NG and REVIEW only beyond more than the thresholds: {named}. Its "
             "score is divided by that. A defect of another class that is called so by mistake is tolerated too; bounds "
-            "of escapes count that, and overkill is no higher than is stated."
+            "of escapes count that. Overkill is no higher than is stated, nor are NG and REVIEW together; REVIEW alone "
+            "may be, since parts that were NG go there."
         )
 
     def found(self, quality: Mapping[str, float]) -> tuple[str, ...]:

@@ -94,4 +94,5 @@ def _rate(one: Rate) -> dict[str, Any]:
 def _kappa(one: Kappa | None) -> dict[str, Any] | None:
     if one is None:
         return None
-    return {"value": one.value, "interval": list(one.interval), "parts": one.parts, "verdict": one.verdict}
+    interval = None if one.interval is None else list(one.interval)
+    return {"value": one.value, "interval": interval, "parts": one.parts, "verdict": one.verdict}

@@ -95,14 +95,10 @@ def _agreement(made: Study) -> "Table":
     ]
     for name, kappa, counted in rows:
         if kappa is not None or counted:
-            cells = ("–", "", "") if kappa is None else (f"{kappa.value:.3f}", _interval(kappa), kappa.verdict)
+            cells = ("–", "", "") if kappa is None else (f"{kappa.value:.3f}", kappa.spread, kappa.verdict)
             table.add_row(escape(name), *cells, *counted)
     return table
 
 
 def _counted(one: Against) -> tuple[str, ...]:
     return (*(f"{k} of {n}" for k, n in (one.missed, one.false_alarms)), str(one.uncalled))
-
-
-def _interval(kappa: Kappa) -> str:
-    return f"{kappa.interval[0]:.3f} to {kappa.interval[1]:.3f}"

@@ -22,6 +22,8 @@ RESAMPLES = 2000
 GOOD_KAPPA = 0.75
 """From which on AIAG (MSA, 4th edition, chapter III, section C) calls the agreement good; below 0.40 it is poor."""
 POOR_KAPPA = 0.40
+ROUNDING = 1e-9
+"""Kappas that differ by less are the same."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,23 @@ class Kappa:
     ----------
     value : float
         Up to 1; 1 as well where everybody says the same of every part, which chance would explain too.
-    interval : tuple of float
-        95 %, of other parts like these.
+    interval : tuple of float, optional
+        95 %, of other parts like these. None where every resample gives the same, as where nobody disagrees on any
+        part: that such parts are few is not seen by resampling them.
     parts : int
     """
 
     value: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     parts: int
+
+    @property
+    def spread(self) -> str:
+        """The interval in words, or why there is none."""
+        if self.interval is not None:
+            return f"{self.interval[0]:.3f} to {self.interval[1]:.3f}"
+        parts = f"{self.parts} part{'s' if self.parts != 1 else ''}"
+        return f"no disagreement in {parts}" if self.value > 1.0 - ROUNDING else f"no interval from {parts}"
 
     @property
     def verdict(self) -> str:
@@ -119,4 +130,4 @@ def _with_interval(kappa: Callable[[Numbers], float], parts: Sequence[str], seed
     rng, tail = np.random.default_rng(seed), 50.0 * (1.0 - CONFIDENCE)
     drawn = [kappa(np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))])) for _ in range(RESAMPLES)]
     low, high = np.percentile(drawn, (tail, 100.0 - tail)).tolist()
-    return Kappa(kappa(np.arange(len(of_row))), (low, high), len(names))
+    return Kappa(kappa(np.arange(len(of_row))), (low, high) if high - low > ROUNDING else None, len(names))

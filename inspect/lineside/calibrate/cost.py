@@ -15,7 +15,8 @@ from lineside.calibrate.threshold import CONFIDENCE, counted_overkill
 from lineside.contract_thresholds import Threshold, Wish
 
 ASSUMPTION = (
-    "It holds for parts and defects like these: same kinds in the same shares, same part family, camera, light."
+    "It holds where production is exchangeable with these: same kinds of defects in the same shares, same part family, "
+    "camera and light, and one shot of a part, or its shots grouped and the worst taken."
 )
 
 
@@ -35,10 +36,9 @@ def cost_threshold(wish: Wish, goods: Honest, defects: Honest) -> Threshold:
     wish : Wish
         Of kind cost.
     goods, defects : Honest
-        At least one part each. Of several frames of a part the highest score counts where it is good, the lowest where
-        it is defective.
+        At least one part each. Of several frames of a part the worst counts, as on the line.
     """
-    good, bad = np.sort(goods.parts()), np.sort(defects.least_parts())
+    good, bad = np.sort(goods.parts()), np.sort(defects.parts())
     best = _cheapest(wish, good, bad)
     counted = counted_overkill(best.value, good)
     note = ""

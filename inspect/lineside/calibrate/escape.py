@@ -18,7 +18,10 @@ from lineside.calibrate.threshold import CONFIDENCE, counted_overkill
 from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 from lineside.evidence import parts_needed
 
-ASSUMPTION = "It holds for defects like these: same kinds in the same shares, same part family, camera and light."
+ASSUMPTION = (
+    "It holds where production is exchangeable with these: same kinds of defects in the same shares, same part family, "
+    "camera and light, and one shot of a part, or its shots grouped and the worst taken."
+)
 ALL = "all"
 NOTHING_KNOWN = (
     "Of escapes nothing is known: there was no defective training image that the score had not learned from."
@@ -33,13 +36,14 @@ def escape_threshold(escape: float, goods: Honest, defects: Honest) -> Threshold
     escape : float
         Share of defective parts that may be called OK, above 0 and below 1.
     goods, defects : Honest
-        At least one defective part. Of a defective part with several frames the lowest score counts.
+        At least one defective part. Of a part with several frames the worst counts, as on the line.
     """
-    parts = np.sort(defects.least_parts())
+    parts = np.sort(defects.parts())
     n, finite = len(parts), int(np.isfinite(parts).sum())
     r = max(1, min(math.floor((n + 1) * escape + 1e-9), n))
     value = just_below(parts, r) if r <= finite else _above_all(goods, defects)
     counted = counted_overkill(value, goods.parts())
+    told = counted.claim(held_out=goods.held_out)
     return Threshold(
         value=value,
         rule=f"just below score {r} of {n} defective parts in ascending order ({defects.how})",
@@ -53,7 +57,7 @@ def escape_threshold(escape: float, goods: Honest, defects: Honest) -> Threshold
         confidence=CONFIDENCE,
         interval=counted.interval,
         upper=counted.upper,
-        statement=f"{_claim(n, r, escape, defects)} {counted.words} {ASSUMPTION}",
+        statement=f"{_claim(n, r, escape, defects)} {told} {ASSUMPTION}",
     )
 
 
@@ -93,7 +97,7 @@ def escape_statement(limit: float, defects: Honest | None, wish: Wish) -> Escape
 
 
 def _counted(limit: float, defects: Honest, label: str | None) -> Escapes:
-    parts = defects.least_parts(label)
+    parts = defects.parts(label)
     missed = int((parts <= np.float32(limit)).sum())
     return Escapes(label or ALL, missed, len(parts), upper_bound(missed, len(parts), CONFIDENCE))
 
@@ -108,7 +112,7 @@ def _above_all(goods: Honest, defects: Honest) -> float:
 def _claim(n: int, r: int, wish: float, defects: Honest) -> str:
     unit = f"{n} defective part{'s' if n != 1 else ''}"
     if len(defects.scores) != n:
-        unit += f" ({len(defects.scores)} frames, the least striking of each counts)"
+        unit += f" ({len(defects.scores)} frames, the worst of each counts)"
     supported, upper = r / (n + 1), upper_bound(r - 1, n, CONFIDENCE)
     bound = f"at most {100 * supported:.1f} % of defective parts are called OK on average"
     confident = f"with {100 * CONFIDENCE:g} % confidence at most {100 * upper:.1f} %"

@@ -29,6 +29,8 @@ class Honest:
         How the scores were kept honest, in words.
     no_call : int
         Frames that got no call.
+    tolerated : bool
+        Whether the deployed graph divides scores of some classes, and these are not divided: they are rather too high.
     """
 
     scores: Floats
@@ -37,15 +39,15 @@ class Honest:
     held_out: bool
     how: str
     no_call: int = 0
+    tolerated: bool = False
 
-    def parts(self) -> Floats:
-        """Return a score for each part, by the part's name: of several frames the highest, for one NG rejects it."""
-        return largest_of_each(self.scores, self.groups)
+    def parts(self, label: str | None = None) -> Floats:
+        """Return a score for each part of a class, or of all, by the part's name: of several frames the highest.
 
-    def least_parts(self, label: str | None = None) -> Floats:
-        """Return a score for each part of a class, or of all: of several frames the lowest, for one OK may miss it."""
+        One frame that is NG makes a good part an overkill, and keeps a defective one from escaping.
+        """
         at = [i for i, own in enumerate(self.labels) if label in (None, own)]
-        return -largest_of_each(-self.scores[at], [self.groups[i] for i in at])
+        return largest_of_each(self.scores[at], [self.groups[i] for i in at])
 
 
 def largest_of_each(scores: Floats, groups: Sequence[str]) -> Floats:

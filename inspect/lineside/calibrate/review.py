@@ -3,6 +3,10 @@
 Of n honest scores of good parts, d lie in the band. Where NG's threshold is itself one of them, a new good part falls
 between the two with probability d / (n + 1); where it is not (a fixed one, or one taken from defects), with at most
 (d + 1) / (n + 1) on average: the spacings of n exchangeable scores (Vovk et al., 2005, proposition 2.2).
+
+Where the score of tolerated classes is divided, a good part that is called so may go from NG to REVIEW: the band alone
+is then bounded by nothing, NG and REVIEW together are. Of these one part more is counted where the rank of the band's
+threshold was not fixed beforehand, as in `lineside.calibrate.threshold`.
 """
 
 import math
@@ -12,7 +16,7 @@ import numpy as np
 
 from lineside.binomial import beta_interval, clopper_pearson, upper_bound
 from lineside.calibrate.honest import Honest, just_above
-from lineside.calibrate.threshold import ASSUMPTION, CONFIDENCE
+from lineside.calibrate.threshold import ASSUMPTION, CONFIDENCE, IF_OWN
 from lineside.contract_thresholds import Threshold, Wish
 from lineside.evidence import parts_needed
 
@@ -45,22 +49,26 @@ def review_threshold(ng: Threshold, share: float, goods: Honest) -> Threshold:
             ng, wish=wish, supported=0.0, rule="the threshold of NG: no band", statement=_none(n, below, share)
         )
     value = min(just_above(parts, below - inside), ng.value)
-    above = n - below + inside
     band = (inside if own else inside + 1) / (n + 1)
+    above, always = n - below + inside, int(np.isinf(parts).sum())
+    counted = above if own and not (always and below == n - always) else above + 1
+    upper = upper_bound(counted, n, CONFIDENCE)
+    covered = goods.held_out and not (own and ng.kind == "empirical") and not goods.tolerated
+    said = _together(n, counted, upper, goods) if goods.tolerated else _statement(n, inside, band, own, covered, goods)
     return Threshold(
         value=value,
         rule=f"just above score {below - inside} of {n} in ascending order ({goods.how})",
-        kind="guaranteed" if goods.held_out else "empirical",
+        kind="guaranteed" if covered else "empirical",
         wish=wish,
         supported=band,
-        supported_overkill=(above + 1) / (n + 1),
+        supported_overkill=min(1.0, (counted + 1) / (n + 1)),
         n=len(goods.scores),
         n_groups=n,
         n_defects=0,
         confidence=CONFIDENCE,
-        interval=clopper_pearson(above, n, CONFIDENCE),
-        upper=upper_bound(above, n, CONFIDENCE),
-        statement=_statement(n, inside, band, own, goods),
+        interval=(clopper_pearson(above, n, CONFIDENCE)[0], clopper_pearson(counted, n, CONFIDENCE)[1]),
+        upper=upper,
+        statement=f"{said} {ASSUMPTION}",
     )
 
 
@@ -71,14 +79,23 @@ def _none(n: int, below: int, share: float) -> str:
     return f"{told}, and only {below} of {n} lie below the threshold of NG."
 
 
-def _statement(n: int, inside: int, band: float, own: bool, goods: Honest) -> str:
+def _statement(n: int, inside: int, band: float, own: bool, covered: bool, goods: Honest) -> str:
     d = inside if own else inside + 1
     low, high = beta_interval(d, n + 1 - d, CONFIDENCE)
     spread = f"{100 * low:.1f} to {100 * high:.1f} % at {100 * CONFIDENCE:g} %"
     band_words = f"{100 * band:.1f} % of good parts are to be expected in REVIEW, beyond those that are NG"
-    if goods.held_out:
-        return f"From {n} good parts that the model was not fitted on: {band_words} ({spread}). {ASSUMPTION}"
-    return (
-        f"No guarantee: from {n} good parts, {goods.how}, {band_words} ({spread}, if cross-fitted scores were the "
-        f"deployed model's own). {ASSUMPTION}"
+    if covered:
+        return f"From {n} good parts that the model was not fitted on: {band_words} ({spread})."
+    but = "" if goods.held_out else ", if cross-fitted scores were the deployed model's own"
+    return f"No guarantee: from {n} good parts, {goods.how}, {band_words} ({spread}{but})."
+
+
+def _together(n: int, counted: int, upper: float, goods: Honest) -> str:
+    """Say what is bounded where a class is tolerated: NG and REVIEW together."""
+    words = (
+        "No guarantee of REVIEW alone: a good part that is called by a tolerated class may go to REVIEW instead of NG. "
+        f"From {n} good parts, {goods.how}: NG and REVIEW together get at most "
+        f"{100 * min(1.0, (counted + 1) / (n + 1)):.1f} % of good parts on average, and with {100 * CONFIDENCE:g} % "
+        f"confidence at most {100 * upper:.1f} %"
     )
+    return f"{words}." if goods.held_out else f"{words}, {IF_OWN}"

@@ -44,6 +44,8 @@ class Deployed:
     called : ndarray of bool [n]
         Whether the gate lets the frame through.
     embeddings : ndarray of float32 [n, d]
+    tolerates : bool
+        Whether the graph divides scores of some classes.
     """
 
     shown: tuple[Shown, ...]
@@ -51,6 +53,7 @@ class Deployed:
     tolerant: npt.NDArray[np.float32]
     called: npt.NDArray[np.bool_]
     embeddings: npt.NDArray[np.float32]
+    tolerates: bool
 
     def honest(self, rows: Sequence[int], how: str, *, tolerant: bool = False) -> Honest:
         """Return scores of some of the frames, those without a call left out, for a threshold.
@@ -80,6 +83,7 @@ class Deployed:
             held_out=True,
             how=how,
             no_call=len(rows) - len(called),
+            tolerated=self.tolerates and not tolerant,
         )
 
 
@@ -115,4 +119,5 @@ def deployed_scores(
         np.array([tolerant for _, tolerant, _, _ in said], np.float32),
         np.array([called for _, _, called, _ in said], np.bool_),
         np.array([embedding for _, _, _, embedding in said], np.float32),
+        bool(contract.class_factors),
     )

@@ -36,7 +36,7 @@ from lineside.train.images import FrameReader, References
 from lineside.train.line_state import calibration_state
 from lineside.train.marks import fitted_to_marks
 from lineside.train.method import FittedHead, Method
-from lineside.train.precision import compare
+from lineside.train.precision import CHOSEN, compare, unguaranteed
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
 from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
@@ -145,7 +145,23 @@ def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Depl
     calibrations = plain.calibration, small.calibration
     review, seed = loaded.recipe.calibrate.review, loaded.recipe.seed
     found = compare((plain.model, small.model), calibrations, review, plain.references, seed)
-    return _stated((plain, small)[found.taken], found.in_words(), tried, int(found.taken), journal)
+    taken = (plain, small)[found.taken]
+    made = _stated(_without_guarantee(taken), found.in_words(), tried, int(found.taken), journal)
+    if made.calibration.threshold.kind != taken.calibration.threshold.kind:
+        journal.note(f"Threshold {made.calibration.threshold.value:.4g}: {CHOSEN}")
+    return made
+
+
+def _without_guarantee(chosen: Deployable) -> Deployable:
+    """Call thresholds empirical whose scores decided what is deployed; graph and contract follow in `_stated`."""
+    made = chosen.calibration
+    ng, review = unguaranteed(made.threshold), unguaranteed(made.review)
+    review = ng if made.review is made.threshold else review
+    return replace(
+        chosen,
+        calibration=replace(made, threshold=ng, review=review),
+        contract=replace(chosen.contract, threshold_ng=ng, threshold_review=review),
+    )
 
 
 def _stated(chosen: Deployable, why: str, tried: tuple[Journal, Journal], which: int, journal: Journal) -> Deployable:

@@ -179,7 +179,8 @@ def fit_pooling(
     least_patches : int
         What fewer patches show does not count.
     regions : sequence of PoolRegion
-        None: all patches are one.
+        None: all patches are one. One whose distances are above 0 in fewer than two frames, such as a rest that no
+        frame shows, is left as `plain_pooling` has it; the others are brought to one level all the same.
     """
     weight, patches = _ring_weights(away, counts, grid_hw), away.shape[1]
     weighted = opened(torch.from_numpy(away * counts * weight), grid_hw, least_patches).numpy()
@@ -190,16 +191,30 @@ def fit_pooling(
         means = np.concatenate([_ordered_means(weighted[:, one.patches]) for one in regions], axis=1)
         shares = np.concatenate([np.full(len(pool_sizes(len(one.patches))), one.factor) for one in regions])
         means, unit = np.concatenate((means, whole[:, unit : unit + 1]), axis=1), means.shape[1]  # the unit comes last
-    seen = means[(means > 0).all(axis=1)]
-    if len(seen) < 2:
-        return replace(plain_pooling(patches, regions), weight=weight)
-    logs = np.log(seen)
-    spread = logs.std(axis=0, ddof=1)
-    used = slice(len(shares))
-    spread = np.sqrt((len(seen) * spread**2 + PRIOR_FRAMES * np.mean(spread[used] ** 2)) / (len(seen) + PRIOR_FRAMES))
+    plain, frames = replace(plain_pooling(patches, regions), weight=weight), (means > 0).sum(axis=0)
+    known, used = frames >= 2, slice(len(shares))
+    if not known[unit]:
+        return plain
+    level, spread = _levels(means, known)
+    spread = np.sqrt(
+        (frames * spread**2 + PRIOR_FRAMES * np.mean(spread[used][known[used]] ** 2)) / (frames + PRIOR_FRAMES)
+    )
     power = np.clip(spread[unit] / np.maximum(spread, 1e-9), *POWERS)
-    factor = np.exp(logs.mean(axis=0)[unit] - power * logs.mean(axis=0))
-    return Pooling(weight, (factor[used] / shares).astype(np.float32), power[used].astype(np.float32))
+    factor = np.exp(level[unit] - power * level)[used] / shares
+    return Pooling(
+        weight,
+        np.where(known[used], factor, plain.factor).astype(np.float32),
+        np.where(known[used], power[used], plain.power).astype(np.float32),
+    )
+
+
+def _levels(means: npt.NDArray[np.float64], known: Bools) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation [K] of the logarithms of means [n, K] above 0; 0 where they are not known."""
+    level, spread = np.zeros(len(known)), np.zeros(len(known))
+    for column in np.flatnonzero(known):
+        logs = np.log(means[means[:, column] > 0, column])
+        level[column], spread[column] = logs.mean(), logs.std(ddof=1)
+    return level, spread
 
 
 def _ordered_means(away: Floats) -> npt.NDArray[np.float64]:

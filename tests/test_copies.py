@@ -112,6 +112,22 @@ def test_a_part_before_and_after_damage_counts(tmp_path: Path) -> None:
     assert "under another label" in copies.notes[0]
 
 
+@pytest.mark.parametrize("label", ["good", "scratch"])
+def test_a_copy_of_its_own_label_wins_over_a_nearer_one(tmp_path: Path, label: str) -> None:
+    """A test image near training images of both labels is a copy of the one of its own, and tests nothing."""
+    other = {"good": "scratch", "scratch": "good"}[label]
+    shots = {f"train/good/{i}.png": shot(i) for i in range(10)}
+    frame = shot(4, sigma=1.0)
+    frame[0, 0, 0] ^= 1  # no exact copy of the nearer one
+    shots |= {f"train/{label}/far.png": shot(4), f"train/{other}/near.png": shot(4, sigma=1.0)}
+    shots |= {f"test/{label}/0.png": frame}
+    del shots["train/good/4.png"]
+    dataset, _ = load_grouped(write(tmp_path, shots))
+    copies = {s.name: s.copy_of for s in dataset.samples}
+    assert copies[f"test/{label}/0.png"] == f"train/{label}/far.png"
+    assert not dataset.select("test")
+
+
 def test_the_same_pixels_under_two_labels_are_a_mistake(tmp_path: Path) -> None:
     """That is said, and the test image does not count: the model learned that it is good."""
     shots = {f"train/good/{i}.png": shot(i) for i in range(6)} | {"test/dent/0.png": shot(2)}

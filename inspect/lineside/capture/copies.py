@@ -81,8 +81,8 @@ class Copies:
     """What was found among a recipe's images."""
 
     pairs: tuple[CopyPair, ...] = ()
-    """For each image of a set but one, the image of the set nearest to it: in training for a test image, where there
-    is one. Exact copies first, then the closest."""
+    """For each image of a set but one, the image of the set that tells most of it (the same pixels, else its own label,
+    else the nearest): in training for a test image, where there is one. Exact copies first, then the closest."""
     unsure: tuple[str, ...] = ()
     """Images closer than the limit to another one, without standing out; they are taken for parts of their own."""
     limit: float = 0.0
@@ -212,15 +212,21 @@ class _Found:
         self.sets = _sets(_components(len(thumbs), one[sure], other[sure]))
 
     def pairs(self, rows: Sequence[int], samples: Sequence[Sample]) -> Iterator[CopyPair]:
-        """Yield for each image of a set but one the one nearest to it; of a test image, in training where there is."""
+        """Yield for each image of a set but one the one that tells most of it; of a test image, in training if any.
+
+        That is the same pixels, else its own label, else the nearest: a picture of the same damage, although a good
+        one of the part is as near, makes a test image a copy.
+        """
         order = sorted(range(len(rows)), key=lambda i: (samples[i].split != "train", samples[i].name))
         for position, i in enumerate(order[1:], 1):
             before = order[:position]
             trained = [j for j in before if samples[j].split == "train"]
-            apart = {j: self._apart(rows[i], rows[j]) for j in (trained or before)}
-            nearest = min(apart, key=lambda j: (apart[j], samples[j].name))
-            same = bool(self._hashes[rows[i]] == self._hashes[rows[nearest]])
-            yield CopyPair(samples[nearest], samples[i], round(apart[nearest], 4), same)
+            pairs = [self._pair(rows, samples, j, i) for j in (trained or before)]
+            yield min(pairs, key=lambda p: (not p.exact, not p.same_label, p.distance, p.first.name))
+
+    def _pair(self, rows: Sequence[int], samples: Sequence[Sample], first: int, second: int) -> CopyPair:
+        same = bool(self._hashes[rows[first]] == self._hashes[rows[second]])
+        return CopyPair(samples[first], samples[second], round(self._apart(rows[first], rows[second]), 4), same)
 
     def _apart(self, one: int, other: int) -> float:
         difference = self._thumbs[one].astype(np.float64) - self._thumbs[other]

@@ -1,7 +1,9 @@
 """Verdicts on parts: of several frames of one part the worst counts.
 
 Which part a frame shows is told by its file's name (the recipe's `capture.group`, or another pattern). Only a run that
-has such a pattern speaks of parts; it keeps a few words for each of them in memory.
+has such a pattern speaks of parts; it keeps a few words for each of them in memory. The folder does not tell parts
+apart, for two cameras write pictures of one part into two folders; where the folders are lots that number their parts
+alike, that joins different parts, so how many parts lie in several folders is said.
 """
 
 import re
@@ -32,6 +34,8 @@ class SeenPart:
     frames: int
     path: str
     """Of that frame."""
+    scattered: bool = False
+    """Whether its images lie in several folders."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,19 @@ class PartCounts:
     """By verdict name, and ``unreadable``."""
     first_pass_yield: float | None
     """OK, of all parts but those that are unreadable (0 to 1); None where there is none."""
+    scattered: int = 0
+    """Parts whose images lie in several folders: one part seen by several cameras, or several of one name."""
+
+    @property
+    def scattered_words(self) -> str | None:
+        """What that may mean, in a sentence; None where every part lies in one folder."""
+        if not self.scattered:
+            return None
+        have = "1 part has" if self.scattered == 1 else f"{self.scattered:,} parts have"
+        return (
+            f"{have} images in several folders and count{'s' if self.scattered == 1 else ''} once each: right for "
+            "several cameras; for lots that number their parts alike, use a pattern or file names that differ."
+        )
 
 
 class PartTaker:
@@ -58,7 +75,8 @@ class PartTaker:
         one = SeenPart(row.part, verdict_of(row), row.score, 1, row.path)
         before = self._seen.get(one.name)
         if before is not None:
-            one = replace(max(before, one, key=_badness), frames=before.frames + 1)
+            scattered = before.scattered or _folder(before.path) != _folder(one.path)
+            one = replace(max(before, one, key=_badness), frames=before.frames + 1, scattered=scattered)
         self._seen[one.name] = one
 
     def parts(self) -> tuple[SeenPart, ...]:
@@ -71,7 +89,8 @@ class PartTaker:
         counts = {name: found[name] for name in (*(verdict.name for verdict in Verdict), UNREADABLE)}
         readable = len(self._seen) - counts[UNREADABLE]
         share = counts[Verdict.OK.name] / readable if readable else None
-        return PartCounts(pattern, len(self._seen), counts, share)
+        scattered = sum(one.scattered for one in self._seen.values())
+        return PartCounts(pattern, len(self._seen), counts, share, scattered)
 
 
 def verdict_of(row: Row) -> str:
@@ -96,6 +115,33 @@ def part_names(expression: str | None) -> Callable[[Path, str], str]:
         return grouping(expression)
     except re.error as error:
         raise UsageError(f"--group {expression!r}: no regular expression ({error}).") from None
+
+
+def refuse_two_labels(images: Iterable[tuple[str, str, Path]]) -> None:
+    """Refuse parts that stand under two labels, for they would be one part that is good and defective.
+
+    Parameters
+    ----------
+    images : iterable of (str, str, Path)
+        Part, label and file of each.
+
+    Raises
+    ------
+    UsageError
+        With both files.
+    """
+    first: dict[str, tuple[str, Path]] = {}
+    for part, label, path in images:
+        known, other = first.setdefault(part, (label, path))
+        if known != label:
+            raise UsageError(
+                f"the part {part!r} stands under two labels: {other} and {path}. Move one of them, or change the "
+                "pattern (--group, else capture.group of the recipe) so that different parts get different names."
+            )
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _badness(part: SeenPart) -> tuple[int, float]:

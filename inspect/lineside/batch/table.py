@@ -86,6 +86,8 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     """Return the lines below the table: name and value."""
     limits = summary.threshold
     lines = [("threshold", f"{number(limits.ng)} ({'overridden' if limits.overridden else limits.contract.kind})")]
+    if summary.parts and summary.parts.scattered_words:
+        lines.append(("folders", summary.parts.scattered_words))
     if summary.labels:
         lines += [
             ("overkill", rate_words(summary.labels.overkill, "good parts called NG")),

@@ -124,11 +124,12 @@ def _verdicts(summary: Summary) -> Markup:
         shown = _shares("images", summary.counts, summary.first_pass_yield)
         return section("Verdicts", *shown, element("p", note.format("images"), class_="note"))
     worst = f"Of several images of a part the worst counts; the part is read from file names by {parts.pattern}."
+    scattered = f" {parts.scattered_words}" if parts.scattered_words else ""
     return section(
         "Verdicts",
         element("h3", "Parts"),
         *_shares("parts", parts.counts, parts.first_pass_yield),
-        element("p", f"{note.format('parts')} {worst} Each part stands in parts.csv.", class_="note"),
+        element("p", f"{note.format('parts')} {worst} Each part stands in parts.csv.{scattered}", class_="note"),
         element("h3", "Images"),
         *_shares("images", summary.counts, summary.first_pass_yield),
     )

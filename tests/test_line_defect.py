@@ -9,22 +9,26 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import images
 from class_clouds import clouds
 from classed import classed_contract
 from commands import invoke
 from lineside.contract import OUTPUTS, UNKNOWN_DEFECT_CLASS, Contract, Verdict
+from lineside.contract_thresholds import Wish
 from lineside.errors import BundleError, UsageError
 from lineside.export.assemble import assemble
 from lineside.export.decision import FINDING_FLOOR, FINDING_LIMITS, UNFAMILIAR_LIMIT, export_decision
+from lineside.export.known_images import picture_of
 from lineside.export.state import pack_state, unpack_state
 from lineside.graph.join import rename_output, select_outputs
 from lineside.graph.rewrite import constants
 from lineside.graph.run import Graph
-from lineside.train.class_state import ClassState, class_state, picture_of
+from lineside.train.class_state import ClassState, class_state
 from lineside.train.classes import class_part, fit_again
+from lineside.train.line_calibrate import recalibrated
 from lineside.train.line_class_graph import class_values, decision_of, with_class_part
 from lineside.train.line_defect import extended_classes, grown_state
-from lineside.train.line_parent import LineImage, Parent
+from lineside.train.line_parent import LineImage, Opened, Parent
 from lineside.train.line_result import Changed
 from lineside.train.progress import Journal, SilentProgress
 from lineside.transfer.classes.examples import Examples
@@ -269,3 +273,23 @@ def test_the_command_takes_one_kind_of_image(tmp_path: Path, monkeypatch: pytest
         assert "either --good" in str(result.exception)
     result = invoke("extend", tmp_path, "--defect", "scratch")
     assert "expected CLASS=PATH" in str(result.exception)
+
+
+def test_what_a_class_learned_has_no_say_in_a_calibration(parent: Parent, oranged: Changed, tmp_path: Path) -> None:
+    """Examples that `extend` added are no new images, in whatever file they are given."""
+    assert oranged.classes is not None
+    state = {**parent.arrays, **oranged.classes.arrays}
+    (tmp_path / "state.npz").write_bytes(pack_state(state))
+    opened = Opened(tmp_path, parent.sha256, parent.contract, parent.model, parent.constants, state)
+
+    def given(label: str, colour: str, seed: int) -> LineImage:
+        path = images.write(tmp_path / f"{label}_{seed}.bmp", frame(colour, seed))
+        return LineImage(path, path.name, lambda: frame(colour, seed), label)
+
+    goods = [given("good", "good", seed) for seed in range(20, 26)]
+    defects = [given("orange", "orange", seed) for seed in (2, 3, 40)]  # two of the six learned ones
+    journal = Journal(SilentProgress())
+    made = recalibrated(opened, [*goods, *defects], Wish("overkill", 0.5), None, journal)
+    assert made.escapes.overall.n == 1
+    assert "2 images were left out, since the model learned from them: orange_2.bmp, orange_3.bmp." in journal.decisions
+    assert "pictures of classes; " in made.threshold.statement

@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from lineside.dataset import Sample
 from lineside.export.decision import CLASS_CALLED, CLASS_PROBABILITY
+from lineside.export.known_images import picture_of
 from lineside.export.parity import ClassAnswer
 from lineside.graph.join import join, rename_output
 from lineside.graph.run import parallel
 from lineside.recipe import LoadedRecipe
-from lineside.train.class_state import ClassState, picture_of
+from lineside.train.class_state import ClassState
 from lineside.train.class_views import Eye, View, eye_of
 from lineside.train.episodes import Pooler, start_of
 from lineside.train.images import FrameReader

@@ -163,7 +163,7 @@ def _fresh(
     UsageError
         When no good one is left.
     """
-    alike = [known.looks_learned(embedding) for embedding in seen.embeddings]
+    alike = [known.looks_learned(*one) for one in zip(seen.embeddings, seen.pictures, strict=True)]
     learned = candidates.learned | {i for i, same in zip(candidates.rows, alike, strict=True) if same}
     fresh = tuple(k for k, same in enumerate(alike) if not same)
     rows = [candidates.rows[k] for k in fresh]

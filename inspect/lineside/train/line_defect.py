@@ -16,10 +16,11 @@ from lineside.contract import INPUT_FRAME, UNKNOWN_CLASS, ClassStatement, Contra
 from lineside.contract_thresholds import EscapeStatement
 from lineside.dataset import GOOD
 from lineside.errors import UsageError
+from lineside.export.known_images import picture_of
 from lineside.export.state import STATE_FILE
 from lineside.graph.rewrite import with_outputs
 from lineside.graph.run import Graph, parallel
-from lineside.train.class_state import ClassState, class_state, picture_of
+from lineside.train.class_state import ClassState, class_state
 from lineside.train.class_statement import statement_for
 from lineside.train.classes import fit_again
 from lineside.train.line_class_graph import TUNED

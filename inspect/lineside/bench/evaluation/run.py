@@ -27,7 +27,7 @@ from lineside.calibrate.localisation import Localisation, Marked, localisation
 from lineside.capture.truth import box_pixels, read_mask
 from lineside.contract import Contract
 from lineside.errors import ImageError, UsageError
-from lineside.export.known_images import KnownImages
+from lineside.export.known_images import KnownImages, picture_of
 from lineside.runtime import Inspector, Result
 
 Maps = dict[str, tuple[npt.NDArray[np.float32], tuple[int, int]]]
@@ -242,11 +242,16 @@ def _conditions(options: EvaluateOptions) -> Conditions:
 
 
 def _keep(
-    images: Mapping[str, LabelledImage], maps: Maps, known: KnownImages, path: Path, result: Result
+    images: Mapping[str, LabelledImage],
+    maps: Maps,
+    known: KnownImages,
+    path: Path,
+    frame: npt.NDArray[np.uint8],
+    result: Result,
 ) -> Mapping[str, object]:
     """Keep a map that can be compared, of a marked defect or a part without one; say whether the frame is known."""
     name = path.as_posix()
-    if known.looks_learned(result.embedding):
+    if known.looks_learned(result.embedding, picture_of(frame)):
         return {LEARNED: True}
     if name in images and result.verdict.name in CALLS and _compared(images[name]):
         maps[name] = (result.anomaly_map, result.frame_wh[::-1])

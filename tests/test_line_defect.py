@@ -87,7 +87,17 @@ def parent() -> Parent:
     rows = np.stack([embedded(*one) for one in shown])
     pictures = tuple(picture_of(frame(*one)) for one in shown)
     examples = Examples(rows, labels, np.arange(24), np.ones(24, np.bool_))
-    known = ClassState(("dull", "green"), "auto", 0.05, 0, examples, np.zeros((0, 3), np.float32), None, pictures)
+    known = ClassState(
+        ("dull", "green"),
+        "auto",
+        0.05,
+        0,
+        examples,
+        np.zeros((0, 3), np.float32),
+        None,
+        pictures,
+        tuple(map(str, range(24))),
+    )
     contract, fit = colour_contract(), fit_again(known)
     parts = (("classes", class_part(fit)), ("decision", export_decision(decision_of(contract))))
     numbers = {UNFAMILIAR_LIMIT: np.array([9.0], np.float32), FINDING_LIMITS: np.zeros((1, 2), np.float32),
@@ -221,7 +231,9 @@ def test_images_that_are_ok_are_counted(parent: Parent) -> None:
 def kept(start: Start | None = None) -> ClassState:
     """Return what a bundle keeps of three clouds."""
     goods, pictures = RNG.standard_normal((9, 20)).astype(np.float32), tuple(f"picture {i}" for i in range(18))
-    return ClassState(("a", "b", "c"), "auto", 0.1, 7, clouds(6), goods, start, pictures)
+    return ClassState(
+        ("a", "b", "c"), "auto", 0.1, 7, clouds(6), goods, start, pictures, tuple(f"p{i}" for i in range(18))
+    )
 
 
 @pytest.mark.parametrize(
@@ -250,7 +262,7 @@ def test_copies_join_as_copies_of_their_image() -> None:
     """Old rows stay as they are; a new image is one part with its copies, and only itself is counted."""
     known = kept()
     new = RNG.standard_normal((2, 4, 20)).astype(np.float32)
-    grown = grown_state(known, [("d", new[0]), ("a", new[1])], ["e", "f"])
+    grown = grown_state(known, [("d", new[0]), ("a", new[1])], ["e", "f"], ["x", "y"])
     assert grown.names == ("a", "b", "c", "d")
     assert grown.pictures[17:] == ("picture 17", "e", "f")
     rows = grown.examples
@@ -260,6 +272,25 @@ def test_copies_join_as_copies_of_their_image() -> None:
     assert rows.counts.tolist() == [7, 6, 6, 1]
     assert rows.turned is not None
     assert rows.turned.sum() == 6
+
+
+def test_images_of_one_part_are_one_group() -> None:
+    """A new image of a known part joins it, and two of a new one are together: no fold has them on both sides."""
+    new = RNG.standard_normal((4, 1, 20)).astype(np.float32)
+    grown = grown_state(kept(), [("a", row) for row in new], list("efgh"), ["x", "p4", "x", "y"])
+    np.testing.assert_array_equal(grown.examples.groups[18:], [18, 4, 18, 19])
+    assert grown.parts[18:] == ("x", "y")
+    assert class_state(grown.arrays(), "here").parts == grown.parts
+
+
+def test_the_recipes_pattern_tells_parts_of_new_examples(parent: Parent, tmp_path: Path) -> None:
+    """By `capture.group`, as training has it."""
+    (tmp_path / "recipe.lock.yaml").write_text("recipe: {capture: {group: '^(.+)_'}}\nimages: []\n")
+    shots = [replace(image("green", seed), path=Path(f"7_{seed}.png")) for seed in (70, 71)]
+    assert "7" in class_state(parent.arrays, "here").parts
+    change = extended_classes(replace(parent, folder=tmp_path), shots, Journal(SilentProgress()))
+    assert change.classes is not None
+    assert change.classes.arrays["class_groups"][24:].tolist() == [7, 7]
 
 
 def test_the_command_takes_one_kind_of_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

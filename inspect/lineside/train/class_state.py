@@ -39,6 +39,8 @@ class ClassState:
         What was meta-learnt to begin from.
     pictures : tuple of str
         `lineside.export.known_images.picture_of` every example that is no copy, in the order of the rows.
+    parts : tuple of str
+        Name of each physical part, by its number in the examples' groups: a further image of it joins it.
     """
 
     names: tuple[str, ...]
@@ -49,6 +51,7 @@ class ClassState:
     goods: Floats
     start: Start | None
     pictures: tuple[str, ...]
+    parts: tuple[str, ...]
 
     @property
     def has_copies(self) -> bool:
@@ -67,6 +70,7 @@ class ClassState:
             "class_original": rows.original,
             "class_turned": np.zeros(len(rows.labels), np.bool_) if rows.turned is None else rows.turned,
             PICTURES: np.array(self.pictures, np.str_),
+            "class_parts": np.array(self.parts, np.str_),
             "class_goods": self.goods.astype(np.float32),
         }
         if self.start is not None:
@@ -101,6 +105,7 @@ def class_state(arrays: Mapping[str, Array], where: str) -> ClassState:
             goods=arrays["class_goods"].astype(np.float32),
             start=start,
             pictures=tuple(arrays[PICTURES].tolist()),
+            parts=tuple(arrays["class_parts"].tolist()),
         )
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise BundleError(

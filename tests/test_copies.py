@@ -11,7 +11,7 @@ import yaml
 
 import images
 from conftest import write_part
-from lineside.capture.copies import GAP, Copies, CopyPair, Look, grouped, load_grouped
+from lineside.capture.copies import GAP, Copies, CopyPair, Look, grouped, load_grouped, look_at, same_parts
 from lineside.capture.duplicates import closer
 from lineside.dataset import Dataset, Sample, load_dataset, lock_document
 from lineside.errors import ImageError, UsageError
@@ -174,6 +174,15 @@ def found(looks: dict[str, Look]) -> Copies:
     dataset = Dataset(Path(), "mvtec", tuple(samples))
     loaded: LoadedRecipe = None  # type: ignore[assignment]  # where folders make the split it is not asked
     return grouped(loaded, dataset, {f"train/good/{name}.png": look for name, look in looks.items()})[1]
+
+
+def test_new_images_of_one_part_are_told() -> None:
+    """Without a recipe: the same pixels and another frame are one part, and join whole parts by name."""
+    shots = [shot(seed) for seed in range(8)] + [shot(1), shot(5, sigma=1.0)]
+    found = same_parts([look_at(one, noise=True) for one in shots])
+    assert (found.sets, found.unsure) == (((1, 8), (5, 9)), ())
+    assert found.names(["a", "b", "c", "b", "e", "f", "g", "h", "i", "a"]) == tuple("abcbeaghba")
+    assert same_parts([]).sets == ()
 
 
 def test_pictures_with_nothing_in_them_are_compared_with_none() -> None:

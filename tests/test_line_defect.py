@@ -324,3 +324,24 @@ def test_what_a_class_learned_has_no_say_in_a_calibration(parent: Parent, orange
     assert made.escapes.overall.n == 1
     assert "2 images were left out, since the model learned from them: orange_2.bmp, orange_3.bmp." in journal.decisions
     assert "pictures of classes; " in made.threshold.statement
+
+
+def test_pictures_of_one_part_count_once_in_a_calibration(parent: Parent, tmp_path: Path) -> None:
+    """A picture saved anew and another frame of the same part join it: a promise counts parts."""
+    opened = Opened(tmp_path, parent.sha256, parent.contract, parent.model, parent.constants, {})
+
+    def given(name: str, shown: np.ndarray, label: str = "good") -> LineImage:
+        path = images.write(tmp_path / name, shown)
+        return LineImage(path, name, lambda: shown, label)
+
+    shots = {f"{seed}.png": images.picture(seed, 160, 160) for seed in range(8)}
+    noise = np.random.default_rng(0).normal(0, 1, shots["5.png"].shape)
+    burst = np.clip(shots["5.png"] + noise, 0, 255).round().astype(np.uint8)
+    shown = [given(name, one) for name, one in {**shots, "anew.bmp": shots["2.png"], "burst.png": burst}.items()]
+    journal, wish = Journal(SilentProgress()), Wish("overkill", 0.5)
+    limit = recalibrated(opened, shown, wish, None, journal).threshold
+    assert (limit.n, limit.n_groups) == (10, 8)
+    assert any(words.endswith("count once: 2.png, anew.bmp; 5.png, burst.png.") for words in journal.decisions)
+    wrong = given("wrong.bmp", shots["3.png"], "orange")
+    with pytest.raises(UsageError, match=r"wrong\.bmp is given as orange, and the same picture, .*3\.png, as good"):
+        recalibrated(opened, [*shown, wrong], wish, None, journal)

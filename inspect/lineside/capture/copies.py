@@ -191,6 +191,35 @@ def near_limit_of(looks: Collection[Look]) -> float:
     return duplicates.near_limit(float(sigma), int(np.median([look.pixels for look in looks])))
 
 
+@dataclass(frozen=True)
+class SameParts:
+    """Which of some images show one part, by their number."""
+
+    sets: tuple[tuple[int, ...], ...] = ()
+    unsure: tuple[int, ...] = ()
+    """As `Copies.unsure`."""
+    limit: float = 0.0
+    """Grey levels below which two pictures are near."""
+
+    def names(self, parts: Sequence[str]) -> tuple[str, ...]:
+        """Return the images' parts, those that share a picture joined under the first of their names."""
+        joined = list(parts)
+        for rows in self.sets:
+            names = {joined[i] for i in rows}
+            joined = [min(names) if name in names else name for name in joined]
+        return tuple(joined)
+
+
+def same_parts(looks: Sequence[Look]) -> SameParts:
+    """Find which of some images, whatever recipe they are of, show one part."""
+    if len(looks) < 2 or all(look.sigma is None for look in looks):
+        return SameParts()
+    limit = near_limit_of(looks)
+    thumbs = duplicates.level(np.stack([look.thumb for look in looks]))
+    found = _Found(thumbs, [look.pixel_sha256 for look in looks], limit)
+    return SameParts(tuple(map(tuple, found.sets)), tuple(found.unsure), limit)
+
+
 class _Found:
     """Sets of rows that show one part, among thumbnails at one mean level."""
 

@@ -13,6 +13,7 @@ from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images, verdict_table
 from lineside.batch.parts import WORSE, worst
 from lineside.batch.table import facts
+from lineside.binomial import clopper_pearson
 from lineside.errors import UsageError
 from lineside.export.known_images import LOCK_FILE
 from lineside.runtime import Inspector
@@ -127,6 +128,28 @@ def test_a_part_is_not_good_and_defective(
     summary = inspect_images(inspector, [Path("line")], "out", InspectOptions(group=PATTERN))
     assert summary.parts is not None
     assert summary.parts.total == 1
+
+
+def test_rates_against_folder_names_count_parts(
+    tmp_path: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shots of one part are one draw: overkill, escapes, their intervals and the classes' table."""
+    monkeypatch.chdir(tmp_path)
+    shots = {"good/a_0": BAD_RGB, "good/a_1": GOOD_RGB, "good/a_2": GOOD_RGB, "good/b_0": GOOD_RGB,
+             "good/b_1": GOOD_RGB, "dent/c_0": GOOD_RGB, "dent/c_1": BAD_RGB, "dent/d_0": GOOD_RGB,
+             "dent/d_1": GOOD_RGB, "dent/e_0": GOOD_RGB, "dent/e_1": DARK_RGB}  # fmt: skip
+    for name, colour in shots.items():
+        paint(Path("line") / f"{name}.png", colour)
+    labels = inspect_images(inspector, [Path("line")], "out", InspectOptions(group=PATTERN, labels=True)).labels
+    assert labels is not None
+    assert (labels.unit, labels.auroc, labels.defect_no_call) == ("part", 0.5, 1)
+    assert [(rate.k, rate.n) for rate in (labels.overkill, labels.escapes)] == [(1, 2), (1, 2)]
+    assert labels.overkill.interval == clopper_pearson(1, 2)
+    text = Page((Path("out") / "report.html").read_text()).text
+    assert "50.0 % (1 of 2 good parts called NG" in text
+    plain = inspect_images(inspector, [Path("line")], "plain", InspectOptions(labels=True)).labels
+    assert plain is not None
+    assert (plain.unit, plain.overkill.n) == ("image", 5)
 
 
 def test_parts_in_several_folders_are_said(line: Path, inspector: Inspector) -> None:

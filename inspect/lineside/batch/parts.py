@@ -7,11 +7,12 @@ alike, that joins different parts, so how many parts lie in several folders is s
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lineside.batch.labels import LabelSummary, summarise_labels
 from lineside.batch.row import UNREADABLE, Row
 from lineside.contract import Verdict
 from lineside.dataset import grouping
@@ -20,6 +21,8 @@ from lineside.errors import UsageError
 WORSE = (Verdict.OK.name, Verdict.REVIEW.name, Verdict.NO_CALL.name, UNREADABLE, Verdict.NG.name)
 """From the best to the worst. One frame that says NG is enough; else a frame that nothing can be said of keeps the part
 from being OK."""
+
+CALLS = (Verdict.OK.name, Verdict.NG.name, Verdict.REVIEW.name)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class SeenPart:
     frames: int
     path: str
     """Of that frame."""
+    label: str
+    """The truth by the folder's name; empty where it was not asked for."""
+    called: float | None
+    """Highest score of the frames that got a call; None where none did."""
     scattered: bool = False
     """Whether its images lie in several folders."""
 
@@ -72,16 +79,30 @@ class PartTaker:
 
     def add(self, row: Row) -> None:
         """Take one row."""
-        one = SeenPart(row.part, verdict_of(row), row.score, 1, row.path)
+        verdict = verdict_of(row)
+        called = row.score if verdict in CALLS else None
+        one = SeenPart(row.part, verdict, row.score, 1, row.path, row.label or "", called)
         before = self._seen.get(one.name)
         if before is not None:
             scattered = before.scattered or _folder(before.path) != _folder(one.path)
-            one = replace(max(before, one, key=_badness), frames=before.frames + 1, scattered=scattered)
+            called = max((score for score in (before.called, called) if score is not None), default=None)
+            worst_one = max(before, one, key=_badness)
+            one = replace(worst_one, frames=before.frames + 1, scattered=scattered, called=called)
         self._seen[one.name] = one
 
     def parts(self) -> tuple[SeenPart, ...]:
         """Return the parts, in the order of their first frame."""
         return tuple(self._seen.values())
+
+    def labels(self, is_good: Callable[[str], bool]) -> LabelSummary:
+        """Compare the parts' verdicts with their labels: each part is one draw for a rate and its interval."""
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        scores: dict[str, list[float]] = defaultdict(list)
+        for one in self._seen.values():
+            counts[one.label][one.verdict] += 1
+            if one.verdict in CALLS and one.called is not None:
+                scores[one.label].append(one.called)
+        return replace(summarise_labels(counts, scores, is_good), unit="part")
 
     def counts(self, pattern: str) -> PartCounts:
         """Sum the parts up."""

@@ -151,6 +151,9 @@ def _shares(what: str, counts: Mapping[str, int], first_pass_yield: float | None
 
 
 def _truth(labels: LabelSummary) -> Markup:
+    note = "The truth is what the folders are called. Intervals are exact (Clopper-Pearson)."
+    if labels.unit == "part":
+        note += " Of several images of a part the worst counts."
     facts = [
         ("Overkill", rate_words(labels.overkill, "good parts called NG")),
         ("Escapes", rate_words(labels.escapes, "defective parts called OK")),
@@ -160,7 +163,7 @@ def _truth(labels: LabelSummary) -> Markup:
     ]
     return section(
         "Against the truth",
-        element("p", "The truth is what the folders are called. Intervals are exact (Clopper-Pearson).", class_="note"),
+        element("p", note, class_="note"),
         definitions(facts),
         _class_table(labels),
     )
@@ -168,7 +171,7 @@ def _truth(labels: LabelSummary) -> Markup:
 
 def _class_table(labels: LabelSummary) -> Markup:
     seen = [name for name in COUNTED if any(item.counts.get(name) for item in labels.classes)]
-    names = ("Folder", "Images", *seen, "Wrong", "95 % interval", "AUROC")
+    names = ("Folder", f"{labels.unit.capitalize()}s", *seen, "Wrong", "95 % interval", "AUROC")
     rows = (
         (
             item.name,

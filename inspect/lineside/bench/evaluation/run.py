@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lineside.batch.files import write_text
 from lineside.batch.judge import inspected, read_frame
 from lineside.batch.labels import GOOD
+from lineside.batch.parts import CALLS
 from lineside.batch.plan import Census
 from lineside.batch.row import Row, finite
 from lineside.batch.run import InspectOptions, JudgedRun, Progress, Work, check_options, judged_images, summarised
@@ -20,7 +21,7 @@ from lineside.batch.summary import Collector, Summary
 from lineside.bench.evaluation.images import ALL_KNOWN, EvaluationImages, LabelledImage, challenge_images, find_images
 from lineside.bench.evaluation.limits import Answer, Limits, judge_limits, refuse_impossible
 from lineside.bench.evaluation.numbers import Conditions, Numbers, summed_up
-from lineside.bench.evaluation.parts import CALLS, Part, parts_of
+from lineside.bench.evaluation.parts import Part, parts_of
 from lineside.bench.evaluation.plant import Costs, check_plant
 from lineside.bench.evaluation.rabbits import Rabbits, challenge
 from lineside.calibrate.localisation import Localisation, Marked, localisation

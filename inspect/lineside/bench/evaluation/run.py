@@ -18,6 +18,7 @@ from lineside.batch.row import Row, finite
 from lineside.batch.run import InspectOptions, JudgedRun, Progress, Work, check_options, judged_images, summarised
 from lineside.batch.store import EVALUATION_FILE, REPORT_FILE, SUMMARY_FILE
 from lineside.batch.summary import Collector, Summary
+from lineside.bench.evaluation.copies import joined
 from lineside.bench.evaluation.images import ALL_KNOWN, EvaluationImages, LabelledImage, challenge_images, find_images
 from lineside.bench.evaluation.limits import Answer, Limits, judge_limits, refuse_impossible
 from lineside.bench.evaluation.numbers import Conditions, Numbers, summed_up
@@ -77,6 +78,8 @@ class Evaluation:
     """The training image that some of them are copies of."""
     known: KnownImages
     """How they were found."""
+    copies: tuple[tuple[str, ...], ...]
+    """Files that show one part although no name said so, a set for each part."""
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -140,7 +143,8 @@ def evaluate_images(
     folder, named = Path(out), [Path(source) for source in sources]
     found = find_images(Path(inspector.path), inspector.contract, named, folder, options.pattern)
     _refuse_impossible(options, found, inspector.contract)
-    by_path = {image.path.as_posix(): image for image in found.images}
+    images, copies = joined(found.images, inspector.contract, options.workers)
+    by_path = {image.path.as_posix(): image for image in images}
     rabbits = challenge_images(options.red_rabbits, found.pattern) if options.red_rabbits else ()
     maps: Maps = {}
     keep = partial(_keep, by_path if found.marked else {}, maps, found.known)
@@ -170,6 +174,7 @@ def evaluate_images(
             left_out=(*found.left_out, *learned),
             twins=found.twins,
             known=found.known,
+            copies=copies,
         )
         _write(run, made, collector)
     return made
@@ -183,6 +188,7 @@ def evaluation_document(made: Evaluation) -> dict[str, object]:
         "part_pattern": made.pattern,
         "training_images_left_out": list(made.left_out),
         "training_images_they_copy": dict(sorted(made.twins.items())),
+        "images_of_one_part": [list(one) for one in made.copies],
         "training_images_compared": made.known.compared,
         "evaluation": asdict(made.numbers),
         "limits": [asdict(one) for one in made.answers],

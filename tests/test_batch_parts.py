@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images, verdict_table
 from lineside.batch.parts import WORSE, worst
+from lineside.batch.table import facts
+from lineside.binomial import clopper_pearson
 from lineside.errors import UsageError
 from lineside.export.known_images import LOCK_FILE
 from lineside.runtime import Inspector
@@ -109,6 +112,58 @@ def test_a_broken_pattern_is_named(line: Path, inspector: Inspector) -> None:
     with pytest.raises(UsageError, match=r"--group '\(': no regular expression"):
         inspect_images(inspector, [line], "out", InspectOptions(group="("))
     assert not Path("out").exists()
+
+
+def test_a_part_is_not_good_and_defective(
+    tmp_path: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where folders are the truth one part under two of them is refused with both files, before any is judged."""
+    monkeypatch.chdir(tmp_path)
+    paint(Path("line/good/well_0.png"), GOOD_RGB)
+    paint(Path("line/scratch/well_1.png"), BAD_RGB)
+    both = r"'well' stands under two labels: line/good/well_0\.png and line/scratch/well_1\.png"
+    with pytest.raises(UsageError, match=both):
+        inspect_images(inspector, [Path("line")], "out", InspectOptions(group=PATTERN, labels=True))
+    assert not Path("out").exists()
+    summary = inspect_images(inspector, [Path("line")], "out", InspectOptions(group=PATTERN))
+    assert summary.parts is not None
+    assert summary.parts.total == 1
+
+
+def test_rates_against_folder_names_count_parts(
+    tmp_path: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shots of one part are one draw: overkill, escapes, their intervals and the classes' table."""
+    monkeypatch.chdir(tmp_path)
+    shots = {"good/a_0": BAD_RGB, "good/a_1": GOOD_RGB, "good/a_2": GOOD_RGB, "good/b_0": GOOD_RGB,
+             "good/b_1": GOOD_RGB, "dent/c_0": GOOD_RGB, "dent/c_1": BAD_RGB, "dent/d_0": GOOD_RGB,
+             "dent/d_1": GOOD_RGB, "dent/e_0": GOOD_RGB, "dent/e_1": DARK_RGB}  # fmt: skip
+    for name, colour in shots.items():
+        paint(Path("line") / f"{name}.png", colour)
+    labels = inspect_images(inspector, [Path("line")], "out", InspectOptions(group=PATTERN, labels=True)).labels
+    assert labels is not None
+    assert (labels.unit, labels.auroc, labels.defect_no_call) == ("part", 0.5, 1)
+    assert [(rate.k, rate.n) for rate in (labels.overkill, labels.escapes)] == [(1, 2), (1, 2)]
+    assert labels.overkill.interval == clopper_pearson(1, 2)
+    text = Page((Path("out") / "report.html").read_text()).text
+    assert "50.0 % (1 of 2 good parts called NG" in text
+    plain = inspect_images(inspector, [Path("line")], "plain", InspectOptions(labels=True)).labels
+    assert plain is not None
+    assert (plain.unit, plain.overkill.n) == ("image", 5)
+
+
+def test_parts_in_several_folders_are_said(line: Path, inspector: Inspector) -> None:
+    """They stay one part each, for two cameras do that; the console, the page and summary.json count them."""
+    assert "folders" not in dict(facts(inspect_images(inspector, [line], "plain", InspectOptions(group=PATTERN))))
+    for part in ("well", "bad"):
+        paint(line / f"second/{part}_9.png", GOOD_RGB)
+    summary = inspect_images(inspector, [line], "out", InspectOptions(group=PATTERN))
+    assert summary.parts is not None
+    assert (summary.parts.total, summary.parts.scattered) == (4, 2)
+    words = "2 parts have images in several folders and count once each"
+    assert dict(facts(summary))["folders"].startswith(words)
+    assert words in Page((Path("out") / "report.html").read_text()).text
+    assert json.loads((Path("out") / "summary.json").read_text())["parts"]["scattered"] == 2
 
 
 @given(st.lists(st.sampled_from(WORSE), min_size=1))

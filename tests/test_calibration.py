@@ -12,7 +12,6 @@ from lineside.dataset import Sample
 from lineside.errors import UsageError
 from lineside.recipe import Calibrate
 from lineside.train.calibration import Calibration, calibrated
-from lineside.train.class_statement import Told
 from lineside.train.images import FrameReader, References
 from lineside.train.method import FittedHead, Judged
 from lineside.train.progress import Journal, SilentProgress
@@ -207,7 +206,7 @@ def test_the_good_ones_alone_set_the_threshold_of_sorted_parts() -> None:
     made, _ = run(method, labels=labels, folds=4)
     assert sorted(made.scores) == list(range(4, 12))
     assert made.threshold.value < 12
-    assert sorted(made.told, key=lambda t: t.truth) == [Told("dent", "dent")] * 4 + [Told("good", "good")] * 8
+    assert sorted((one.truth, one.called) for one in made.told) == [("dent", "dent")] * 4 + [("good", "good")] * 8
     for fitted, scored in method.scored:
         assert len(fitted) == 9
         assert {labels[i] for i in scored} == {"dent", "good"}

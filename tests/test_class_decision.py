@@ -137,7 +137,7 @@ def test_class_accuracy_counts_what_was_named() -> None:
         record("dent", "NG", 0), record("dent", "NG", 1), record("dent", "NG", -2), record("dent", "OK", -1),
         record("dent", "NO_CALL", -1), record("hole", "NG", 0), record("good", "OK", -1), record("good", "NG", 1),
     ]  # fmt: skip
-    result = evaluate(proofs, contract)
+    result = evaluate(proofs, [str(i) for i in range(len(proofs))], contract)
     assert result.classes is not None
     assert (result.classes.right, result.classes.named) == (1, 3)
     assert result.classes.accuracy == pytest.approx(1 / 3)
@@ -152,9 +152,24 @@ def test_where_all_classes_are_good_a_strange_folder_is_the_defect() -> None:
     proofs = [
         record("bolt", "OK", 0), record("nut", "NG", -2, 8.0), record("wing", "OK", 0), record("wing", "NG", -2, 9.0),
     ]  # fmt: skip
-    result = evaluate(proofs, contract)
+    result = evaluate(proofs, [str(i) for i in range(len(proofs))], contract)
     assert (result.good, result.overkill, result.defective, result.escapes) == (2, 1, 2, 1)
     assert result.auroc == 0.625
+
+
+def test_a_part_is_evaluated_once_as_its_worst_image() -> None:
+    """Shots of one part are one draw for overkill, escapes, classes and their intervals."""
+    contract = classed_contract(("dent", "scratch"))
+    shots = [
+        ("g1", record("good", "OK", -1)), ("g1", record("good", "NG", 1, 9.0)), ("g2", record("good", "OK", -1)),
+        ("g2", record("good", "NO_CALL", -1)), ("d1", record("dent", "OK", -1)), ("d1", record("dent", "NG", 0, 9.0)),
+        ("d2", record("dent", "OK", -1)), ("d2", record("dent", "OK", -1)), ("g1", record("dent", "NG", 0, 8.0)),
+    ]  # fmt: skip
+    result = evaluate([proof for _, proof in shots], [part for part, _ in shots], contract)
+    assert (result.good, result.overkill, result.no_call) == (1, 1, 1)
+    assert (result.defective, result.escapes, result.escapes_by_class) == (3, 1, (("dent", 1, 3),))
+    assert result.classes is not None
+    assert (result.classes.right, result.classes.named, result.unit) == (2, 2, "part")
 
 
 def test_the_contract_with_classes_survives_its_json() -> None:

@@ -11,7 +11,7 @@ from lineside.transfer.classes.fit import fit_classes
 from lineside.transfer.classes.head import classify_reference
 from lineside.transfer.classes.linear import SHRINKAGE, fit_lda
 from lineside.transfer.classes.turns import turned_copies, turns
-from lineside.transfer.classes.validate import Held, accuracy_of_choice
+from lineside.transfer.classes.validate import Held, accuracy_of_choice, interval
 
 NO_GOODS = np.zeros((0, 20), np.float32)
 
@@ -138,6 +138,16 @@ def test_the_best_of_many_guesses_is_not_believed() -> None:
         claims.append(accuracy_of_choice(ways, 0).value)
     assert np.mean(best) > 0.6
     assert np.mean(claims) < 0.55
+
+
+def test_examples_of_one_part_are_one_draw() -> None:
+    """The interval of the accuracy is that of as many draws as there are parts, and the statement counts both."""
+    labels = np.repeat([0, 1], 10)
+    called = np.where(np.arange(20) < 4, 1, labels)
+    alone, shots = (accuracy_of_choice([Held(labels, called, groups)], 0) for groups in (np.arange(20), labels))
+    assert (alone.value, alone.n, alone.parts, shots.n, shots.parts) == (0.8, 20, 20, 20, 2)
+    assert (shots.low, shots.high) == interval(0.8, 2)
+    assert shots.high - shots.low > 1.5 * (alone.high - alone.low)
 
 
 def test_turned_copies_differ_and_keep_the_size() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 import images
 from conftest import write_part
-from lineside.capture.copies import GAP, Copies, CopyPair, Look, grouped, load_grouped
+from lineside.capture.copies import GAP, Copies, CopyPair, Look, grouped, load_grouped, look_at, same_parts
 from lineside.capture.duplicates import closer
 from lineside.dataset import Dataset, Sample, load_dataset, lock_document
 from lineside.errors import ImageError, UsageError
@@ -112,6 +112,22 @@ def test_a_part_before_and_after_damage_counts(tmp_path: Path) -> None:
     assert "under another label" in copies.notes[0]
 
 
+@pytest.mark.parametrize("label", ["good", "scratch"])
+def test_a_copy_of_its_own_label_wins_over_a_nearer_one(tmp_path: Path, label: str) -> None:
+    """A test image near training images of both labels is a copy of the one of its own, and tests nothing."""
+    other = {"good": "scratch", "scratch": "good"}[label]
+    shots = {f"train/good/{i}.png": shot(i) for i in range(10)}
+    frame = shot(4, sigma=1.0)
+    frame[0, 0, 0] ^= 1  # no exact copy of the nearer one
+    shots |= {f"train/{label}/far.png": shot(4), f"train/{other}/near.png": shot(4, sigma=1.0)}
+    shots |= {f"test/{label}/0.png": frame}
+    del shots["train/good/4.png"]
+    dataset, _ = load_grouped(write(tmp_path, shots))
+    copies = {s.name: s.copy_of for s in dataset.samples}
+    assert copies[f"test/{label}/0.png"] == f"train/{label}/far.png"
+    assert not dataset.select("test")
+
+
 def test_the_same_pixels_under_two_labels_are_a_mistake(tmp_path: Path) -> None:
     """That is said, and the test image does not count: the model learned that it is good."""
     shots = {f"train/good/{i}.png": shot(i) for i in range(6)} | {"test/dent/0.png": shot(2)}
@@ -158,6 +174,15 @@ def found(looks: dict[str, Look]) -> Copies:
     dataset = Dataset(Path(), "mvtec", tuple(samples))
     loaded: LoadedRecipe = None  # type: ignore[assignment]  # where folders make the split it is not asked
     return grouped(loaded, dataset, {f"train/good/{name}.png": look for name, look in looks.items()})[1]
+
+
+def test_new_images_of_one_part_are_told() -> None:
+    """Without a recipe: the same pixels and another frame are one part, and join whole parts by name."""
+    shots = [shot(seed) for seed in range(8)] + [shot(1), shot(5, sigma=1.0)]
+    found = same_parts([look_at(one, noise=True) for one in shots])
+    assert (found.sets, found.unsure) == (((1, 8), (5, 9)), ())
+    assert found.names(["a", "b", "c", "b", "e", "f", "g", "h", "i", "a"]) == tuple("abcbeaghba")
+    assert same_parts([]).sets == ()
 
 
 def test_pictures_with_nothing_in_them_are_compared_with_none() -> None:

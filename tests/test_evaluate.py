@@ -1,5 +1,6 @@
 """What `evaluate` counts, what it takes for truth, and what it refuses, on the tiny bundles."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from classed import write_classed_bundle
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, half_red, lines, paint, paint_kinds
+from images import picture, write
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
 from lineside.bench.evaluation.words import localisation_words
 from lineside.errors import ImageError, UsageError
@@ -47,7 +49,7 @@ def test_the_worst_frame_of_a_part_counts(images: Path, inspector: Inspector) ->
     assert (made.numbers.labels.escapes.k, made.numbers.labels.escapes.n) == (0, 1)
     assert (made.numbers.images, made.numbers.parts, made.numbers.frames_per_part) == (7, 4, 2)
     times = {part.name: part.duration_ms for part in made.parts}
-    rows = {row["partId"]: row["duration_ms"] for row in lines("out")}
+    rows = {Path(row["path"]).stem: row["duration_ms"] for row in lines("out")}
     assert times["p1"] == pytest.approx(rows["p1_a"] + rows["p1_b"])
 
 
@@ -156,6 +158,19 @@ def test_probabilities_of_classes_are_judged(images: Path, tmp_path: Path) -> No
     assert made.numbers.calibration.brier == pytest.approx(float(((p - truth) ** 2).sum(axis=1).mean()), abs=1e-6)
 
 
+def test_the_class_of_a_part_is_counted_once(images: Path, tmp_path: Path) -> None:
+    """Four shots of one part are one answer, and the interval is that of parts."""
+    for number in range(4):
+        paint(Path(f"kinds/green/g1_{number}.png"), (250, 200, 90))
+    paint(Path("kinds/dull/d1_0.png"), (200, 60, 90))
+    inspector = Inspector(write_classed_bundle(tmp_path / "classed"))
+    made = evaluate_images(inspector, ["kinds"], "out", EvaluateOptions(pattern="^([a-z][0-9])_"))
+    assert made.numbers.classes is not None
+    right = made.numbers.classes.right
+    assert right is not None
+    assert (right.k, right.n, made.numbers.images) == (2, 2, 5)
+
+
 # ---- going on
 
 
@@ -176,3 +191,21 @@ def test_results_of_images_that_are_gone_are_refused(parts: Path, inspector: Ins
     with pytest.raises(UsageError, match=r"1 of the results are of images that are no longer among these.*--fresh"):
         evaluated(inspector, parts)
     assert evaluated(inspector, parts, fresh=True).numbers.labels.overkill.k == 0
+
+
+def test_pictures_of_one_part_count_once(tmp_path: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture saved anew and another frame of a part are no further draws; the same part damaged is another one."""
+    monkeypatch.chdir(tmp_path)
+    shots = {f"good/{seed}.png": picture(seed, 160, 160) for seed in range(8)}
+    noise = np.random.default_rng(0).normal(0, 1, shots["good/5.png"].shape)
+    burst = np.clip(shots["good/5.png"] + noise, 0, 255).round().astype(np.uint8)
+    shots |= {"good/anew.bmp": shots["good/2.png"], "good/burst.png": burst, "dent/0.png": burst}
+    for name, shown in shots.items():
+        write(Path("line") / name, shown)
+    made = evaluated(inspector, "line")
+    assert (made.numbers.images, made.numbers.parts, made.numbers.labels.overkill.n) == (11, 9, 8)
+    pairs = [["line/good/2.png", "line/good/anew.bmp"], ["line/good/5.png", "line/good/burst.png"]]
+    assert sorted(map(list, made.copies)) == pairs
+    told = json.loads(Path("out/evaluation.json").read_text())
+    assert told["images_of_one_part"] == [list(one) for one in made.copies]
+    assert "line/good/2.png, line/good/anew.bmp" in Path("out/report.html").read_text()

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
-from flat_parts import GOOD_RGB, lines, paint
+from flat_parts import BAD_RGB, GOOD_RGB, lines, paint
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
 from lineside.errors import BundleError, ImageError
-from lineside.export.known_images import SAME_REL, file_sha256, known_images
+from lineside.export.known_images import SAME_REL, file_sha256, known_images, picture_of
 from lineside.export.state import pack_state
 from lineside.runtime import Inspector
 from tiny import write_tiny_bundle
@@ -19,9 +19,7 @@ OWN_RGB = (103, 61, 97)
 """Colour of the training image; no other image has it."""
 
 
-def bundle_with(
-    folder: Path, group: str | None = None, trained: Path | None = None, embeddings: np.ndarray | None = None
-) -> Path:
+def bundle_with(folder: Path, group: str | None = None, trained: Path | None = None, **state: np.ndarray) -> Path:
     """Write a tiny bundle with a lock that names one training and one test image, and a state where asked."""
     bundle = write_tiny_bundle(folder)
     own = hashlib.sha256(trained.read_bytes()).hexdigest() if trained else "a" * 64
@@ -31,8 +29,8 @@ def bundle_with(
     ]
     document = {"recipe": {"capture": {"group": group}}, "images": images}
     (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(document))
-    if embeddings is not None:
-        (bundle / "state.npz").write_bytes(pack_state({"embeddings": embeddings}))
+    if state:
+        (bundle / "state.npz").write_bytes(pack_state(state))
     return bundle
 
 
@@ -83,9 +81,9 @@ def test_a_picture_is_known_by_its_embedding(tmp_path: Path) -> None:
     """Within the tolerance, relative to the length; a bundle without embeddings knows none."""
     rows = np.array([[3.0, 4.0], [30.0, 40.0]], np.float32)
     known = known_images(bundle_with(tmp_path / "a", embeddings=rows))
-    assert known.looks_learned(np.array([3.0, 4.0 + 4.0 * SAME_REL], np.float32))
-    assert not known.looks_learned(np.array([3.0, 4.0 + 6.0 * SAME_REL], np.float32))
-    assert not known_images(bundle_with(tmp_path / "b")).looks_learned(rows[0])
+    assert known.looks_learned(np.array([3.0, 4.0 + 4.0 * SAME_REL], np.float32), "")
+    assert not known.looks_learned(np.array([3.0, 4.0 + 6.0 * SAME_REL], np.float32), "")
+    assert not known_images(bundle_with(tmp_path / "b")).looks_learned(rows[0], "")
 
 
 @pytest.mark.parametrize(
@@ -98,8 +96,8 @@ def test_a_picture_is_known_by_its_embedding(tmp_path: Path) -> None:
 )
 def test_it_says_how_it_compares(tmp_path: Path, group: str | None, embeddings: bool, ways: str, unseen: str) -> None:
     """And what it would not notice."""
-    rows = np.ones((1, 3), np.float32) if embeddings else None
-    said = known_images(bundle_with(tmp_path / "a", group, embeddings=rows)).compared
+    state = {"embeddings": np.ones((1, 3), np.float32)} if embeddings else {}
+    said = known_images(bundle_with(tmp_path / "a", group, **state)).compared
     assert said == f"compared by {ways}; {unseen} would not be noticed"
 
 
@@ -145,6 +143,16 @@ def test_an_evaluation_leaves_out_what_looks_learned(images: Path, tmp_path: Pat
     page = Path("out/report.html").read_text()
     assert "1 image was left out, since the model learned from it: " in page
     assert "compared by files and embeddings" in page
+
+
+def test_an_evaluation_leaves_out_what_a_class_learned(images: Path, tmp_path: Path) -> None:
+    """An example of a defect class is known by its pixels, although neither lock nor embeddings name it."""
+    learned = picture_of(np.full((12, 12, 3), BAD_RGB, np.uint8))
+    bundle = bundle_with(tmp_path / "own", class_pictures=np.array([learned]))
+    paint(images / "scratch/other.png", (201, 60, 90))
+    made = evaluated(bundle, images)
+    assert made.left_out == tuple((images / f"scratch/{i}.png").as_posix() for i in range(2))
+    assert made.numbers.images == 4
 
 
 def test_an_evaluation_leaves_out_parts_of_the_training(images: Path, tmp_path: Path) -> None:

@@ -9,22 +9,26 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import images
 from class_clouds import clouds
 from classed import classed_contract
 from commands import invoke
 from lineside.contract import OUTPUTS, UNKNOWN_DEFECT_CLASS, Contract, Verdict
+from lineside.contract_thresholds import Wish
 from lineside.errors import BundleError, UsageError
 from lineside.export.assemble import assemble
 from lineside.export.decision import FINDING_FLOOR, FINDING_LIMITS, UNFAMILIAR_LIMIT, export_decision
+from lineside.export.known_images import picture_of
 from lineside.export.state import pack_state, unpack_state
 from lineside.graph.join import rename_output, select_outputs
 from lineside.graph.rewrite import constants
 from lineside.graph.run import Graph
-from lineside.train.class_state import ClassState, class_state, picture_of
+from lineside.train.class_state import ClassState, class_state
 from lineside.train.classes import class_part, fit_again
+from lineside.train.line_calibrate import recalibrated
 from lineside.train.line_class_graph import class_values, decision_of, with_class_part
 from lineside.train.line_defect import extended_classes, grown_state
-from lineside.train.line_parent import LineImage, Parent
+from lineside.train.line_parent import LineImage, Opened, Parent
 from lineside.train.line_result import Changed
 from lineside.train.progress import Journal, SilentProgress
 from lineside.transfer.classes.examples import Examples
@@ -83,7 +87,17 @@ def parent() -> Parent:
     rows = np.stack([embedded(*one) for one in shown])
     pictures = tuple(picture_of(frame(*one)) for one in shown)
     examples = Examples(rows, labels, np.arange(24), np.ones(24, np.bool_))
-    known = ClassState(("dull", "green"), "auto", 0.05, 0, examples, np.zeros((0, 3), np.float32), None, pictures)
+    known = ClassState(
+        ("dull", "green"),
+        "auto",
+        0.05,
+        0,
+        examples,
+        np.zeros((0, 3), np.float32),
+        None,
+        pictures,
+        tuple(map(str, range(24))),
+    )
     contract, fit = colour_contract(), fit_again(known)
     parts = (("classes", class_part(fit)), ("decision", export_decision(decision_of(contract))))
     numbers = {UNFAMILIAR_LIMIT: np.array([9.0], np.float32), FINDING_LIMITS: np.zeros((1, 2), np.float32),
@@ -217,7 +231,9 @@ def test_images_that_are_ok_are_counted(parent: Parent) -> None:
 def kept(start: Start | None = None) -> ClassState:
     """Return what a bundle keeps of three clouds."""
     goods, pictures = RNG.standard_normal((9, 20)).astype(np.float32), tuple(f"picture {i}" for i in range(18))
-    return ClassState(("a", "b", "c"), "auto", 0.1, 7, clouds(6), goods, start, pictures)
+    return ClassState(
+        ("a", "b", "c"), "auto", 0.1, 7, clouds(6), goods, start, pictures, tuple(f"p{i}" for i in range(18))
+    )
 
 
 @pytest.mark.parametrize(
@@ -246,7 +262,7 @@ def test_copies_join_as_copies_of_their_image() -> None:
     """Old rows stay as they are; a new image is one part with its copies, and only itself is counted."""
     known = kept()
     new = RNG.standard_normal((2, 4, 20)).astype(np.float32)
-    grown = grown_state(known, [("d", new[0]), ("a", new[1])], ["e", "f"])
+    grown = grown_state(known, [("d", new[0]), ("a", new[1])], ["e", "f"], ["x", "y"])
     assert grown.names == ("a", "b", "c", "d")
     assert grown.pictures[17:] == ("picture 17", "e", "f")
     rows = grown.examples
@@ -256,6 +272,25 @@ def test_copies_join_as_copies_of_their_image() -> None:
     assert rows.counts.tolist() == [7, 6, 6, 1]
     assert rows.turned is not None
     assert rows.turned.sum() == 6
+
+
+def test_images_of_one_part_are_one_group() -> None:
+    """A new image of a known part joins it, and two of a new one are together: no fold has them on both sides."""
+    new = RNG.standard_normal((4, 1, 20)).astype(np.float32)
+    grown = grown_state(kept(), [("a", row) for row in new], list("efgh"), ["x", "p4", "x", "y"])
+    np.testing.assert_array_equal(grown.examples.groups[18:], [18, 4, 18, 19])
+    assert grown.parts[18:] == ("x", "y")
+    assert class_state(grown.arrays(), "here").parts == grown.parts
+
+
+def test_the_recipes_pattern_tells_parts_of_new_examples(parent: Parent, tmp_path: Path) -> None:
+    """By `capture.group`, as training has it."""
+    (tmp_path / "recipe.lock.yaml").write_text("recipe: {capture: {group: '^(.+)_'}}\nimages: []\n")
+    shots = [replace(image("green", seed), path=Path(f"7_{seed}.png")) for seed in (70, 71)]
+    assert "7" in class_state(parent.arrays, "here").parts
+    change = extended_classes(replace(parent, folder=tmp_path), shots, Journal(SilentProgress()))
+    assert change.classes is not None
+    assert change.classes.arrays["class_groups"][24:].tolist() == [7, 7]
 
 
 def test_the_command_takes_one_kind_of_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,3 +304,44 @@ def test_the_command_takes_one_kind_of_image(tmp_path: Path, monkeypatch: pytest
         assert "either --good" in str(result.exception)
     result = invoke("extend", tmp_path, "--defect", "scratch")
     assert "expected CLASS=PATH" in str(result.exception)
+
+
+def test_what_a_class_learned_has_no_say_in_a_calibration(parent: Parent, oranged: Changed, tmp_path: Path) -> None:
+    """Examples that `extend` added are no new images, in whatever file they are given."""
+    assert oranged.classes is not None
+    state = {**parent.arrays, **oranged.classes.arrays}
+    (tmp_path / "state.npz").write_bytes(pack_state(state))
+    opened = Opened(tmp_path, parent.sha256, parent.contract, parent.model, parent.constants, state)
+
+    def given(label: str, colour: str, seed: int) -> LineImage:
+        path = images.write(tmp_path / f"{label}_{seed}.bmp", frame(colour, seed))
+        return LineImage(path, path.name, lambda: frame(colour, seed), label)
+
+    goods = [given("good", "good", seed) for seed in range(20, 26)]
+    defects = [given("orange", "orange", seed) for seed in (2, 3, 40)]  # two of the six learned ones
+    journal = Journal(SilentProgress())
+    made = recalibrated(opened, [*goods, *defects], Wish("overkill", 0.5), None, journal)
+    assert made.escapes.overall.n == 1
+    assert "2 images were left out, since the model learned from them: orange_2.bmp, orange_3.bmp." in journal.decisions
+    assert "pictures of classes; " in made.threshold.statement
+
+
+def test_pictures_of_one_part_count_once_in_a_calibration(parent: Parent, tmp_path: Path) -> None:
+    """A picture saved anew and another frame of the same part join it: a promise counts parts."""
+    opened = Opened(tmp_path, parent.sha256, parent.contract, parent.model, parent.constants, {})
+
+    def given(name: str, shown: np.ndarray, label: str = "good") -> LineImage:
+        path = images.write(tmp_path / name, shown)
+        return LineImage(path, name, lambda: shown, label)
+
+    shots = {f"{seed}.png": images.picture(seed, 160, 160) for seed in range(8)}
+    noise = np.random.default_rng(0).normal(0, 1, shots["5.png"].shape)
+    burst = np.clip(shots["5.png"] + noise, 0, 255).round().astype(np.uint8)
+    shown = [given(name, one) for name, one in {**shots, "anew.bmp": shots["2.png"], "burst.png": burst}.items()]
+    journal, wish = Journal(SilentProgress()), Wish("overkill", 0.5)
+    limit = recalibrated(opened, shown, wish, None, journal).threshold
+    assert (limit.n, limit.n_groups) == (10, 8)
+    assert any(words.endswith("count once: 2.png, anew.bmp; 5.png, burst.png.") for words in journal.decisions)
+    wrong = given("wrong.bmp", shots["3.png"], "orange")
+    with pytest.raises(UsageError, match=r"wrong\.bmp is given as orange, and the same picture, .*3\.png, as good"):
+        recalibrated(opened, [*shown, wrong], wish, None, journal)

@@ -1,7 +1,15 @@
 """More good patches for a deployed head: nothing is forgotten, and no old image is needed."""
 
-import numpy as np
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+
+from lineside.export.known_images import KnownImages
+from lineside.train import line_extend
+from lineside.train.line_extend import parts_of
+from lineside.train.line_parent import LineImage
 from lineside.transfer.extend import (
     covering_radius,
     extended_place,
@@ -67,3 +75,36 @@ def test_extended_places_are_those_of_a_fit_on_all_frames() -> None:
     np.testing.assert_allclose(extended.weight, whole.weight, rtol=0.01)
     assert now.frames == 12
     assert np.abs(half.weight / whole.weight - 1.0).max() > 0.02
+
+
+def test_shots_of_one_part_are_one_part() -> None:
+    """By the recipe's pattern, with the training's part of that name; else each frame is one of its own."""
+    images = [LineImage(Path(name), name, lambda: np.zeros((1, 1, 3), np.uint8)) for name in ("p1_a", "p1_b", "x")]
+    known = KnownImages({}, {}, frozenset(), "^(p[0-9])_", None, frozenset())
+    assert parts_of(known, images, 14) == ("p1", "p1", "extended 16: x")
+    plain = KnownImages({}, {}, frozenset(), None, None, frozenset())
+    assert parts_of(plain, images, 14) == ("extended 14: p1_a", "extended 15: p1_b", "extended 16: x")
+
+
+def test_a_new_part_is_scored_by_heads_that_know_none_of_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every fold; where there is but one new part its frames keep the parent's scores."""
+    parts, folds = ["a", "a", "b", "b", "c"], list[tuple[set[str], set[str]]]()
+    patches = SimpleNamespace(taken=range(5), take=lambda rows: {parts[i] for i in rows})
+    monkeypatch.setattr(line_extend, "_grown", lambda _, fitted: (fitted, None))
+    monkeypatch.setattr(line_extend, "head_numbers", lambda values, _: values)
+
+    def head(_: object) -> object:
+        def score(rows: list[int], fitted: set[str]) -> tuple[list[float]]:
+            folds.append((fitted, {parts[i] for i in rows}))
+            return ([1.0] * len(rows),)
+
+        return score
+
+    monkeypatch.setattr(line_extend, "Head", head)
+    parent, own = SimpleNamespace(state=SimpleNamespace(shape=None)), np.full(5, 7.0)
+    scores = line_extend._honest_scores(parent, parts, patches, own)  # type: ignore[arg-type]
+    assert scores.tolist() == [1.0] * 5
+    assert len(folds) == 3
+    assert not any(fitted & scored for fitted, scored in folds)
+    alone = line_extend._honest_scores(parent, ["a"] * 5, patches, own)  # type: ignore[arg-type]
+    assert alone.tolist() == own.tolist()

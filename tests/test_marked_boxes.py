@@ -102,5 +102,5 @@ def test_boxes_count_as_a_mask_and_a_mask_is_finer(tmp_path: Path) -> None:
     masked = load_dataset(load_recipe(tmp_path)).select("train", good=False)[1]
     assert masked.boxes
     assert defect_mask(masked, (64, 48)).all()
-    with pytest.raises(ImageError, match="expected a mask of 65x48 px"):
+    with pytest.raises(ImageError, match="expected a mask of the image's 65x48 px"):
         defect_mask(masked, (65, 48))

@@ -256,7 +256,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "folds": (
         HEAD + "calibrate: {folds: 2.5}\n",
-        "F:3: calibrate.folds: expected a whole number from 2 to 20; found 2.5.",
+        "F:3: calibrate.folds: expected auto, or a whole number from 2 to 20; found 2.5.",
     ),
     "precision": (
         HEAD + "export: {precision: fp16}\n",

@@ -201,7 +201,7 @@ def test_the_card_says_what_may_be_asked_of_a_model(record: TrainingRecord) -> N
     text = card(record)
     assert "| mean_level | 61.5 | 88.25 | 5 to any |" in text
     ends = [f"{100 * end:.1f}" for end in clopper_pearson(record.evaluation.overkill, record.evaluation.good)]
-    assert f"of {record.evaluation.good} ({ends[0]} to {ends[1]} %) good called NG" in text
+    assert f"of {record.evaluation.good} ({ends[0]} to {ends[1]} %) good images called NG" in text
     licences = {part.licence for part in record.contract.components}
     assert all(obligation(licence) in text and "Not described" not in obligation(licence) for licence in licences)
     assert record.model_sha256 in text

@@ -30,8 +30,8 @@ from lineside.image_files import read_content
 from lineside.runtime import Inspector, Result
 
 OverlayMode = Literal["all", "ng", "none"]
-Seen = Callable[[Path, Result], Mapping[str, object]]
-"""Looks at a result, and returns what the row's `resultContent` shall say of it beside."""
+Seen = Callable[[Path, npt.NDArray[np.uint8], Result], Mapping[str, object]]
+"""Looks at a frame and its result, and returns what the row's `resultContent` shall say of it beside."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Judge:
             return failed_row(path.as_posix(), message, recipe_id=self.inspector.recipe_id, label=label, opc=identity)
         shown = self._overlay_name(path, result)
         with self.slot:
-            facts = self.seen(path, result) if self.seen else {}
+            facts = self.seen(path, frame, result) if self.seen else {}
             regions = regions_of(result, self.inspector.contract.map_threshold) if self.boxes else None
             pictures = self._pictures(path, frame, result, regions or (), shown)
         for name, content in pictures.items():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from lineside.binomial import clopper_pearson
 from lineside.calibrate.metrics import auroc
@@ -37,7 +38,7 @@ class ClassSummary:
     name: str
     is_good: bool
     counts: Mapping[str, int]
-    """By verdict name, and ``unreadable``."""
+    """Images or parts by verdict name, and ``unreadable``."""
     wrong: Rate
     """Overkill for the good parts, escapes for a defect class."""
     auroc: float | None
@@ -53,10 +54,12 @@ class LabelSummary:
     escapes: Rate
     """Defective parts called OK, of all defective parts that got a call."""
     auroc: float | None
-    """Of the images that got a call; None where there is no good or no defective one."""
+    """Of those that got a call; None where there is no good or no defective one."""
     good_no_call: int
     defect_no_call: int
     classes: tuple[ClassSummary, ...]
+    unit: Literal["image", "part"] = "image"
+    """What is counted: parts, each as its worst image, where a pattern tells them in file names."""
 
 
 def truth_of(path: Path) -> str:

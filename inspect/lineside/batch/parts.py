@@ -1,15 +1,18 @@
 """Verdicts on parts: of several frames of one part the worst counts.
 
 Which part a frame shows is told by its file's name (the recipe's `capture.group`, or another pattern). Only a run that
-has such a pattern speaks of parts; it keeps a few words for each of them in memory.
+has such a pattern speaks of parts; it keeps a few words for each of them in memory. The folder does not tell parts
+apart, for two cameras write pictures of one part into two folders; where the folders are lots that number their parts
+alike, that joins different parts, so how many parts lie in several folders is said.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lineside.batch.labels import LabelSummary, summarise_labels
 from lineside.batch.row import UNREADABLE, Row
 from lineside.contract import Verdict
 from lineside.dataset import grouping
@@ -18,6 +21,8 @@ from lineside.errors import UsageError
 WORSE = (Verdict.OK.name, Verdict.REVIEW.name, Verdict.NO_CALL.name, UNREADABLE, Verdict.NG.name)
 """From the best to the worst. One frame that says NG is enough; else a frame that nothing can be said of keeps the part
 from being OK."""
+
+CALLS = (Verdict.OK.name, Verdict.NG.name, Verdict.REVIEW.name)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,12 @@ class SeenPart:
     frames: int
     path: str
     """Of that frame."""
+    label: str
+    """The truth by the folder's name; empty where it was not asked for."""
+    called: float | None
+    """Highest score of the frames that got a call; None where none did."""
+    scattered: bool = False
+    """Whether its images lie in several folders."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,19 @@ class PartCounts:
     """By verdict name, and ``unreadable``."""
     first_pass_yield: float | None
     """OK, of all parts but those that are unreadable (0 to 1); None where there is none."""
+    scattered: int = 0
+    """Parts whose images lie in several folders: one part seen by several cameras, or several of one name."""
+
+    @property
+    def scattered_words(self) -> str | None:
+        """What that may mean, in a sentence; None where every part lies in one folder."""
+        if not self.scattered:
+            return None
+        have = "1 part has" if self.scattered == 1 else f"{self.scattered:,} parts have"
+        return (
+            f"{have} images in several folders and count{'s' if self.scattered == 1 else ''} once each: right for "
+            "several cameras; for lots that number their parts alike, use a pattern or file names that differ."
+        )
 
 
 class PartTaker:
@@ -55,15 +79,30 @@ class PartTaker:
 
     def add(self, row: Row) -> None:
         """Take one row."""
-        one = SeenPart(row.part, verdict_of(row), row.score, 1, row.path)
+        verdict = verdict_of(row)
+        called = row.score if verdict in CALLS else None
+        one = SeenPart(row.part, verdict, row.score, 1, row.path, row.label or "", called)
         before = self._seen.get(one.name)
         if before is not None:
-            one = replace(max(before, one, key=_badness), frames=before.frames + 1)
+            scattered = before.scattered or _folder(before.path) != _folder(one.path)
+            called = max((score for score in (before.called, called) if score is not None), default=None)
+            worst_one = max(before, one, key=_badness)
+            one = replace(worst_one, frames=before.frames + 1, scattered=scattered, called=called)
         self._seen[one.name] = one
 
     def parts(self) -> tuple[SeenPart, ...]:
         """Return the parts, in the order of their first frame."""
         return tuple(self._seen.values())
+
+    def labels(self, is_good: Callable[[str], bool]) -> LabelSummary:
+        """Compare the parts' verdicts with their labels: each part is one draw for a rate and its interval."""
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        scores: dict[str, list[float]] = defaultdict(list)
+        for one in self._seen.values():
+            counts[one.label][one.verdict] += 1
+            if one.verdict in CALLS and one.called is not None:
+                scores[one.label].append(one.called)
+        return replace(summarise_labels(counts, scores, is_good), unit="part")
 
     def counts(self, pattern: str) -> PartCounts:
         """Sum the parts up."""
@@ -71,7 +110,8 @@ class PartTaker:
         counts = {name: found[name] for name in (*(verdict.name for verdict in Verdict), UNREADABLE)}
         readable = len(self._seen) - counts[UNREADABLE]
         share = counts[Verdict.OK.name] / readable if readable else None
-        return PartCounts(pattern, len(self._seen), counts, share)
+        scattered = sum(one.scattered for one in self._seen.values())
+        return PartCounts(pattern, len(self._seen), counts, share, scattered)
 
 
 def verdict_of(row: Row) -> str:
@@ -96,6 +136,33 @@ def part_names(expression: str | None) -> Callable[[Path, str], str]:
         return grouping(expression)
     except re.error as error:
         raise UsageError(f"--group {expression!r}: no regular expression ({error}).") from None
+
+
+def refuse_two_labels(images: Iterable[tuple[str, str, Path]]) -> None:
+    """Refuse parts that stand under two labels, for they would be one part that is good and defective.
+
+    Parameters
+    ----------
+    images : iterable of (str, str, Path)
+        Part, label and file of each.
+
+    Raises
+    ------
+    UsageError
+        With both files.
+    """
+    first: dict[str, tuple[str, Path]] = {}
+    for part, label, path in images:
+        known, other = first.setdefault(part, (label, path))
+        if known != label:
+            raise UsageError(
+                f"the part {part!r} stands under two labels: {other} and {path}. Move one of them, or change the "
+                "pattern (--group, else capture.group of the recipe) so that different parts get different names."
+            )
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _badness(part: SeenPart) -> tuple[int, float]:

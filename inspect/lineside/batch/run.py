@@ -20,9 +20,10 @@ from lineside import __version__
 from lineside.batch.coco import write_coco
 from lineside.batch.files import storage_errors, write_atomic_with, write_text
 from lineside.batch.judge import Judge, OverlayMode, Seen
+from lineside.batch.labels import truth_of
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.parquet import write_parquet
-from lineside.batch.parts import part_names
+from lineside.batch.parts import part_names, refuse_two_labels
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
 from lineside.batch.quality import quality_limits
 from lineside.batch.row import Row
@@ -147,7 +148,8 @@ def inspect_images(
     Raises
     ------
     UsageError
-        When a source does not exist, `out` holds the results of another inspection, or an option is out of range.
+        When a source does not exist, `out` holds the results of another inspection, an option is out of range, or with
+        labels one part stands under two of them.
     ImageError
         When there is no image at all. One that cannot be read is no error: it is counted as unreadable.
     StorageError
@@ -158,6 +160,10 @@ def inspect_images(
     options = replace(options, group=options.group or recipe_group(Path(inspector.path)))
     check_options(options)
     check_sources(named)
+    if options.labels and options.group:
+        part_of = part_names(options.group)
+        paths = plan_images(named, folder)
+        refuse_two_labels((part_of(path, path.as_posix()), truth_of(path), path) for path in paths)
     work = Work(tuple(named), plan_images(named, folder), take_census(named, folder))
     with judged_images(inspector, work, folder, options, progress) as run:
         return _finish(run)

@@ -229,8 +229,12 @@ class Collector:
         return percentiles(self._durations) if self._durations else None
 
     def labels(self) -> LabelSummary | None:
-        """Return verdicts against truth, or None where truth was not asked for."""
-        return summarise_labels(self._counts, self._scores, self._is_good) if self._labels else None
+        """Return verdicts against truth, of parts where a pattern tells them; None where truth was not asked for."""
+        if not self._labels:
+            return None
+        if self.parts is not None:
+            return self.parts.labels(self._is_good)
+        return summarise_labels(self._counts, self._scores, self._is_good)
 
     def classes(self, names: Sequence[str]) -> ToldClasses | None:
         """Return what was called which of the model's classes; None where it has none."""

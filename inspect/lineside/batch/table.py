@@ -56,7 +56,7 @@ def _verdicts(title: str, counts: Mapping[str, int], first_pass_yield: float | N
 def _truth(labels: LabelSummary) -> "Table":
     table = plain_table("against the folder names (wrong: a good part called NG, any other called OK)")
     seen = [name for name in COUNTED if any(item.counts.get(name) for item in labels.classes)]
-    for name in ("folder", "images", *seen, "wrong", "AUROC"):
+    for name in ("folder", f"{labels.unit}s", *seen, "wrong", "AUROC"):
         table.add_column(name, justify="left" if name == "folder" else "right", no_wrap=True)
     for item in labels.classes:
         counts = [item.counts.get(name, 0) for name in seen]
@@ -86,6 +86,8 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     """Return the lines below the table: name and value."""
     limits = summary.threshold
     lines = [("threshold", f"{number(limits.ng)} ({'overridden' if limits.overridden else limits.contract.kind})")]
+    if summary.parts and summary.parts.scattered_words:
+        lines.append(("folders", summary.parts.scattered_words))
     if summary.labels:
         lines += [
             ("overkill", rate_words(summary.labels.overkill, "good parts called NG")),

@@ -22,7 +22,7 @@ from lineside.evidence import holdout_parts, holdout_total, parts_needed, suppor
 from lineside.image_files import is_own_output, read_content, shown
 from lineside.least_defect import estimated
 from lineside.recipe import LoadedRecipe, Recipe
-from lineside.wish_images import FACTORS, intolerable, undecidable
+from lineside.wish_images import FACTORS, deciding_defects, intolerable, undecidable
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
@@ -204,14 +204,14 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
 def _wish(loaded: LoadedRecipe, dataset: Dataset) -> list[Problem]:
     """Say what the defective images cannot support of the wish that they decide."""
     wish = loaded.recipe.calibrate.wish
-    reason = undecidable(wish, dataset)
+    reason = undecidable(loaded, dataset)
     intolerance = intolerable(loaded, dataset)
     if intolerance:
         return [Problem("error", f"{FACTORS}: {intolerance.rstrip('.')}", exit_code=RecipeError.exit_code)]
     if reason:
         return [Problem("error", f"calibrate.{wish.kind}: {reason.rstrip('.')}", exit_code=RecipeError.exit_code)]
     escape = loaded.recipe.calibrate.escape
-    n = len({s.group for s in dataset.select("train", good=False)})
+    n = len({sample.group for sample in deciding_defects(loaded, dataset)})
     if escape is None or n >= parts_needed(escape):
         return []
     text = (

@@ -81,8 +81,8 @@ class Copies:
     """What was found among a recipe's images."""
 
     pairs: tuple[CopyPair, ...] = ()
-    """For each image of a set but one, the image of the set nearest to it: in training for a test image, where there
-    is one. Exact copies first, then the closest."""
+    """For each image of a set but one, the image of the set that tells most of it (the same pixels, else its own label,
+    else the nearest): in training for a test image, where there is one. Exact copies first, then the closest."""
     unsure: tuple[str, ...] = ()
     """Images closer than the limit to another one, without standing out; they are taken for parts of their own."""
     limit: float = 0.0
@@ -191,6 +191,35 @@ def near_limit_of(looks: Collection[Look]) -> float:
     return duplicates.near_limit(float(sigma), int(np.median([look.pixels for look in looks])))
 
 
+@dataclass(frozen=True)
+class SameParts:
+    """Which of some images show one part, by their number."""
+
+    sets: tuple[tuple[int, ...], ...] = ()
+    unsure: tuple[int, ...] = ()
+    """As `Copies.unsure`."""
+    limit: float = 0.0
+    """Grey levels below which two pictures are near."""
+
+    def names(self, parts: Sequence[str]) -> tuple[str, ...]:
+        """Return the images' parts, those that share a picture joined under the first of their names."""
+        joined = list(parts)
+        for rows in self.sets:
+            names = {joined[i] for i in rows}
+            joined = [min(names) if name in names else name for name in joined]
+        return tuple(joined)
+
+
+def same_parts(looks: Sequence[Look]) -> SameParts:
+    """Find which of some images, whatever recipe they are of, show one part."""
+    if len(looks) < 2 or all(look.sigma is None for look in looks):
+        return SameParts()
+    limit = near_limit_of(looks)
+    thumbs = duplicates.level(np.stack([look.thumb for look in looks]))
+    found = _Found(thumbs, [look.pixel_sha256 for look in looks], limit)
+    return SameParts(tuple(map(tuple, found.sets)), tuple(found.unsure), limit)
+
+
 class _Found:
     """Sets of rows that show one part, among thumbnails at one mean level."""
 
@@ -212,15 +241,21 @@ class _Found:
         self.sets = _sets(_components(len(thumbs), one[sure], other[sure]))
 
     def pairs(self, rows: Sequence[int], samples: Sequence[Sample]) -> Iterator[CopyPair]:
-        """Yield for each image of a set but one the one nearest to it; of a test image, in training where there is."""
+        """Yield for each image of a set but one the one that tells most of it; of a test image, in training if any.
+
+        That is the same pixels, else its own label, else the nearest: a picture of the same damage, although a good
+        one of the part is as near, makes a test image a copy.
+        """
         order = sorted(range(len(rows)), key=lambda i: (samples[i].split != "train", samples[i].name))
         for position, i in enumerate(order[1:], 1):
             before = order[:position]
             trained = [j for j in before if samples[j].split == "train"]
-            apart = {j: self._apart(rows[i], rows[j]) for j in (trained or before)}
-            nearest = min(apart, key=lambda j: (apart[j], samples[j].name))
-            same = bool(self._hashes[rows[i]] == self._hashes[rows[nearest]])
-            yield CopyPair(samples[nearest], samples[i], round(apart[nearest], 4), same)
+            pairs = [self._pair(rows, samples, j, i) for j in (trained or before)]
+            yield min(pairs, key=lambda p: (not p.exact, not p.same_label, p.distance, p.first.name))
+
+    def _pair(self, rows: Sequence[int], samples: Sequence[Sample], first: int, second: int) -> CopyPair:
+        same = bool(self._hashes[rows[first]] == self._hashes[rows[second]])
+        return CopyPair(samples[first], samples[second], round(self._apart(rows[first], rows[second]), 4), same)
 
     def _apart(self, one: int, other: int) -> float:
         difference = self._thumbs[one].astype(np.float64) - self._thumbs[other]

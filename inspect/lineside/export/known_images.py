@@ -4,6 +4,7 @@ An image that the model learned from proves nothing of it, neither in a calibrat
 bundle can know, it is found: by the SHA-256 of its file in the recipe's lock file; by the part's name where the
 recipe has a pattern for it (`capture.group`); and by its embedding, beside those of the good frames that the bundle
 keeps, those of `lineside extend` among them, which finds a picture that was saved anew in another lossless format.
+An example of a defect class, of training or of `lineside extend`, is found by its pixels, whatever file holds them.
 Another picture of a training part without such a pattern is not recognised, and neither is a copy that was
 compressed; whoever compares says so (`KnownImages.compared`). Only where training itself met such a copy among its
 test images (`lineside.capture.copies`), the lock file names it, and it is known by its file.
@@ -28,6 +29,8 @@ LOCK_FILE = "recipe.lock.yaml"
 SAME_REL = 1e-4
 """Distance of two embeddings, relative to their length, up to which they are of one picture. Measured on 14 rendered
 caps, 128 px: the same picture again 0, the nearest other part 0.06, a JPEG of the same at quality 95 0.13 and more."""
+PICTURES = "class_pictures"
+"""Array of the state: `picture_of` each example of a defect class."""
 TEST = "test"
 _TRAIN = "train"
 _NAMED = 12
@@ -48,6 +51,8 @@ class KnownImages:
     """The recipe's pattern of parts in file names."""
     embeddings: npt.NDArray[np.float64] | None
     """[n, d] of good frames that the model was fitted on; None where the bundle keeps none."""
+    pictures: frozenset[str]
+    """`picture_of` the examples that its class head was fitted on; empty where it has none."""
 
     def part(self, path: Path, otherwise: str) -> str:
         """Return an image's physical part by the recipe's pattern, else `otherwise`."""
@@ -57,8 +62,18 @@ class KnownImages:
         """Whether the model learned from an image, by its file or its part's name."""
         return self.sides.get(sha256) == _TRAIN or (self.part(path, "") or None) in self.parts
 
-    def looks_learned(self, embedding: npt.NDArray[np.float32]) -> bool:
-        """Whether a frame, by the embedding [d] that the model gives of it, is one that the model learned from."""
+    def looks_learned(self, embedding: npt.NDArray[np.float32], picture: str) -> bool:
+        """Whether a frame is one that the model learned from.
+
+        Parameters
+        ----------
+        embedding : ndarray of float32 [d]
+            As the model gives it of the frame.
+        picture : str
+            `picture_of` the frame.
+        """
+        if picture in self.pictures:
+            return True
         if self.embeddings is None or not len(self.embeddings):
             return False
         nearest = float(np.linalg.norm(self.embeddings - embedding, axis=1).min())
@@ -67,12 +82,18 @@ class KnownImages:
     @property
     def compared(self) -> str | None:
         """How images are compared, and what goes unnoticed; None where there is nothing to compare with."""
-        kept = {"files": bool(self.sides), "parts": bool(self.group), "embeddings": self.embeddings is not None}
+        kept = {
+            "files": bool(self.sides),
+            "parts": bool(self.group),
+            "embeddings": self.embeddings is not None,
+            "pictures of classes": bool(self.pictures),
+        }
         ways = [name for name, there in kept.items() if there]
         if not ways:
             return None
         named = " and ".join((", ".join(ways[:-1]), ways[-1])) if len(ways) > 1 else ways[0]
-        anew = f"{'images' if self.embeddings is None else 'defective ones'} saved anew"
+        told = "ones of no class" if self.pictures else "defective ones"
+        anew = f"{'images' if self.embeddings is None else told} saved anew"
         unseen = anew if self.group else f"other pictures of training parts, and {anew},"
         return f"compared by {named}; {unseen} would not be noticed"
 
@@ -96,6 +117,11 @@ class KnownImages:
         )
 
 
+def picture_of(frame: npt.NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of a picture's shape and pixels [H, W, C]: the same picture is known again by it."""
+    return hashlib.sha256(repr(frame.shape).encode() + frame.tobytes()).hexdigest()
+
+
 def known_images(bundle: Path) -> KnownImages:
     """Read what a bundle keeps of the images that its model learned from.
 
@@ -104,11 +130,12 @@ def known_images(bundle: Path) -> KnownImages:
     BundleError
         When the lock file or the state cannot be read.
     """
-    embeddings = read_state(bundle).get("embeddings") if (bundle / STATE_FILE).is_file() else None
+    state = read_state(bundle) if (bundle / STATE_FILE).is_file() else {}
+    embeddings, pictures = state.get("embeddings"), frozenset(map(str, state.get(PICTURES, ())))
     kept = None if embeddings is None else embeddings.astype(np.float64)
     lock = read_lock(bundle)
     if lock is None:
-        return KnownImages({}, {}, frozenset(), None, kept)
+        return KnownImages({}, {}, frozenset(), None, kept, pictures)
     try:
         group = _group(lock)
         part_of = grouping(group)
@@ -122,7 +149,7 @@ def known_images(bundle: Path) -> KnownImages:
             f"{bundle / LOCK_FILE}: it does not list the recipe's images ({error}). Copy the bundle again."
         ) from None
     names = copies | dict(trained)
-    return KnownImages({**sides, **dict.fromkeys(names, _TRAIN)}, names, parts, group, kept)
+    return KnownImages({**sides, **dict.fromkeys(names, _TRAIN)}, names, parts, group, kept, pictures)
 
 
 def recipe_group(bundle: Path) -> str | None:

@@ -197,7 +197,7 @@ def classes(n: "Numbers", names: Sequence[str]) -> Markup:
     assert n.classes is not None
     facts = [("Told", class_words(n.classes))]
     if n.classes.right:
-        facts.append(("Right", rate_words(n.classes.right, "named images of known classes")))
+        facts.append(("Right", rate_words(n.classes.right, "named parts of known classes")))
     if n.calibration:
         facts.append(("Probabilities", calibration_words(n.calibration)))
     found = [definitions(facts)]

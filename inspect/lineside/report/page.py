@@ -124,11 +124,12 @@ def _verdicts(summary: Summary) -> Markup:
         shown = _shares("images", summary.counts, summary.first_pass_yield)
         return section("Verdicts", *shown, element("p", note.format("images"), class_="note"))
     worst = f"Of several images of a part the worst counts; the part is read from file names by {parts.pattern}."
+    scattered = f" {parts.scattered_words}" if parts.scattered_words else ""
     return section(
         "Verdicts",
         element("h3", "Parts"),
         *_shares("parts", parts.counts, parts.first_pass_yield),
-        element("p", f"{note.format('parts')} {worst} Each part stands in parts.csv.", class_="note"),
+        element("p", f"{note.format('parts')} {worst} Each part stands in parts.csv.{scattered}", class_="note"),
         element("h3", "Images"),
         *_shares("images", summary.counts, summary.first_pass_yield),
     )
@@ -150,6 +151,9 @@ def _shares(what: str, counts: Mapping[str, int], first_pass_yield: float | None
 
 
 def _truth(labels: LabelSummary) -> Markup:
+    note = "The truth is what the folders are called. Intervals are exact (Clopper-Pearson)."
+    if labels.unit == "part":
+        note += " Of several images of a part the worst counts."
     facts = [
         ("Overkill", rate_words(labels.overkill, "good parts called NG")),
         ("Escapes", rate_words(labels.escapes, "defective parts called OK")),
@@ -159,7 +163,7 @@ def _truth(labels: LabelSummary) -> Markup:
     ]
     return section(
         "Against the truth",
-        element("p", "The truth is what the folders are called. Intervals are exact (Clopper-Pearson).", class_="note"),
+        element("p", note, class_="note"),
         definitions(facts),
         _class_table(labels),
     )
@@ -167,7 +171,7 @@ def _truth(labels: LabelSummary) -> Markup:
 
 def _class_table(labels: LabelSummary) -> Markup:
     seen = [name for name in COUNTED if any(item.counts.get(name) for item in labels.classes)]
-    names = ("Folder", "Images", *seen, "Wrong", "95 % interval", "AUROC")
+    names = ("Folder", f"{labels.unit.capitalize()}s", *seen, "Wrong", "95 % interval", "AUROC")
     rows = (
         (
             item.name,

@@ -22,7 +22,12 @@ def classes(record: "TrainingRecord") -> Markup:
         ("Training images", ", ".join(f"{count} {name}" for name, count in told.images.items())),
     ]
     if result is not None and result.named:
-        facts.append(("On the test images", rate_words(rate(result.right, result.named), "named images right")))
+        facts.append(
+            (
+                "On the test images",
+                rate_words(rate(result.right, result.named), f"named {record.evaluation.unit}s right"),
+            )
+        )
     parts: list[Markup] = [element("p", told.statement), definitions(facts)]
     if result is not None and result.confusion:
         parts += [element("p", NOTE, class_="note"), confusion_table(result.confusion, contract.class_names)]

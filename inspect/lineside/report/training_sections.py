@@ -45,9 +45,9 @@ def in_words(record: "TrainingRecord") -> str:
         return f"{what} {NO_TEST_IMAGES}"
     found = []
     if result.good:
-        found.append(f"{result.overkill} of {plural(result.good, 'good image')} NG (overkill)")
+        found.append(f"{result.overkill} of {plural(result.good, f'good {result.unit}')} NG (overkill)")
     if result.defective:
-        found.append(f"{result.escapes} of {plural(result.defective, 'defective image')} OK (escapes)")
+        found.append(f"{result.escapes} of {plural(result.defective, f'defective {result.unit}')} OK (escapes)")
     rank = "" if result.auroc is None else f"; its image AUROC is {area(result.auroc)}"
     return f"{what} On the test images it called {' and '.join(found)}{rank}."
 
@@ -68,13 +68,15 @@ def evaluation(record: "TrainingRecord") -> Markup:
         "The test images: nothing was fitted or calibrated on them. The truth is what their folders are called; "
         "intervals are exact (Clopper-Pearson)."
     )
+    if result.unit == "part":
+        note += " Of several images of a part the worst counts."
     facts = [
-        ("Overkill", rate_words(overkill, "good images called NG")),
-        ("Escapes", rate_words(escapes, "defective images called OK")),
+        ("Overkill", rate_words(overkill, f"good {result.unit}s called NG")),
+        ("Escapes", rate_words(escapes, f"defective {result.unit}s called OK")),
         ("Image AUROC", area(result.auroc) if result.auroc is not None else "needs good and defective images"),
     ]
     if result.no_call:
-        facts.append(("Without a call", f"{result.no_call}, counted among the images and as no error"))
+        facts.append(("Without a call", f"{result.no_call}, counted among the {result.unit}s and as no error"))
     return section(
         "Evaluation",
         element("div", tiles, class_="tiles"),
@@ -89,11 +91,11 @@ def _of(counted: Rate) -> str:
 
 
 def _class_table(result: "Evaluation") -> Markup:
-    names = ("Defect class", "Images", "Called OK", "Escapes", "95 % interval")
+    names = ("Defect class", f"{result.unit.capitalize()}s", "Called OK", "Escapes", "95 % interval")
     rows = []
-    for label, escaped, images in result.escapes_by_class:
-        counted = rate(escaped, images)
-        rows.append((label, images, escaped or "·", percent(counted.share), interval_words(counted)))
+    for label, escaped, count in result.escapes_by_class:
+        counted = rate(escaped, count)
+        rows.append((label, count, escaped or "·", percent(counted.share), interval_words(counted)))
     return table(names, rows)
 
 

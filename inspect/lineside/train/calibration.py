@@ -142,7 +142,8 @@ def _honest(judged: Mapping[int, Judged], references: References, held_out: bool
 
 def _told(judged: Mapping[int, Judged], references: References, head: FittedHead) -> tuple[Told, ...]:
     names, samples = head.classes.names if head.classes else (), references.samples
-    return tuple(Told(samples[i].label, names[one.called]) for i, one in judged.items() if one.called is not None)
+    told = ((samples[i], one.called) for i, one in judged.items() if one.called is not None)
+    return tuple(Told(sample.label, names[called], sample.group) for sample, called in told)
 
 
 def _uncalibrated(method: Method, count: int, wish: Wish, journal: Journal) -> Calibration:

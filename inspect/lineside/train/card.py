@@ -187,12 +187,13 @@ def _evaluation(result: Evaluation) -> Iterator[str]:
         return
     auroc = "not defined" if result.auroc is None else f"{result.auroc:.4f}"
     yield f"- Image AUROC: {auroc} ({result.good} good, {result.defective} defective)"
-    yield f"- Overkill: {_counted(result.overkill, result.good)} good called NG"
-    yield f"- Escapes: {_counted(result.escapes, result.defective)} defective called OK"
-    for label, escaped, images in result.escapes_by_class:
-        yield f"  - {label}: {_counted(escaped, images)}"
+    yield f"- Overkill: {_counted(result.overkill, result.good)} good {result.unit}s called NG"
+    yield f"- Escapes: {_counted(result.escapes, result.defective)} defective {result.unit}s called OK"
+    for label, escaped, count in result.escapes_by_class:
+        yield f"  - {label}: {_counted(escaped, count)}"
     yield f"- No call: {result.no_call}"
-    yield from ("", "Intervals are exact (Clopper-Pearson, 95 %) and hold for images like these, one a part.")
+    each = "one a part" if result.unit == "image" else "each part as the worst of its images"
+    yield from ("", f"Intervals are exact (Clopper-Pearson, 95 %) and hold for images like these, {each}.")
 
 
 def _counted(k: int, n: int) -> str:

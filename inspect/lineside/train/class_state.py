@@ -1,6 +1,5 @@
 """What a bundle keeps of its class head, so that examples can be added later: every example's embedding, no image."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.errors import BundleError, UsageError
+from lineside.export.known_images import PICTURES
 from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.meta import Start
 
@@ -38,7 +38,9 @@ class ClassState:
     start : Start or None
         What was meta-learnt to begin from.
     pictures : tuple of str
-        `picture_of` every example that is no copy, in the order of the rows.
+        `lineside.export.known_images.picture_of` every example that is no copy, in the order of the rows.
+    parts : tuple of str
+        Name of each physical part, by its number in the examples' groups: a further image of it joins it.
     """
 
     names: tuple[str, ...]
@@ -49,6 +51,7 @@ class ClassState:
     goods: Floats
     start: Start | None
     pictures: tuple[str, ...]
+    parts: tuple[str, ...]
 
     @property
     def has_copies(self) -> bool:
@@ -66,7 +69,8 @@ class ClassState:
             "class_groups": rows.groups,
             "class_original": rows.original,
             "class_turned": np.zeros(len(rows.labels), np.bool_) if rows.turned is None else rows.turned,
-            "class_pictures": np.array(self.pictures, np.str_),
+            PICTURES: np.array(self.pictures, np.str_),
+            "class_parts": np.array(self.parts, np.str_),
             "class_goods": self.goods.astype(np.float32),
         }
         if self.start is not None:
@@ -75,11 +79,6 @@ class ClassState:
                 "method": self.start.method, "sources": self.start.sources, "episodes": self.start.episodes
             }  # fmt: skip
         return {**kept, "class_settings": np.array(json.dumps(settings, sort_keys=True))}
-
-
-def picture_of(frame: npt.NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of a picture's shape and pixels [H, W, C]: the same picture is known again by it."""
-    return hashlib.sha256(repr(frame.shape).encode() + frame.tobytes()).hexdigest()
 
 
 def class_state(arrays: Mapping[str, Array], where: str) -> ClassState:
@@ -105,7 +104,8 @@ def class_state(arrays: Mapping[str, Array], where: str) -> ClassState:
             examples=_examples(arrays),
             goods=arrays["class_goods"].astype(np.float32),
             start=start,
-            pictures=tuple(arrays["class_pictures"].tolist()),
+            pictures=tuple(arrays[PICTURES].tolist()),
+            parts=tuple(arrays["class_parts"].tolist()),
         )
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise BundleError(

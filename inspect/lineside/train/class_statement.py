@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lineside.binomial import clopper_pearson
 from lineside.contract import ClassStatement
 from lineside.dataset import Dataset
 from lineside.train.method import FittedClasses
 from lineside.transfer.classes.fit import ClassFit
-from lineside.transfer.classes.validate import Accuracy
+from lineside.transfer.classes.validate import Accuracy, interval
 
 CONFIDENCE = 0.95
 
@@ -21,6 +20,8 @@ class Told:
 
     truth: str
     called: str
+    part: str
+    """The physical part."""
 
 
 def statement_of(
@@ -78,16 +79,17 @@ def statement_for(
 def _known(classes: FittedClasses, told: Sequence[Told]) -> Accuracy | None:
     if not told:
         return classes.fit.accuracy
-    right = sum(one.truth == one.called for one in told)
-    return Accuracy(right / len(told), *clopper_pearson(right, len(told), CONFIDENCE), len(told))
+    share, parts = sum(one.truth == one.called for one in told) / len(told), len({one.part for one in told})
+    return Accuracy(share, *interval(share, parts), len(told), parts)
 
 
 def _accuracy_words(known: Accuracy | None) -> str:
     if known is None:
         return "How often the class is right is not known: a class has one part alone, and none to spare."
+    of_parts = "" if known.parts == known.n else f" of {known.parts} parts"
     return (
-        f"Of {known.n} training images, each held out together with its part, {100 * known.value:.1f} % are called "
-        f"what they are ({100 * CONFIDENCE:g} % interval {100 * known.low:.1f} to {100 * known.high:.1f} %)."
+        f"Of {known.n} training images{of_parts}, each held out together with its part, {100 * known.value:.1f} % are "
+        f"called what they are ({100 * CONFIDENCE:g} % interval {100 * known.low:.1f} to {100 * known.high:.1f} %)."
     )
 
 

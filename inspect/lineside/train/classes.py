@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from lineside.dataset import Sample
 from lineside.export.decision import CLASS_CALLED, CLASS_PROBABILITY
+from lineside.export.known_images import picture_of
 from lineside.export.parity import ClassAnswer
 from lineside.graph.join import join, rename_output
 from lineside.graph.run import parallel
 from lineside.recipe import LoadedRecipe
-from lineside.train.class_state import ClassState, picture_of
+from lineside.train.class_state import ClassState
 from lineside.train.class_views import Eye, View, eye_of
 from lineside.train.episodes import Pooler, start_of
 from lineside.train.images import FrameReader
@@ -102,6 +103,7 @@ def with_classes(
         of_goods,
         _start(head, eye, settings.loaded, journal),
         tuple(parallel(lambda sample: picture_of(reader.read(sample)), examples)),
+        _parts(examples),
     )
     fit = fit_again(known)
     for words in fit.words:
@@ -153,7 +155,7 @@ def class_answer(values: ClassValues, embedding: npt.NDArray[np.generic]) -> Cla
 
 def _gathered(samples: Sequence[Sample], seen: Sequence[Sequence[View]], names: tuple[str, ...], eye: Eye) -> Examples:
     """Put the views of all images into rows; an image's views, and a part's images, are one group."""
-    groups = {group: number for number, group in enumerate(sorted({s.group for s in samples}))}
+    groups = {group: number for number, group in enumerate(_parts(samples))}
     rows = [(view, sample) for sample, views in zip(samples, seen, strict=True) for view in views]
     cells = None
     if eye.keeps_taps:
@@ -167,6 +169,11 @@ def _gathered(samples: Sequence[Sample], seen: Sequence[Sequence[View]], names: 
         turned=np.array([view.turned for view, _ in rows], np.bool_),
         cells=cells,
     )
+
+
+def _parts(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return the parts' names, by their number."""
+    return tuple(sorted({sample.group for sample in samples}))
 
 
 def _answer(eye: Eye, fit: ClassFit) -> Callable[[Pixels], ClassAnswer]:

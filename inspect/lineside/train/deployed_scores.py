@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lineside.calibrate.honest import Honest
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import UsageError
+from lineside.export.known_images import picture_of
 from lineside.graph.rewrite import with_outputs
 from lineside.graph.run import Graph, parallel
 
@@ -46,6 +47,8 @@ class Deployed:
     embeddings : ndarray of float32 [n, d]
     tolerates : bool
         Whether the graph divides scores of some classes.
+    pictures : tuple of str
+        `lineside.export.known_images.picture_of` each.
     """
 
     shown: tuple[Shown, ...]
@@ -54,6 +57,7 @@ class Deployed:
     called: npt.NDArray[np.bool_]
     embeddings: npt.NDArray[np.float32]
     tolerates: bool
+    pictures: tuple[str, ...]
 
     def honest(self, rows: Sequence[int], how: str, *, tolerant: bool = False) -> Honest:
         """Return scores of some of the frames, those without a call left out, for a threshold.
@@ -104,20 +108,23 @@ def deployed_scores(
     """
     graph = Graph(with_outputs(model, ("patch_score",)))
 
-    def one(frame: Shown) -> tuple[float, float, bool, npt.NDArray[np.float32]]:
-        out = graph({INPUT_FRAME: frame.load()[None]}, NAMES)
+    def one(frame: Shown) -> tuple[float, float, bool, npt.NDArray[np.float32], str]:
+        pixels = frame.load()
+        out = graph({INPUT_FRAME: pixels[None]}, NAMES)
         quality = dict(zip(contract.quality_names, out["quality"][0].astype(float).tolist(), strict=True))
         found = contract.found(quality)
         score, tolerant = (np.inf if found else float(out[name][0]) for name in ("patch_score", "score"))
         done()
-        return score, tolerant, int(out["gate"][0]) == 0, out["embedding"][0].astype(np.float32)
+        called, embedding = int(out["gate"][0]) == 0, out["embedding"][0].astype(np.float32)
+        return score, tolerant, called, embedding, picture_of(pixels)
 
     said = list(parallel(one, shown))
     return Deployed(
         tuple(shown),
-        np.array([score for score, _, _, _ in said], np.float32),
-        np.array([tolerant for _, tolerant, _, _ in said], np.float32),
-        np.array([called for _, _, called, _ in said], np.bool_),
-        np.array([embedding for _, _, _, embedding in said], np.float32),
+        np.array([score for score, *_ in said], np.float32),
+        np.array([tolerant for _, tolerant, *_ in said], np.float32),
+        np.array([called for _, _, called, *_ in said], np.bool_),
+        np.array([embedding for *_, embedding, _ in said], np.float32),
         bool(contract.class_factors),
+        tuple(picture for *_, picture in said),
     )

@@ -19,6 +19,7 @@ from lineside.calibrate.moved import Move, score_move
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
+from lineside.export.known_images import known_images
 from lineside.train.line_band import kept_review, not_held
 from lineside.train.line_gate import GateChange, changed_gate
 from lineside.train.line_parent import Head, LineImage, Parent, Taken, observe
@@ -74,9 +75,9 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Frames that are learned from: where each lies, its taps and region, its statistics by tap."""
+    """Frames that are learned from: the physical part of each, its taps and region, its statistics by tap."""
 
-    names: tuple[str, ...]
+    parts: tuple[str, ...]
     taken: tuple[Taken, ...]
     statistics: PerFrame
 
@@ -97,8 +98,9 @@ def adapted(parent: Parent, images: Sequence[LineImage], journal: Journal) -> Ch
     rows: list[int] = np.flatnonzero(gate.passed).tolist()
     _refuse_refused(gate, len(rows), len(images))
     journal.stage("statistics of the new frames")
+    known = known_images(parent.folder)
     seen = _Seen(
-        tuple(str(images[i].path) for i in rows),
+        tuple(known.part(images[i].path, str(images[i].path)) for i in rows),
         tuple(before.taken[i] for i in rows),
         tuple(_statistics(parent, before.taken[i]) for i in rows),
     )
@@ -145,7 +147,7 @@ def _changed(
     journal: Journal,
 ) -> Changed:
     state = parent.state
-    mapped, count = _numbers(parent, best.how, seen.statistics), len(seen.names)
+    mapped, count = _numbers(parent, best.how, seen.statistics), len(seen.parts)
     embeddings = np.concatenate((state.embeddings, head(seen.taken, mapped)[1]))
     scores = move(state.scores).astype(np.float32)
     threshold = _threshold(parent, scores, move, count)
@@ -204,9 +206,9 @@ def _numbers(parent: Parent, how: Map, frames: PerFrame) -> dict[str, Array]:
 
 
 def _tried(parent: Parent, head: Head, how: Map, seen: _Seen) -> _Trial:
-    """Score every frame by a map that it had no say in."""
-    scores = np.empty(len(seen.names))
-    for fold in grouped_folds(seen.names, FOLDS):
+    """Score every frame by a map that its part had no say in."""
+    scores = np.empty(len(seen.parts))
+    for fold in grouped_folds(seen.parts, FOLDS):
         numbers = _numbers(parent, how, [seen.statistics[i] for i in fold.fit])
         scores[list(fold.score)] = head([seen.taken[i] for i in fold.score], numbers)[0]
     return _Trial(how, scores)

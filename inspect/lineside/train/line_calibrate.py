@@ -2,16 +2,19 @@
 
 Nothing of the model was fitted on the new images, so a promise that is taken from them is about the deployed model
 itself. A picture or a part that the model learned from would spoil that: `lineside.export.known_images` finds them as
-far as a bundle can know, and none takes part. A second copy among the new images counts once.
+far as a bundle can know, and none takes part. A second copy among the new images counts once, and so do several
+pictures of one part, told by the recipe's pattern or found as copies (`lineside.capture.copies`): a promise counts
+parts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.calibrate.wishes import no_defects, thresholds
+from lineside.capture.copies import SIGMAS, Look, SameParts, look_at, same_parts
 from lineside.contract_thresholds import Wish
 from lineside.dataset import GOOD
 from lineside.errors import UsageError
@@ -24,7 +27,9 @@ from lineside.train.line_state import LineState
 from lineside.train.progress import Journal
 from lineside.wish_images import needs_defects
 
+Pixels = npt.NDArray[np.uint8]
 HOW = "new images that the model was not fitted on"
+_NAMED = 6
 
 
 def recalibrated(
@@ -55,9 +60,13 @@ def recalibrated(
     candidates = _candidates(known, images)
     _refuse_without_good(parent, known, images, candidates.rows)
     chosen = [images[i] for i in candidates.rows]
-    shown = [Shown(image.name, image.label, known.part(image.path, str(image.path)), image.load) for image in chosen]
+    looked = _Looking(chosen)
+    shown = [
+        Shown(image.name, image.label, known.part(image.path, str(image.path)), looked.loader(i))
+        for i, image in enumerate(chosen)
+    ]
     journal.stage("the model on the new images", len(shown))
-    seen = deployed_scores(parent.model, old, shown, journal.step)
+    seen = _by_part(deployed_scores(parent.model, old, shown, journal.step), looked, journal)
     fresh = _fresh(parent, known, images, candidates, seen, journal)
     goods = seen.honest([i for i in fresh if shown[i].label == GOOD], HOW)
     defects = seen.honest([i for i in fresh if shown[i].label != GOOD], HOW, tolerant=True)
@@ -101,6 +110,64 @@ def recalibrated(
     )
 
 
+class _Looking:
+    """Keeps of images what copies are known by, while each is read."""
+
+    def __init__(self, images: Sequence[LineImage]) -> None:
+        self._images, goods = images, [i for i, image in enumerate(images) if image.label == GOOD]
+        self._measured = {goods[i] for i in np.linspace(0, len(goods) - 1, min(SIGMAS, len(goods))).astype(int)}
+        self._looks: dict[int, Look] = {}
+
+    def loader(self, number: int) -> Callable[[], Pixels]:
+        """Return the call that reads an image and looks at it."""
+
+        def load() -> Pixels:
+            frame = self._images[number].load()
+            self._looks[number] = look_at(frame, noise=number in self._measured)
+            return frame
+
+        return load
+
+    def found(self) -> SameParts:
+        """Return which images show one part; each was read.
+
+        Raises
+        ------
+        UsageError
+            When one picture is given under two labels.
+        """
+        looks = [self._looks[i] for i in range(len(self._images))]
+        first: dict[str, LineImage] = {}
+        for image, look in zip(self._images, looks, strict=True):
+            _refuse_two_labels(first.setdefault(look.pixel_sha256, image), image)
+        return same_parts(looks)
+
+
+def _by_part(seen: Deployed, looked: _Looking, journal: Journal) -> Deployed:
+    """Join the images that show one part although no name said so, and say which."""
+    found = looked.found()
+    if found.sets:
+        sets = "; ".join(", ".join(seen.shown[i].name for i in rows[:_NAMED]) for rows in found.sets[:_NAMED])
+        more = f" and {len(found.sets) - _NAMED} more" if len(found.sets) > _NAMED else ""
+        journal.note(f"Images that are copies of one another, by pixels or within noise, count once: {sets}{more}.")
+    if found.unsure:
+        journal.note(
+            f"{len(found.unsure)} images lie closer than {found.limit:.2f} grey levels to another one, as copies do, "
+            "but others lie nearly as close: they are taken for parts of their own. If they are frames of one part, "
+            "say so by capture.group, and train again."
+        )
+    groups = found.names([one.group for one in seen.shown])
+    return replace(seen, shown=tuple(replace(o, group=group) for o, group in zip(seen.shown, groups, strict=True)))
+
+
+def _refuse_two_labels(one: LineImage, other: LineImage) -> None:
+    if one.label != other.label:
+        raise UsageError(
+            f"{other.path} is given as {other.label}, and the same picture, {one.path}, as {one.label}: one of them is "
+            "wrong."
+        )
+
+
 def _state(parent: Opened, scores: npt.NDArray[np.float32], groups: tuple[str, ...]) -> LineState | None:
     """Return the bundle's state with the scores that the threshold is now taken from."""
     return replace(parent.state, scores=scores, groups=groups) if isinstance(parent, Parent) else None
@@ -136,12 +203,7 @@ def _candidates(known: KnownImages, images: Sequence[LineImage]) -> _Candidates:
     hashes = [file_sha256(image.path) for image in images]
     first: dict[str, int] = {}
     for i, digest in enumerate(hashes):
-        other = first.setdefault(digest, i)
-        if images[other].label != images[i].label:
-            raise UsageError(
-                f"{images[i].path} is given as {images[i].label}, and the same picture, {images[other].path}, as "
-                f"{images[other].label}: one of them is wrong."
-            )
+        _refuse_two_labels(images[first.setdefault(digest, i)], images[i])
     learned = frozenset(i for i, image in enumerate(images) if known.learned(image.path, hashes[i]))
     rows = tuple(i for i, digest in enumerate(hashes) if i not in learned and first[digest] == i)
     tested = frozenset(i for i in rows if known.sides.get(hashes[i]) == TEST)
@@ -163,7 +225,7 @@ def _fresh(
     UsageError
         When no good one is left.
     """
-    alike = [known.looks_learned(embedding) for embedding in seen.embeddings]
+    alike = [known.looks_learned(*one) for one in zip(seen.embeddings, seen.pictures, strict=True)]
     learned = candidates.learned | {i for i, same in zip(candidates.rows, alike, strict=True) if same}
     fresh = tuple(k for k, same in enumerate(alike) if not same)
     rows = [candidates.rows[k] for k in fresh]

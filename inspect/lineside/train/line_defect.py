@@ -16,10 +16,11 @@ from lineside.contract import INPUT_FRAME, UNKNOWN_CLASS, ClassStatement, Contra
 from lineside.contract_thresholds import EscapeStatement
 from lineside.dataset import GOOD
 from lineside.errors import UsageError
+from lineside.export.known_images import known_images, picture_of
 from lineside.export.state import STATE_FILE
 from lineside.graph.rewrite import with_outputs
 from lineside.graph.run import Graph, parallel
-from lineside.train.class_state import ClassState, class_state, picture_of
+from lineside.train.class_state import ClassState, class_state
 from lineside.train.class_statement import statement_for
 from lineside.train.classes import fit_again
 from lineside.train.line_class_graph import TUNED
@@ -77,7 +78,8 @@ def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journ
     if len(new) < len(seen):
         journal.note(f"{len(seen) - len(new)} of the images are known already and were left out.")
     journal.stage("class head")
-    grown = grown_state(known, [(one.image.label, one.embeddings) for one in new], [one.picture for one in new])
+    names = _parts(parent, known, new)
+    grown = grown_state(known, [(one.image.label, one.embeddings) for one in new], [one.picture for one in new], names)
     fit = fit_again(grown)
     for words in fit.words:
         journal.note(words)
@@ -125,25 +127,35 @@ def _kept(old: Contract) -> str:
     return "Score, thresholds and what is guaranteed of them are the parent's."
 
 
-def grown_state(known: ClassState, new: Sequence[tuple[str, Floats]], pictures: Sequence[str]) -> ClassState:
+def _parts(parent: Parent, known: ClassState, new: Sequence[_Seen]) -> list[str]:
+    """Return the physical part of each new image by the recipe's pattern; without one it is a part of its own."""
+    told, count = known_images(parent.folder), len(known.parts)
+    return [told.part(one.image.path, f"extended {count + i}: {one.image.name}") for i, one in enumerate(new)]
+
+
+def grown_state(
+    known: ClassState, new: Sequence[tuple[str, Floats]], pictures: Sequence[str], parts: Sequence[str]
+) -> ClassState:
     """Return what is known of the classes with further images: each its class and embeddings, its own before copies'.
 
-    Each image is taken for a part of its own. Old rows stay as they are, and new classes come after the old.
+    An image of a part that is known, or among the new ones, joins its group: it is on no other side of a fold. Old rows
+    stay as they are, and new classes come after the old.
     """
     names = (*known.names, *sorted({label for label, _ in new} - set(known.names)))
     rows = known.examples
     sizes = [len(embeddings) for _, embeddings in new]
     first = np.concatenate([np.arange(size) == 0 for size in sizes])
-    parts = int(rows.groups.max()) + 1 + np.arange(len(new))
+    names_of_parts = (*known.parts, *dict.fromkeys(part for part in parts if part not in known.parts))
+    numbers = {part: number for number, part in enumerate(names_of_parts)}
     old_turned = np.zeros(len(rows.labels), np.bool_) if rows.turned is None else rows.turned
     examples = Examples(
         embeddings=np.concatenate((rows.embeddings, *(embeddings for _, embeddings in new))),
         labels=np.concatenate((rows.labels, np.repeat([names.index(label) for label, _ in new], sizes))),
-        groups=np.concatenate((rows.groups, np.repeat(parts, sizes))),
+        groups=np.concatenate((rows.groups, np.repeat([numbers[part] for part in parts], sizes))),
         original=np.concatenate((rows.original, first)),
         turned=np.concatenate((old_turned, ~first)),
     )
-    return replace(known, names=names, examples=examples, pictures=(*known.pictures, *pictures))
+    return replace(known, names=names, examples=examples, pictures=(*known.pictures, *pictures), parts=names_of_parts)
 
 
 def _told(parent: Parent) -> ClassStatement:

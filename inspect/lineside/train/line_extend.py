@@ -3,7 +3,8 @@
 New patches join the memory, whose entries stay; places are updated by their sufficient statistics; gate and familiarity
 are learned from the numbers of old and new frames together. The old calibration scores stay: a memory that grows makes
 no distance larger, so they are upper bounds; places move with what they learn, and the threshold's statement says that
-the old scores are from before. The new frames are scored by heads that were extended without them.
+the old scores are from before. The new frames are scored by heads that were extended without their parts, as
+the recipe's pattern (`capture.group`) tells parts; a further frame of a part of the training counts with it.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract import Finding
 from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
+from lineside.export.known_images import KnownImages, known_images
 from lineside.train.line_band import kept_review, not_held
 from lineside.train.line_gate import changed_gate
 from lineside.train.line_parent import Head, LineImage, Parent, Taken, head_numbers, head_values, observe
@@ -82,10 +84,11 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
     seen = [image for image, ok in zip(images, passed, strict=True) if ok]
     journal.stage("the head grows")
     patches = _embedded(parent, [frame for frame, ok in zip(before.taken, passed, strict=True) if ok])
-    honest = _honest_scores(parent, [str(image.path) for image in seen], patches, before.scores[passed])
+    parts = parts_of(known_images(parent.folder), seen, len(state.groups))
+    honest = _honest_scores(parent, parts, patches, before.scores[passed])
     found = [_found(gate.findings, parent, row) for row in before.quality[passed]]
     scores = np.concatenate((state.scores, np.where(found, np.inf, honest))).astype(np.float32)
-    groups = (*state.groups, *(f"extended {len(state.groups) + i}: {image.name}" for i, image in enumerate(seen)))
+    groups = (*state.groups, *parts)
     values, kept_head = _grown(parent, patches)
     words = _words(parent, values, len(seen))
     journal.note(words)
@@ -126,6 +129,19 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
             "memory_after": 0.0 if values.memory is None else float(len(values.memory)),
         },
     )
+
+
+def parts_of(known: KnownImages, images: Sequence[LineImage], before: int) -> tuple[str, ...]:
+    """Return the physical part of each new frame by the recipe's pattern; without one, a name that is nowhere else.
+
+    Parameters
+    ----------
+    known : KnownImages
+    images : sequence of LineImage
+    before : int
+        Frames that the bundle has scores of.
+    """
+    return tuple(known.part(image.path, f"extended {before + i}: {image.name}") for i, image in enumerate(images))
 
 
 def _of_classes(parent: Parent) -> str:
@@ -172,13 +188,13 @@ def _grown(parent: Parent, new: _Patches) -> tuple[HeadValues, HeadKept]:
 
 
 def _honest_scores(
-    parent: Parent, names: Sequence[str], patches: _Patches, own: npt.NDArray[np.float64]
+    parent: Parent, parts: Sequence[str], patches: _Patches, own: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Score every new frame by a head that was extended without it; one frame alone by the parent."""
-    if len(names) < 2:
+    """Score every new frame by a head that was extended without its part; one part alone by the parent."""
+    if len(set(parts)) < 2:
         return own
-    scores, head = np.empty(len(names)), Head(parent)
-    for fold in grouped_folds(names, FOLDS):
+    scores, head = np.empty(len(parts)), Head(parent)
+    for fold in grouped_folds(parts, FOLDS):
         values, _ = _grown(parent, patches.take(fold.fit))
         numbers = head_numbers(values, parent.state.shape)
         scores[list(fold.score)] = head([patches.taken[i] for i in fold.score], numbers)[0]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -57,13 +58,13 @@ class ClassEvaluation:
     """The deployed graph's classes on the recipe's test images."""
 
     right: int
-    """Images of a class of the training that were called by its name."""
+    """Parts of a class of the training that were called by its name."""
     named: int
-    """Images of such a class that were called any class, or unknown; those called OK are escapes, counted there."""
+    """Parts of such a class that were called any class, or unknown; those called OK are escapes, counted there."""
     interval: tuple[float, float]
     """Exact 95 % interval (Clopper-Pearson) of the share that is right, 0 to 1."""
     confusion: tuple[tuple[str, str, int], ...]
-    """(folder, what it was called: a class, unknown, or a verdict where no class was told; images), of every image that
+    """(folder, what it was called: a class, unknown, or a verdict where no class was told; parts), of every part that
     got a call."""
 
     @property
@@ -74,23 +75,28 @@ class ClassEvaluation:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The deployed graph on the recipe's test images; nothing was fitted or calibrated on them."""
+    """The deployed graph on the recipe's test images; nothing was fitted or calibrated on them.
+
+    Parts are counted, each as its worst image; an image that nothing joins to others is a part.
+    """
 
     good: int
-    """Good images that got a call."""
+    """Good parts that got a call."""
     defective: int
-    """Defective images that got a call."""
+    """Defective parts that got a call."""
     overkill: int
-    """Good images called NG."""
+    """Good parts called NG."""
     escapes: int
-    """Defective images called OK."""
+    """Defective parts called OK."""
     no_call: int
     auroc: float | None
-    """Of the image scores; None where one of the sides is empty."""
+    """Of their scores; None where one of the sides is empty."""
     escapes_by_class: tuple[tuple[str, int, int], ...]
-    """(class, escapes, images)."""
+    """(class, escapes, parts)."""
     classes: ClassEvaluation | None = None
     """None where no classes are told."""
+    unit: Literal["image", "part"] = "image"
+    """``part`` where some part has several images; else both are the same."""
 
 
 @dataclass(frozen=True)

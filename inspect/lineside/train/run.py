@@ -39,7 +39,7 @@ from lineside.train.method import FittedHead, Method
 from lineside.train.precision import CHOSEN, compare, unguaranteed
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
-from lineside.train.record import FrontRecord, ScoredImage, TrainingRecord
+from lineside.train.record import Evaluation, FrontRecord, ScoredImage, TrainingRecord
 from lineside.train.sorting_images import sorting_references
 from lineside.train.task import Task, class_names, task_of
 from lineside.train.thresholds import with_defects
@@ -305,7 +305,7 @@ def _record(
         model_bytes=len(model),
         calibration=calibrated,
         tested=tested,
-        evaluation=evaluate([proof for proof in proofs if proof.kind == "test"], contract),
+        evaluation=_evaluated(dataset, proofs, contract),
         parity_frames=len(proofs),
         parity_worst_rel=max(proof.difference_rel for proof in proofs),
         swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),
@@ -316,6 +316,11 @@ def _record(
         stage_seconds=journal.seconds(),
         model=model,
     )
+
+
+def _evaluated(dataset: Dataset, proofs: Sequence[ParityRecord], contract: Contract) -> Evaluation:
+    parts, tested = {s.name: s.group for s in dataset.samples}, [proof for proof in proofs if proof.kind == "test"]
+    return evaluate(tested, [parts[proof.name] for proof in tested], contract)
 
 
 def _front(contract: Contract, head: FittedHead, references: References) -> FrontRecord:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineside.batch.labels import truth_of
-from lineside.batch.parts import part_names
+from lineside.batch.parts import part_names, refuse_two_labels
 from lineside.batch.plan import check_sources, plan_images
 from lineside.contract import Contract
 from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, refuse_odd_names
-from lineside.errors import ImageError, UsageError
+from lineside.errors import ImageError
 from lineside.export.known_images import KnownImages, file_sha256, known_images
 from lineside.marked_boxes import MarkedBox, boxes_by_image
 
@@ -103,7 +103,7 @@ def find_images(
     boxes = {path: found for source in sources for path, found in _boxes(source, out).items()}
     images = tuple(_labelled(path, group_of, contract, boxes.get(path, ())) for path in kept)
     _refuse_unknown(images, contract, sources, len(paths))
-    _refuse_two_labels(images)
+    refuse_two_labels((image.part, image.label, image.path) for image in images)
     left_out = tuple(path.as_posix() for path in paths if path in learned)
     twins = {path.as_posix(): known.names[hashes[path]] for path in learned if hashes[path] in known.names}
     return EvaluationImages(tuple(sources), images, left_out, twins, known, expression)
@@ -170,15 +170,3 @@ def _refuse_unknown(images: Sequence[LabelledImage], contract: Contract, sources
             f"with masks or boxes. {LAYOUTS} To judge images without a truth, use lineside inspect.",
             path=where,
         )
-
-
-def _refuse_two_labels(images: Iterable[LabelledImage]) -> None:
-    first: dict[str, LabelledImage] = {}
-    for image in images:
-        other = first.setdefault(image.part, image)
-        if other.label != image.label:
-            raise UsageError(
-                f"the part {image.part!r} stands under two labels: {other.path} and {image.path}. Move one of them, or "
-                "change the pattern (--group, else capture.group of the recipe) so that different parts get different "
-                "names."
-            )

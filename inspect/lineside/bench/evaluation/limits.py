@@ -49,7 +49,7 @@ class Limits(Block):
     pixel_auroc: float | None = _least("pixel AUROC")
     aupro: float | None = _least("AUPRO up to a false-positive rate of 0.3")
     aupro_05: float | None = _least("AUPRO up to a false-positive rate of 0.05")
-    class_accuracy: float | None = _least("share of the named images of known classes that were named rightly")
+    class_accuracy: float | None = _least("share of the named parts of known classes that were named rightly")
     ece: float | None = _most("expected calibration error of the classes' probabilities")
     p50_ms: float | None = _time("median time per image in the graph")
     p95_ms: float | None = _time("95th percentile of it")

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lineside.batch.classes import ToldClasses
+from lineside.batch.classes import ToldClasses, told_classes
 from lineside.batch.labels import LabelSummary, Rate, rate, summarise_labels
+from lineside.batch.parts import CALLS
 from lineside.batch.row import UNREADABLE, Row
 from lineside.batch.summary import COUNTED, Percentiles, Summary, percentiles
 from lineside.bench.evaluation.images import LabelledImage
-from lineside.bench.evaluation.parts import CALLS, Part
+from lineside.bench.evaluation.parts import Part
 from lineside.bench.evaluation.plant import Costs, Plant, in_the_plant
 from lineside.bench.evaluation.promise import Promise, promise_of, wished_costs
 from lineside.calibrate.auroc_interval import Area, auroc_area
@@ -71,6 +72,7 @@ class Numbers:
     promise: Promise
     plant: Plant | None
     classes: ToldClasses | None
+    """What parts were called: the class of the worst frame."""
     calibration: Calibration | None
     """Of the classes' probabilities; None where no image of a known class was named."""
     timing: Timing | None
@@ -143,7 +145,7 @@ def summed_up(
         plant=in_the_plant(by_kind[True], by_kind[False], conditions.defect_rate_ppm, conditions.costs)
         if conditions.defect_rate_ppm is not None
         else None,
-        classes=summary.classes,
+        classes=_told(parts, contract),
         calibration=_calibration(rows, images, contract),
         timing=_timing(parts, summary, conditions),
     )
@@ -157,6 +159,15 @@ def _by_label(parts: Iterable[Part]) -> tuple[Mapping[str, Counter[str]], Mappin
         if part.called and part.score is not None:
             scores[part.label].append(part.score)
     return counts, scores
+
+
+def _told(parts: Iterable[Part], contract: Contract) -> ToldClasses | None:
+    """Count what parts were called: the class of the worst frame."""
+    told: dict[str, Counter[str]] = defaultdict(Counter)
+    for part in parts:
+        if part.called:
+            told[part.label][part.worst.defect_class or part.verdict] += 1
+    return told_classes(told, contract.class_names, labels=True)
 
 
 def _together(scores: Mapping[str, Sequence[float]], names: Iterable[str]) -> list[float]:
@@ -177,7 +188,7 @@ def _class_areas(labels: LabelSummary, good: Sequence[float], scores: Mapping[st
 
 
 def _calibration(rows: Iterable[Row], images: Mapping[str, LabelledImage], contract: Contract) -> Calibration | None:
-    """Of the images of known classes that were named, ``unknown`` included, as the class accuracy counts them."""
+    """Of the images of known classes that were named, ``unknown`` included."""
     names = contract.class_names
     probabilities, truth = [], []
     for row in rows:

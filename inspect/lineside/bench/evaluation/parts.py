@@ -4,12 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lineside.batch.parts import verdict_of, worst
+from lineside.batch.parts import CALLS, verdict_of, worst
 from lineside.batch.row import Row
 from lineside.bench.evaluation.images import LabelledImage
-from lineside.contract import Verdict
-
-CALLS = (Verdict.OK.name, Verdict.NG.name, Verdict.REVIEW.name)
 
 
 @dataclass(frozen=True)

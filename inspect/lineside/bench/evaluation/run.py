@@ -12,22 +12,24 @@ import numpy.typing as npt
 from lineside.batch.files import write_text
 from lineside.batch.judge import inspected, read_frame
 from lineside.batch.labels import GOOD
+from lineside.batch.parts import CALLS
 from lineside.batch.plan import Census
 from lineside.batch.row import Row, finite
 from lineside.batch.run import InspectOptions, JudgedRun, Progress, Work, check_options, judged_images, summarised
 from lineside.batch.store import EVALUATION_FILE, REPORT_FILE, SUMMARY_FILE
 from lineside.batch.summary import Collector, Summary
+from lineside.bench.evaluation.copies import joined
 from lineside.bench.evaluation.images import ALL_KNOWN, EvaluationImages, LabelledImage, challenge_images, find_images
 from lineside.bench.evaluation.limits import Answer, Limits, judge_limits, refuse_impossible
 from lineside.bench.evaluation.numbers import Conditions, Numbers, summed_up
-from lineside.bench.evaluation.parts import CALLS, Part, parts_of
+from lineside.bench.evaluation.parts import Part, parts_of
 from lineside.bench.evaluation.plant import Costs, check_plant
 from lineside.bench.evaluation.rabbits import Rabbits, challenge
 from lineside.calibrate.localisation import Localisation, Marked, localisation
 from lineside.capture.truth import box_pixels, read_mask
 from lineside.contract import Contract
 from lineside.errors import ImageError, UsageError
-from lineside.export.known_images import KnownImages
+from lineside.export.known_images import KnownImages, picture_of
 from lineside.runtime import Inspector, Result
 
 Maps = dict[str, tuple[npt.NDArray[np.float32], tuple[int, int]]]
@@ -76,6 +78,8 @@ class Evaluation:
     """The training image that some of them are copies of."""
     known: KnownImages
     """How they were found."""
+    copies: tuple[tuple[str, ...], ...]
+    """Files that show one part although no name said so, a set for each part."""
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -139,7 +143,8 @@ def evaluate_images(
     folder, named = Path(out), [Path(source) for source in sources]
     found = find_images(Path(inspector.path), inspector.contract, named, folder, options.pattern)
     _refuse_impossible(options, found, inspector.contract)
-    by_path = {image.path.as_posix(): image for image in found.images}
+    images, copies = joined(found.images, inspector.contract, options.workers)
+    by_path = {image.path.as_posix(): image for image in images}
     rabbits = challenge_images(options.red_rabbits, found.pattern) if options.red_rabbits else ()
     maps: Maps = {}
     keep = partial(_keep, by_path if found.marked else {}, maps, found.known)
@@ -169,6 +174,7 @@ def evaluate_images(
             left_out=(*found.left_out, *learned),
             twins=found.twins,
             known=found.known,
+            copies=copies,
         )
         _write(run, made, collector)
     return made
@@ -182,6 +188,7 @@ def evaluation_document(made: Evaluation) -> dict[str, object]:
         "part_pattern": made.pattern,
         "training_images_left_out": list(made.left_out),
         "training_images_they_copy": dict(sorted(made.twins.items())),
+        "images_of_one_part": [list(one) for one in made.copies],
         "training_images_compared": made.known.compared,
         "evaluation": asdict(made.numbers),
         "limits": [asdict(one) for one in made.answers],
@@ -242,11 +249,16 @@ def _conditions(options: EvaluateOptions) -> Conditions:
 
 
 def _keep(
-    images: Mapping[str, LabelledImage], maps: Maps, known: KnownImages, path: Path, result: Result
+    images: Mapping[str, LabelledImage],
+    maps: Maps,
+    known: KnownImages,
+    path: Path,
+    frame: npt.NDArray[np.uint8],
+    result: Result,
 ) -> Mapping[str, object]:
     """Keep a map that can be compared, of a marked defect or a part without one; say whether the frame is known."""
     name = path.as_posix()
-    if known.looks_learned(result.embedding):
+    if known.looks_learned(result.embedding, picture_of(frame)):
         return {LEARNED: True}
     if name in images and result.verdict.name in CALLS and _compared(images[name]):
         maps[name] = (result.anomaly_map, result.frame_wh[::-1])

@@ -21,6 +21,7 @@ from lineside.bench.evaluation.run import Evaluation
 from lineside.bench.evaluation.words import (
     auroc_words,
     calibration_words,
+    copies_words,
     decision_words,
     left_out_words,
     localisation_words,
@@ -49,7 +50,7 @@ def evaluation_table(made: Evaluation) -> "RenderableType":
         blocks.append(_limits(made.answers))
     if made.rabbits:
         blocks.append(_rabbits(made.rabbits))
-    blocks += [Text(words, style="yellow") for words in [left_out_words(made)] if words]
+    blocks += [Text(words, style="yellow") for words in (left_out_words(made), copies_words(made)) if words]
     style = "bold red" if made.broken or made.not_judged else "bold"
     return Group(*blocks, Text(decision_words(made), style=style))
 
@@ -89,7 +90,7 @@ def _facts(made: Evaluation) -> "Table":
     if made.summary.no_call.count:
         lines.append(("no call (images)", no_call_words(made.summary.no_call)))
     if n.classes and n.classes.right:
-        lines.append(("class accuracy", rate_words(n.classes.right, "named images of known classes right")))
+        lines.append(("class accuracy", rate_words(n.classes.right, "named parts of known classes right")))
     if n.calibration:
         lines.append(("probabilities", calibration_words(n.calibration)))
     if n.timing:

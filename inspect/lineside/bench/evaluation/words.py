@@ -8,6 +8,8 @@ from lineside.bench.evaluation.run import Evaluation
 from lineside.calibrate.auroc_interval import Area
 from lineside.calibrate.probability import Calibration
 
+_NAMED = 6
+
 
 def verdict_words(made: Evaluation) -> str:
     """Say in a few sentences, without a term of statistics, how the model did."""
@@ -120,6 +122,15 @@ def calibration_words(found: Calibration) -> str:
     """Say how far the classes' probabilities may be believed."""
     few = "; with so few images the error comes out too large" if found.n < 100 else ""
     return f"Brier score {found.brier:.3f}, expected calibration error {found.ece:.3f} (n = {found.n}{few})"
+
+
+def copies_words(made: Evaluation) -> str | None:
+    """Say which images count as one part although no name said so; None where there are none."""
+    if not made.copies:
+        return None
+    more = f" and {len(made.copies) - _NAMED} more" if len(made.copies) > _NAMED else ""
+    sets = "; ".join(", ".join(one[:_NAMED]) for one in made.copies[:_NAMED])
+    return f"Images that are copies of one another, by pixels or within noise, count once: {sets}{more}."
 
 
 def left_out_words(made: Evaluation) -> str | None:

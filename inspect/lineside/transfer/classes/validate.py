@@ -60,15 +60,19 @@ class Accuracy:
     value : float
         Corrected for having been chosen.
     low, high : float
-        95 % interval after Clopper and Pearson (1934).
+        95 % interval after Clopper and Pearson (1934), of as many draws as there are parts: several examples of a part
+        are right or wrong together.
     n : int
         Examples held out, copies not counted.
+    parts : int
+        Physical parts that they show.
     """
 
     value: float
     low: float
     high: float
     n: int
+    parts: int
 
 
 def choice(right: F64, times: F64) -> int:
@@ -101,7 +105,8 @@ def accuracy_of_choice(outcomes: Sequence[Held], seed: int) -> Accuracy:
     """
     n = len(outcomes[0].labels)
     value = _corrected(outcomes, seed) if len(outcomes) > 1 else float(outcomes[0].right.mean())
-    return Accuracy(value, *interval(value, n), n)
+    parts = len(np.unique(outcomes[0].groups))
+    return Accuracy(value, *interval(value, parts), n, parts)
 
 
 def interval(share: float, n: int) -> tuple[float, float]:

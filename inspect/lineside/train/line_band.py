@@ -19,7 +19,8 @@ def kept_review(
     wish = parent.contract.threshold_review.wish
     if wish.kind != "review" or wish.share is None:
         return None
-    goods = Honest(scores, tuple(groups), (GOOD,) * len(scores), held_out=False, how=how)
+    tolerated = bool(parent.contract.class_factors)
+    goods = Honest(scores, tuple(groups), (GOOD,) * len(scores), held_out=False, how=how, tolerated=tolerated)
     return review_threshold(threshold, wish.share, goods)
 
 

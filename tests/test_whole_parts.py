@@ -133,16 +133,16 @@ def test_real_parts_have_no_flips(tmp_path: Path, real_data: Path) -> None:
 
 
 def _report_is_sound(tmp_path: Path, images: Path) -> None:
-    """Evaluate the model and open the report: nothing on the console, no address outside, every escape's picture."""
+    """Evaluate the model and open the report: nothing on the console, no address outside, the pictures of all wrong verdicts."""
     found = evaluate_images(Inspector(tmp_path / "model"), [images / "test"], tmp_path / "evaluation")
     rows = [json.loads(line) for line in (tmp_path / "evaluation" / "results.jsonl").read_text().splitlines()]
-    escaped = [row["path"] for row in rows if "pitting" in row["path"] and row["verdict"] == "OK"]
-    assert escaped  # from 20 good parts some always do: there are pictures to look for
+    wrong = [row["path"] for row in rows if row["verdict"] == ("OK" if "pitting" in row["path"] else "NG")]
+    assert wrong  # an AUROC below 1 leaves some: there are pictures to look for
     document, console = opened(find_browser(), tmp_path / "evaluation" / "report.html", tmp_path)
     assert console == []
     assert found.summary.total == len(rows) == 40
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", document)
     pictures = re.findall(r"<img [^>]*>", document)
     assert all(re.search(r'alt="[^"]+"', one) and "data:image/jpeg;base64," in one for one in pictures)
-    for path in escaped:
+    for path in wrong:
         assert any(Path(path).name in one for one in pictures)

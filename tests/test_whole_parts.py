@@ -133,7 +133,7 @@ def test_real_parts_have_no_flips(tmp_path: Path, real_data: Path) -> None:
 
 
 def _report_is_sound(tmp_path: Path, images: Path) -> None:
-    """Evaluate the model and open the report: nothing on the console, no address outside, the pictures of all wrong verdicts."""
+    """Evaluate the model, open the report: an empty console, no address outside, pictures of all wrong verdicts."""
     found = evaluate_images(Inspector(tmp_path / "model"), [images / "test"], tmp_path / "evaluation")
     rows = [json.loads(line) for line in (tmp_path / "evaluation" / "results.jsonl").read_text().splitlines()]
     wrong = [row["path"] for row in rows if row["verdict"] == ("OK" if "pitting" in row["path"] else "NG")]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import images
+from lineside.bit_depth import to_uint8
 from lineside.capture.decode import read_image
-from lineside.contract import to_uint8
 from lineside.errors import ImageError
 
 COLOUR = images.picture()

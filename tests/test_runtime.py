@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineside.contract import BIT_DEPTHS, Verdict, to_uint8
+from lineside.bit_depth import BIT_DEPTHS, to_uint8
+from lineside.contract import Verdict
 from lineside.runtime import FrameError, Inspector, UsageError
 from tiny import write_tiny_bundle
 

@@ -14,7 +14,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, Precision, depth_rule
+from lineside.bit_depth import depth_rule
+from lineside.contract import CONTRACT_VERSION, METADATA_KEY, OUTPUTS, Contract, FrameSpec, Precision
 from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 
 Edit = Callable[[dict[str, Any]], object]

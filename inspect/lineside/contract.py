@@ -7,17 +7,14 @@ numpy and onnxruntime installed; pydantic reads the very same classes to publish
 
 import dataclasses
 import json
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from lineside.contract_reading import built
 from lineside.contract_thresholds import EscapeStatement, LeastDefect, RegionLimit, Threshold
-from lineside.errors import BundleError, FrameError
+from lineside.errors import BundleError
 
 CONTRACT_VERSION = "6.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
@@ -44,7 +41,6 @@ NO_DEFECT_CLASS = -1
 UNKNOWN_DEFECT_CLASS = -2
 UNKNOWN_CLASS = "unknown"
 """What a part is called that belongs to none of the classes."""
-BIT_DEPTHS = (8, 10, 12, 14, 16)
 MAX_FRAME_PIXELS = 200_000_000
 """Largest frame or picture, H · W, that is taken unless more is asked for; the largest line and area cameras of machine
 vision stay below it. A small file can claim any size."""
@@ -68,7 +64,7 @@ class FrameSpec:
     bit_depth: int
     """Bits per sample of the camera, 8 to 16; above 8 a frame is reduced to uint8 by `depth_rule`."""
     depth_rule: str
-    """The exact rule from camera samples to uint8, in words; `to_uint8` applies it."""
+    """The exact rule from camera samples to uint8, in words; `lineside.bit_depth.to_uint8` applies it."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +265,7 @@ class Contract:
                 f"{where}: contract version {version!r} cannot be read by this lineside, which reads "
                 f"{CONTRACT_VERSION}. Install the lineside that wrote the bundle, or train again."
             )
-        return _build(cls, document, where)
+        return built(cls, document, where)
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], where: str) -> "Contract":
@@ -325,87 +321,3 @@ class Contract:
     def found(self, quality: Mapping[str, float]) -> tuple[str, ...]:
         """Names of the findings that these quality numbers amount to, in the contract's order."""
         return tuple(finding.name for finding in self.findings if finding.holds(quality))
-
-
-_T = TypeVar("_T")
-
-
-def _build(kind: type[_T], document: Mapping[str, Any], where: str) -> _T:
-    """Make a dataclass from a JSON object, checking every field's presence and type."""
-    hints = get_type_hints(kind)
-    unknown = sorted(set(document) - set(hints))
-    if unknown:
-        raise BundleError(f"{where}: unknown field {unknown[0]!r} in the contract.")
-    values: dict[str, Any] = {}
-    for name, hint in hints.items():
-        if name not in document:
-            raise BundleError(f"{where}: the contract lacks the field {name!r}.")
-        values[name] = _value(hint, document[name], f"{where}: {name}")
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """Check one JSON value against one type hint and return it in that type."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(cast(type[Any], hint), value, where)
-    if origin is Literal and value in arguments:
-        return value
-    if origin in (Union, types.UnionType):
-        return None if value is None else _value(arguments[0], value, where)
-    if origin is tuple and isinstance(value, list):
-        if arguments[-1] is Ellipsis:
-            return tuple(_value(arguments[0], item, where) for item in value)
-        if len(value) == len(arguments):
-            return tuple(_value(kind, item, where) for kind, item in zip(arguments, value, strict=True))
-    if origin is Mapping and isinstance(value, dict):
-        return {str(key): _value(arguments[1], item, where) for key, item in value.items()}
-    if origin is dict and isinstance(value, dict):
-        return value
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and type(value) is hint:
-        return value
-    raise BundleError(f"{where}: expected {getattr(hint, '__name__', hint)} in the contract, found {value!r}.")
-
-
-def depth_rule(bit_depth: int) -> str:
-    """Return the rule of `to_uint8` in words, for the contract."""
-    if bit_depth == 8:
-        return "uint8 samples are taken as they are"
-    top = 2**bit_depth - 1
-    return f"uint8 = (min(sample, {top}) * 255 + {top // 2}) // {top}, in integers"
-
-
-def to_uint8(samples: npt.NDArray[np.generic], bit_depth: int) -> npt.NDArray[np.uint8]:
-    """Reduce camera samples to uint8 by the contract's rule.
-
-    Parameters
-    ----------
-    samples : ndarray of uint8 or uint16, any shape
-        Camera samples. uint8 is returned unchanged (the same array) when `bit_depth` is 8.
-    bit_depth : int
-        Declared bits per sample, one of 8, 10, 12, 14, 16. It is never guessed from the samples.
-
-    Returns
-    -------
-    ndarray of uint8, same shape
-        ``(min(v, top) * 255 + top // 2) // top`` with ``top = 2**bit_depth - 1``: the nearest of 256 equal steps.
-
-    Raises
-    ------
-    FrameError
-        When the sample type does not fit the bit depth.
-    """
-    if bit_depth == 8 and samples.dtype == np.uint8:
-        return cast("npt.NDArray[np.uint8]", samples)
-    if bit_depth > 8 and samples.dtype == np.uint16:
-        top = 2**bit_depth - 1
-        wide = np.minimum(samples, np.uint16(top)).astype(np.uint32)
-        reduced: npt.NDArray[np.uint8] = ((wide * 255 + top // 2) // top).astype(np.uint8)
-        return reduced
-    needed = "uint8" if bit_depth == 8 else "uint16"
-    raise FrameError(
-        f"Samples are {samples.dtype}, but a bit depth of {bit_depth} needs {needed}: "
-        "set capture.bit_depth in the recipe to what the camera delivers, or convert the frame."
-    )

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lineside.bench.machine import Machine, this_machine
+from lineside.bench.machine import this_machine
 from lineside.bench.peer_fit import Peer, check_peers, fit_peer, planes
 from lineside.bench.peer_images import PeerImages, peer_images
-from lineside.bench.stages import ROUNDS, WHOLE, opened
+from lineside.bench.stages import ROUNDS, WHOLE, Conditions, opened
 from lineside.bench.timing import Candidate, Ratio, Timing, ratio, summarise, time_in_turns
 from lineside.calibrate.metrics import auroc
 from lineside.contract import INPUT_FRAME
@@ -36,16 +36,9 @@ class PeerTime:
 
 
 @dataclass(frozen=True)
-class PeerTimes:
+class PeerTimes(Conditions):
     """What `time_peers` measured."""
 
-    part: str
-    model_sha256: str
-    frame_whc: tuple[int, int, int]
-    working_wh: tuple[int, int]
-    threads: int
-    rounds: int
-    machine: Machine
     fitted_on: str
     whole: Timing
     megabytes: float

@@ -40,8 +40,8 @@ _LARGEST_PX = 32768  # a side longer than any camera's; a slip of the hand would
 
 
 @dataclass(frozen=True)
-class StageTimes:
-    """What `time_stages` measured."""
+class Conditions:
+    """What was timed, and how."""
 
     part: str
     model_sha256: str
@@ -50,6 +50,12 @@ class StageTimes:
     threads: int
     rounds: int
     machine: Machine
+
+
+@dataclass(frozen=True)
+class StageTimes(Conditions):
+    """What `time_stages` measured."""
+
     timings: tuple[Timing, ...]
     """The whole graph and the floor; with stages also the whole front and each stage, in the order of the graph."""
     front_to_floor: Ratio | None

@@ -15,9 +15,10 @@ from typing import Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from lineside.bit_depth import to_uint8
 from lineside.capture.container import Header, HeaderError
 from lineside.capture.header import read_header
-from lineside.contract import MAX_FRAME_PIXELS, to_uint8
+from lineside.contract import MAX_FRAME_PIXELS
 from lineside.errors import ImageError
 from lineside.image_files import max_image_bytes, read_content
 

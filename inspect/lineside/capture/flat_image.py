@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside import __version__
+from lineside.bit_depth import BIT_DEPTHS
 from lineside.capture.decode import decode_samples
 from lineside.capture.source import SourceOptions, find_source, open_source
 from lineside.capture.store import encode_samples, first, sidecar_bytes, write_new
-from lineside.contract import BIT_DEPTHS
 from lineside.errors import ImageError, UsageError
 from lineside.image_files import read_content
 

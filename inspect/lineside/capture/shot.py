@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lineside.bit_depth import to_uint8
 from lineside.capture.frame import Frame
-from lineside.contract import to_uint8
 from lineside.errors import FrameError
 
 Samples = npt.NDArray[np.uint8 | np.uint16]

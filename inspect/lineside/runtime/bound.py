@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lineside.contract import INPUT_FRAME, Contract, to_uint8
+from lineside.bit_depth import to_uint8
+from lineside.contract import INPUT_FRAME, Contract
 from lineside.contract_graph import output_shapes
 from lineside.session import ort
 

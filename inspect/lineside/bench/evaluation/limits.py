@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from lineside.batch.table import area, number, percent
 from lineside.bench.evaluation.numbers import Numbers
 from lineside.errors import RecipeError, StorageError, UsageError
-from lineside.recipe import located_error
 from lineside.recipe_block import Block, key
+from lineside.recipe_errors import located_error
 from lineside.recipe_yaml import read_yaml
 
 State = Literal["kept", "broken", "not judged"]

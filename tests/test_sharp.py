@@ -8,7 +8,7 @@ from lineside.transfer.half import halved
 from lineside.transfer.head import HeadShape
 from lineside.transfer.head_fit import Choice, fit_best
 from lineside.transfer.rows import Rows
-from lineside.transfer.sharp import SharpPlace, sharp_distance
+from lineside.transfer.sharp import SharpPlace, from_place
 from lineside.transfer.sharp_fit import FIXED, SharpCounts, extended_sharp_place, fit_sharp_place, fixedness
 
 PLACES, SIZE = 30, 12
@@ -29,7 +29,8 @@ def everywhere(made: np.ndarray) -> np.ndarray:
 
 def distances(place: SharpPlace, made: np.ndarray) -> np.ndarray:
     """Return distances [n, P] as the graph takes them."""
-    return sharp_distance("place", torch.from_numpy(made), [torch.from_numpy(a) for a in place.arrays]).numpy()
+    basis, mean, triangles = (torch.from_numpy(array) for array in place.arrays)
+    return from_place(torch.from_numpy(made) @ basis, mean, triangles).numpy()
 
 
 def learned(frames: int, seed: int) -> tuple[SharpPlace, SharpCounts, np.ndarray]:

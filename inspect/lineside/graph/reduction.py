@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnx
 
-REDUCTION_OUTPUTS = ("middle", "frame_wh")
 LARGE = 2
 """Pixels of the frame over those wanted, from which on it is reduced by products."""
 BLOCKS = (8, 10, 9, 7, 6, 5, 12, 11, 13, 14, 15, 16, 4, 3, 2)

@@ -34,11 +34,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineside.graph.onnx_export import export_module
-from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, distance, example_inputs
+from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace, Way, distance, example_inputs, to_memory
 from lineside.transfer.opening import opened
 from lineside.transfer.place import Place
 from lineside.transfer.pooling import POOL_INPUTS, Pooling, PoolRegion, in_score, plain_pooling, pooled
-from lineside.transfer.sharp import SHARP_INPUTS, Sharp, SharpPlace, from_place, sharp_distance, sharp_example
+from lineside.transfer.sharp import SHARP_INPUTS, Sharp, SharpPlace, from_place, sharp_example
 
 if TYPE_CHECKING:
     import onnx
@@ -213,7 +213,7 @@ class PatchHead(nn.Module):
     def _sharply(self, sharp: Sharp, projected: Sequence[Tensor], fitted: tuple[Tensor, ...]) -> Tensor:
         """Distance [N, P] of patches as they are; turned into a place's few directions before they are enlarged."""
         if sharp == "memory":
-            return sharp_distance(sharp, self.gather(projected, averaged=False), fitted)
+            return to_memory(self.gather(projected, averaged=False), fitted[0])[0]
         basis, mean, triangles = fitted
         turned = [F.conv2d(x, basis.t()[:, :, None, None]) for x in projected]  # [N, r, h, w]
         return from_place(self.gather(turned, averaged=False), mean, triangles)

@@ -17,7 +17,6 @@ place; means over 2 draws of 8 and 50 good frames, caps at most 40). Ball-screw 
 0.969 and 0.999, 0.973; places 0.997, 0.976 and 1.000, 0.982.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +25,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lineside.transfer.distance import to_memory
 from lineside.transfer.half import Halves, packed, side_of, unpacked
 
 Floats = npt.NDArray[np.float32]
@@ -66,28 +64,11 @@ class SharpPlace:
         return cls(basis, mean, unpacked(triangles))
 
 
-def sharp_distance(sharp: Sharp, patches: Tensor, fitted: Sequence[Tensor]) -> Tensor:
-    """Distance of each patch as it is.
-
-    Parameters
-    ----------
-    sharp : "memory" or "place"
-    patches : Tensor of float32 [N, P, d]
-    fitted : sequence of Tensor
-        In the order of `SHARP_INPUTS`.
-
-    Returns
-    -------
-    Tensor of float32 [N, P]
-    """
-    if sharp == "memory":
-        return to_memory(patches, fitted[0])[0]
-    basis, mean, triangles = fitted
-    return from_place(torch.matmul(patches, basis), mean, triangles)
-
-
 def from_place(seen: Tensor, mean: Tensor, triangles: Tensor) -> Tensor:
-    """Distance [N, P] of patches [N, P, r], already turned into the directions that places are known in."""
+    """Distance [N, P] of patches [N, P, r], already turned into the directions that places are known in.
+
+    `mean` and `triangles` are those of `SharpPlace.arrays`.
+    """
     whitening, away = _unpacked(triangles), seen - mean
     white = torch.matmul(away.transpose(0, 1), whitening)  # [P, N, r]
     return white.square().sum(dim=2).sqrt().t()

@@ -24,7 +24,6 @@ from lineside.report.confusion import confusion_table
 from lineside.report.course import course_section
 from lineside.report.document import document, table, tile
 from lineside.report.gallery import Kind, galleries, row_cards
-from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
 from lineside.report.not_tested import TITLE as NOT_TESTED
 from lineside.report.not_tested import not_tested, of_an_inspection
@@ -32,6 +31,7 @@ from lineside.report.origin import definitions, model_section, threshold_section
 from lineside.report.origins import TITLE, origins_section
 from lineside.report.pareto import causes_section
 from lineside.report.refused import no_call_section, unreadable_section
+from lineside.report.scores import drawn_scores
 from lineside.report.timing import times
 
 
@@ -201,12 +201,11 @@ def _scores(given: ReportInput) -> Markup:
     up, down = (given.good_scores, given.other_scores) if labelled else (given.other_scores, given.good_scores)
     names = ("good", "defective") if labelled else ("images", "")
     words = "Upward: good parts. Downward: defective parts. " if labelled else ""
-    drawing = histogram(up, down, given.summary.threshold.ng, names=names, unit="score, larger is worse")
-    return section(
-        "Scores",
-        element("div", drawing, class_="scroll"),
-        element("p", f"{words}Red lies above the threshold. Images without a call are left out.", class_="note"),
-    )
+    limits = given.summary.threshold
+    more = (("REVIEW above", limits.review),) if limits.review != limits.ng else ()
+    drawn = drawn_scores(up, down, limits.ng, names=names, unit="score, larger is worse", more=more)
+    said = f"{words}Red lies above the threshold. Images without a call are left out."
+    return section("Scores", drawn, element("p", said, class_="note"))
 
 
 def _kinds(given: ReportInput) -> Iterator[Kind]:

@@ -24,9 +24,9 @@ from lineside.errors import LinesideError
 from lineside.report.copies import copies_section
 from lineside.report.document import document
 from lineside.report.gallery import Card, Kind, galleries, in_turn
-from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import threshold_section
+from lineside.report.scores import drawn_scores
 from lineside.report.training_classes import classes
 from lineside.report.training_sections import (
     evaluation,
@@ -168,7 +168,7 @@ def _scores(record: "TrainingRecord") -> Markup:
     calibration, is_good = _floats(record.calibration), record.contract.is_good
     goods = _floats(image for image in called if is_good(image.label))
     defective = _floats(image for image in called if not is_good(image.label))
-    drawing = histogram(
+    drawn = drawn_scores(
         calibration,
         defective,
         record.contract.threshold_ng.value,
@@ -182,7 +182,18 @@ def _scores(record: "TrainingRecord") -> Markup:
         f"defective images{_of_both(record)}. Red lies above the threshold. "
         "Images without a call are left out."
     )
-    return section("Scores", element("div", drawing, class_="scroll"), element("p", words, class_="note"))
+    return section("Scores", drawn, element("p", words + _divided(record.contract), class_="note"))
+
+
+def _divided(contract: Contract) -> str:
+    """Say which scores are divided for tolerated classes and which are not, since they stand on one axis."""
+    if not contract.class_factors:
+        return ""
+    named = ", ".join(f"{name} {factor:g}" for name, factor in sorted(contract.class_factors.items()))
+    return (
+        f" Scores of the test are divided where the model calls a tolerated class ({named}), as on the line; those of "
+        "the calibration are not, for the threshold was taken from them undivided: so they stand rather too far right."
+    )
 
 
 def _of_both(record: "TrainingRecord") -> str:

@@ -119,7 +119,7 @@ def light_and_pose(record: "TrainingRecord") -> Markup:
         element(
             "div",
             element("div", steps_table(contract.normalisation), decisions_list(front.words)),
-            golden_figure(front.golden),
+            golden_figure(front.golden, front.regions),
             class_="beside",
         ),
         numbers_tables(front.numbers),

@@ -21,6 +21,7 @@ JPEG_QUALITY = 88
 BOX_RGB = (90, 230, 255)  # no colour of the heat scale is near it
 _LUT_START = 100  # of 256: the darker part of inferno would read as a shadow on the part, not as heat
 _RING_SHARE = 0.055  # radius of the ring, of the longer side: around a spot, not over it
+_THUMBNAIL_PX = 200  # from here on a box has two pixels: JPEG takes the colour of a single one
 _NAME_BYTES = 200  # file systems allow 255; a temporary name and the suffix must fit too
 
 
@@ -110,7 +111,8 @@ def draw_boxes(picture: Rgb, regions: Sequence[Region], frame_wh: tuple[int, int
         return picture
     boxed = picture.copy()
     height, width = picture.shape[:2]
-    across, down, line = width / frame_wh[0], height / frame_wh[1], max(1, round(max(height, width) / 500))
+    longer, across, down = max(height, width), width / frame_wh[0], height / frame_wh[1]
+    line = max(2 if longer >= _THUMBNAIL_PX else 1, round(longer / 500))
     for region in regions:
         x, y, w, h = region.box_xywh
         corners = (round(x * across) - 1, round(y * down) - 1), (round((x + w) * across), round((y + h) * down))

@@ -83,7 +83,7 @@ def _drawn(chart: Chart, times: Sequence[float], words: str, say: Callable[[floa
         role="img",
         class_="histogram",
     )
-    listed = element("details", element("summary", "The same as a table"), _table(chart, times, say))
+    listed = element("details", element("summary", "The same as a table"), _table(chart, times, say), class_="listed")
     return element("div", element("div", drawing, class_="scroll"), listed)
 
 

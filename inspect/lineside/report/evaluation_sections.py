@@ -15,7 +15,7 @@ from lineside.report.markup import Markup, element, section
 from lineside.report.not_tested import AGAIN, NO_DEFECTIVE, NO_GOOD, NO_TAKT, ONE_IMAGE_EACH, not_tested
 from lineside.report.origin import definitions
 from lineside.report.roc import operating_curves, operating_points
-from lineside.report.scores import drawn_scores
+from lineside.report.scores import drawn_scores, review_line
 from lineside.report.timing import takt_tile, times
 from lineside.untested import untested
 
@@ -171,7 +171,7 @@ def plant(made: "Plant") -> Markup:
 def scores(collector: Collector, limits: Limits) -> Markup:
     """Return the histogram, image by image."""
     up, down = collector.scores(good=True), collector.scores(good=False)
-    more = (("REVIEW above", limits.review),) if limits.review != limits.ng else ()
+    more = review_line(limits.review, limits.ng)
     drawn = drawn_scores(up, down, limits.ng, names=("good", "defective"), unit="score, larger is worse", more=more)
     words = "Upward: good images. Downward: defective ones. Red lies above the threshold. No call is left out."
     return section("Scores", drawn, element("p", words, class_="note"))

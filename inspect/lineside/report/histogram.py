@@ -208,7 +208,7 @@ class _Plot:
         edges = self._bins.edges
         if not edges[0] <= value <= edges[-1]:
             return []
-        return self._upright(f"{name} {value:.4g}", value, 22, left=True)
+        return self._upright(f"{name} {value:.4g}", value, 22, left=self.x(value) > 0.2 * _WIDTH)
 
     def _upright(self, words: str, value: float, top: int, *, left: bool) -> list[Markup]:
         """A line at a value, from `top` down, its words on the left or on the right of it."""

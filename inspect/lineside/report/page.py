@@ -31,7 +31,7 @@ from lineside.report.origin import definitions, model_section, threshold_section
 from lineside.report.origins import TITLE, origins_section
 from lineside.report.pareto import causes_section
 from lineside.report.refused import no_call_section, unreadable_section
-from lineside.report.scores import drawn_scores
+from lineside.report.scores import drawn_scores, review_line
 from lineside.report.timing import times
 
 
@@ -202,7 +202,7 @@ def _scores(given: ReportInput) -> Markup:
     names = ("good", "defective") if labelled else ("images", "")
     words = "Upward: good parts. Downward: defective parts. " if labelled else ""
     limits = given.summary.threshold
-    more = (("REVIEW above", limits.review),) if limits.review != limits.ng else ()
+    more = review_line(limits.review, limits.ng)
     drawn = drawn_scores(up, down, limits.ng, names=names, unit="score, larger is worse", more=more)
     said = f"{words}Red lies above the threshold. Images without a call are left out."
     return section("Scores", drawn, element("p", said, class_="note"))

@@ -94,7 +94,7 @@ def operating_curves(points: Operating, threshold: float, auroc: float) -> Marku
         element("figure", _against(points, threshold), element("figcaption", _against_words(threshold))),
         class_="gallery curves",
     )
-    listed = element("details", element("summary", "The same as a table"), _table(points, at))
+    listed = element("details", element("summary", "The same as a table"), _table(points, at), class_="listed")
     return element("div", drawings, slider, listed, id="operating", data_points=json.dumps(data, separators=(",", ":")))
 
 

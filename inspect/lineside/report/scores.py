@@ -28,6 +28,11 @@ def drawn_scores(
     return found
 
 
+def review_line(review: float, ng: float) -> tuple[tuple[str, float], ...]:
+    """Return the threshold of REVIEW as a further line; none where there is no band."""
+    return (("REVIEW above", review),) if review != ng else ()
+
+
 def _table(
     up: Scores, down: Scores, threshold: float, names: tuple[str, str], pale: tuple[str, Scores] | None
 ) -> Markup:
@@ -41,4 +46,4 @@ def _table(
         side = "above" if low >= limit - 1e-9 * abs(limit) else "at or below" if high <= limit * (1 + 1e-9) else "both"
         rows.append((f"{number(low)} to {number(high)}", side, *(int(counts[i]) or "·" for _, counts in shown)))
     heads = ("Score", "Threshold", *(name for name, _ in shown))
-    return element("details", element("summary", "The same as a table"), table(heads, rows))
+    return element("details", element("summary", "The same as a table"), table(heads, rows), class_="listed")

@@ -26,7 +26,7 @@ from lineside.report.document import document
 from lineside.report.gallery import Card, Kind, galleries, in_turn
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import threshold_section
-from lineside.report.scores import drawn_scores
+from lineside.report.scores import drawn_scores, review_line
 from lineside.report.training_classes import classes
 from lineside.report.training_sections import (
     evaluation,
@@ -175,6 +175,7 @@ def _scores(record: "TrainingRecord") -> Markup:
         names=("good for calibration", "defective"),
         unit="score, larger is worse",
         pale=("good in test", goods),
+        more=review_line(record.contract.threshold_review.value, record.contract.threshold_ng.value),
     )
     words = (
         f"Upward: good images; solid the {len(calibration)} of the calibration, each scored by a model that was "

@@ -173,6 +173,20 @@ def test_operating_points_count_what_is_above_each_threshold() -> None:
     assert points.escapes.tolist() == [0.0, 0.0, 0.5, 1.0]
 
 
+def test_the_curves_can_be_read_as_a_table() -> None:
+    """The model's own threshold is among the lines, with counts and shares."""
+    page = Page(str(operating_curves(operating_points([1.0, 2.0], [2.0, 3.0], 1.5), 1.5, 0.9)))
+    assert "1.5 (the model's)150.0 %00.0 %" in page.text
+    assert "Overkill, of 2" in page.text
+
+
+def test_the_charts_can_be_read_as_tables(made: Made) -> None:
+    """A line for each subgroup, with the limits that it was held against."""
+    chart = of_section(made, "over-time")
+    assert chart.count("<details") == 2
+    assert Page(chart).text.count("2026-03-01 07:0") >= 2
+
+
 def test_very_many_scores_still_make_a_small_curve() -> None:
     """Thinned, and still from everything NG to nothing NG."""
     rng = np.random.default_rng(0)

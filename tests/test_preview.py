@@ -1,5 +1,6 @@
 """The contact sheet: a row for every good image, the decisions, and the gate's reasons for one that is spoiled."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lineside.recipe import load_recipe
 from lineside.report.preview import preview_page
 from lineside.train.preview import Preview, preview
 from lineside.train.progress import SilentProgress
+from lineside.train.recipe_regions import drawn_regions
 from test_report import Page
 
 app = typer.Typer()
@@ -71,6 +73,35 @@ def test_the_page_says_what_was_decided_and_what_is_held_back(shown: Preview) ->
     for name in shown.limits:
         assert page.text.count(name) >= len(shown.rows) + 1
     assert "outside" not in {cell.get("class") for cell in page.all("td")}
+
+
+def test_the_recipes_regions_are_drawn(recipe: Path, shown: Preview, tmp_path: Path) -> None:
+    """On the golden part with their names, and on what is inspected of each image."""
+    assert not shown.regions
+    settings = "roi: [0.1, 0.1, 0.9, 0.9]}\ncalibrate: {regions: {rim: {roi: [0.2, 0.2, 0.5, 0.5], factor: 0.7}}}\n"
+    text = (recipe / "recipe.yaml").read_text().replace("images: images", f"images: {recipe / 'images'}")
+    (tmp_path / "recipe.yaml").write_text(text.replace("pose: {model: shift}}", "pose: {model: shift}, " + settings))
+    regions = drawn_regions(load_recipe(tmp_path), (160, 160))
+    assert [region.name for region in regions] == ["region of interest", "rim"]
+    page = Page(preview_page(dataclasses.replace(shown, regions=regions)).decode())
+    assert len(page.all("polygon")) == 2 * 2 * (1 + len(shown.rows))
+    assert "rim: NG beyond 0.7 times the threshold" in page.text
+    assert "region of interest: nothing outside it is inspected" in page.text
+
+
+def test_a_painted_region_is_traced(recipe: Path, tmp_path: Path) -> None:
+    """Of a mask image every piece is drawn where it lies."""
+    mask = np.zeros((128, 128), np.uint8)
+    mask[16:48, 32:96] = 255
+    mask[80:112, 32:64] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    settings = f"part: small\nimages: {recipe / 'images'}\nnormalise: {{size: 128, roi: mask.png}}\n"
+    (tmp_path / "recipe.yaml").write_text(settings)
+    (region,) = drawn_regions(load_recipe(tmp_path), (128, 128))
+    pieces = sorted(region.outlines, key=lambda outline: min(y for _, y in outline))
+    ends = [(*np.min(piece, axis=0), *np.max(piece, axis=0)) for piece in pieces]
+    wanted = [(32, 16, 96, 48), (32, 80, 64, 112)]
+    assert np.abs(np.array(ends) * 128 - wanted).max() < 1.0
 
 
 def test_a_spoiled_image_is_shown_with_its_reasons(recipe: Path, tmp_path: Path) -> None:

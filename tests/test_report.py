@@ -1,6 +1,7 @@
 """The report page, its histogram and its pictures: what a reader sees, and what no file name may do to it."""
 
 import dataclasses
+import json
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,9 +17,11 @@ from lineside.batch.overlay import encode_jpeg, mirrored_name, overlay
 from lineside.batch.row import Row
 from lineside.batch.summary import Top
 from lineside.contract import Component, Contract, Finding, QualityLimit
+from lineside.errors import UsageError
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.markup import Markup, element
 from lineside.report.origin import model_section
+from lineside.report.scores import drawn_scores
 from lineside.runtime import Inspector
 from tiny import write_bundle, write_tiny_bundle
 
@@ -206,6 +209,57 @@ def test_no_call_has_its_own_place(inspector: Inspector) -> None:
     assert "the frame is too dark or too bright" in refused
 
 
+def test_parts_for_a_person_have_a_gallery_of_their_own(inspector: Inspector, tmp_path: Path) -> None:
+    """REVIEW stands apart, highest score first, with pictures; the histogram draws where it begins."""
+    review = dataclasses.replace(inspector.contract.threshold_review, value=12.0)
+    contract = dataclasses.replace(inspector.contract, threshold_review=review)
+    paint(Path("imgs/scratch/unsure.png"), 108)  # a score of 18; imgs/good/2.png has 15
+    page = page_of(Inspector(write_bundle(tmp_path / "band", contract)))
+    told = section(page, "For a person to decide", "per image, ms")
+    assert 0 < told.index("scratch/unsure.png") < told.index("good/2.png")
+    assert "good/1.png" not in told
+    assert "REVIEW above 12" in page.text
+    assert len(page.all("img")) == 2 * (8 + 2)
+
+
+def test_the_page_says_what_was_not_tested(inspector: Inspector) -> None:
+    """What an inspection leaves open depends on what it was told: truth, takt, parts."""
+    without = section(page_of(inspector), "Not testedOverkill", "Model SHA-256")
+    for words in ("nobody told which of these parts are good", "no takt was given", "for a part of its own"):
+        assert words in without
+    assert "Light, pose and picture quality beyond those of the images at hand" in without
+    for path in sorted(Path("imgs/scratch").iterdir()):
+        path.rename(path.with_name(f"s{path.name}"))
+    told = InspectOptions(labels=True, takt_s=2.0, group=r"(?P<part>s?\d)\.png", fresh=True)
+    given = page_of(inspector, told).text
+    given = given[given.index("lineside evaluate tells") :]
+    for words in ("nobody told", "no takt was given", "for a part of its own"):
+        assert words not in given
+
+
+def test_times_are_held_against_the_takt(inspector: Inspector) -> None:
+    """Per part, all images of a part together: the share of the takt stands on the page and can be computed again."""
+    options = InspectOptions(takt_s=0.5, group=r"(?P<part>\d)\.png$")
+    summary = inspect_images(inspector, ["imgs"], "out", options)
+    rows = [json.loads(line) for line in Path("out/results.jsonl").read_text().splitlines()]
+    times = [sum(row["duration_ms"] for row in rows if row["partId"] == part) for part in "0123"]
+    assert summary.part_duration_ms is not None
+    assert summary.part_duration_ms.p99 == pytest.approx(float(np.percentile(times, 99)), abs=2e-3)
+    assert summary.takt_share == pytest.approx(summary.part_duration_ms.p99 / 500.0)
+    text = Page(Path("out/report.html").read_text(encoding="utf-8")).text
+    assert f"per part, of the takt{100 * summary.part_duration_ms.p50 / 500:.1f} %" in text
+    assert "Takt: 0.5 s per part." in text
+    assert json.loads(Path("out/summary.json").read_text())["takt_ms"] == 500.0
+
+
+@pytest.mark.parametrize("takt", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_takt_that_is_no_time_is_refused(inspector: Inspector, takt: float) -> None:
+    """Before any image is judged."""
+    with pytest.raises(UsageError, match="--takt must be a time per part"):
+        inspect_images(inspector, ["imgs"], "out", InspectOptions(takt_s=takt))
+    assert not Path("out/results.jsonl").exists()
+
+
 def test_an_override_voids_what_the_contract_states(inspector: Inspector) -> None:
     """Under another threshold the page withdraws the statement and shows both numbers."""
     page = page_of(Inspector("model", threshold_ng=50.0), InspectOptions())
@@ -304,6 +358,28 @@ def test_a_wide_range_is_drawn_logarithmically() -> None:
     bins = bin_scores(scores, scores[:0], 1.0)
     assert bins.log_x
     assert (bins.up > 0).sum() > 40
+
+
+def test_the_histogram_can_be_read_as_a_table() -> None:
+    """Every bar is a line: its scores, its side of the threshold, and the numbers, which add up."""
+    up, down = np.array([1, 1, 2, 3], np.float32), np.array([3, 5], np.float32)
+    pale = ("more", np.array([1, 4], np.float32))
+    drawn = drawn_scores(up, down, 2.0, names=("good", "bad"), unit="score", pale=pale)
+    page = Page("".join(drawn))
+    assert [name for name, _ in page.elements].count("details") == 1
+    cells = [row.split("<td>")[1:] for row in str(drawn[1]).split("<tr>")[2:]]
+    sides = [row[0].split("<")[0] for row in cells]
+    counts = np.array([[int(cell.split("<")[0].replace("·", "0")) for cell in row[1:]] for row in cells])
+    assert counts.sum(axis=0).tolist() == [4, 2, 2]
+    above = counts[[side == "above" for side in sides]].sum(axis=0).tolist()
+    assert above == [1, 1, 2]
+    assert set(sides) == {"above", "at or below"}
+
+
+def test_without_scores_there_is_no_table() -> None:
+    """A sentence says so, and nothing is to be unfolded."""
+    nothing = np.array([], np.float32)
+    assert "<details" not in "".join(drawn_scores(nothing, nothing, 1.0, names=("a", ""), unit="score"))
 
 
 # ---- which rows are shown

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from browsing import find_browser, opened
 from classed import classed_contract
 from lineside.batch.gallery import Seen, pictures_of
 from lineside.batch.judge import read_frame
@@ -23,6 +25,7 @@ from lineside.report.histogram import bin_scores, histogram
 from lineside.report.training import CALIBRATION_SHOWN, pages
 from lineside.train.card import card, limits
 from lineside.train.licences import OBLIGATIONS, obligation
+from lineside.train.recipe_regions import DrawnRegion
 from lineside.train.record import ClassEvaluation, Evaluation, FrontRecord, ScoredImage, TrainingRecord
 from test_report import Page, paint, section
 from tiny import tiny_contract, tiny_model
@@ -271,6 +274,95 @@ def test_a_gallery_has_an_end(record: TrainingRecord, tmp_path: Path) -> None:
     page = page_of(dataclasses.replace(record, calibration=many, tested=()))
     assert len(page.all("img")) == 2 * CALIBRATION_SHOWN + 1
     assert f"The highest of the {CALIBRATION_SHOWN + 5} scores" in page.text
+
+
+def test_every_wrong_image_is_shown_worst_first(record: TrainingRecord, tmp_path: Path) -> None:
+    """However many escapes and overkills there are, all are there: the first open, the others on pages that unfold."""
+    missed = tuple(scored(tmp_path, f"test/scratch/m{i:02d}.png", 91 + i % 19) for i in range(40))
+    extra = tuple(scored(tmp_path, f"test/good/o{i:02d}.png", 120 + i) for i in range(30))
+    page = page_of(dataclasses.replace(record, tested=(*missed, *extra)))
+    escapes = section(page, "Defective images called OK, 40 of 40", "Good test images called NG")
+    order = sorted(missed, key=lambda image: (image.score, image.name))
+    places = [escapes.index(image.name) for image in order]
+    assert places == sorted(places)
+    overkill = section(page, "Good test images called NG, 30 of 30", "that the threshold was taken from")
+    places = [overkill.index(f"o{i:02d}.png") for i in reversed(range(30))]
+    assert places == sorted(places)
+    assert len(page.all("img")) == 2 * (40 + 30 + 3) + 1
+
+
+def test_a_page_of_very_many_pictures_stays_below_15_mb(record: TrainingRecord, tmp_path: Path) -> None:
+    """Pictures of noise, the largest there are: as many as fit are shown, of each kind some, and the page says so."""
+    rng = np.random.default_rng(0)
+
+    def noisy(name: str, red: int) -> ScoredImage:
+        made = scored(tmp_path, name, red)
+        frame = np.full((320, 320, 3), (90, 60, red), np.float64) + rng.normal(0, 30, (320, 320, 3))
+        cv2.imwrite(str(made.path), np.clip(frame, 0, 255).astype(np.uint8))
+        return made
+
+    missed = tuple(noisy(f"test/scratch/{i:03d}.png", 100) for i in range(140))
+    wrong = tuple(noisy(f"test/good/{i:03d}.png", 150) for i in range(60))
+    html = pages(dataclasses.replace(record, tested=(*missed, *wrong)))["report.html"]
+    assert 12_000_000 < len(html) < 15_000_000
+    page = Page(html.decode())
+    escapes = section(page, "Defective images called OK, 140 of 140", "Good test images called NG")
+    assert re.search(r"The first \d+ of 140 are shown, to keep the page below 15 MB; parity.csv names all.", escapes)
+    overkill = section(page, "Good test images called NG, 60 of 60", "that the threshold was taken from")
+    assert "The first 12 of 60 are shown" in overkill
+
+
+def test_images_to_review_have_a_gallery_of_their_own(record: TrainingRecord, tmp_path: Path) -> None:
+    """Good and defective alike, highest score first; without any there is no such section."""
+    assert "for a person to decide" not in page_of(record).text
+    unsure = [
+        scored(tmp_path, f"test/{name}.png", red, Verdict.REVIEW) for name, red in (("good/a", 105), ("x/b", 108))
+    ]
+    page = page_of(dataclasses.replace(record, tested=(*record.tested, *unsure)))
+    told = section(page, "for a person to decide", "that the threshold was taken from")
+    assert 0 < told.index("test/x/b.png") < told.index("test/good/a.png")
+    assert len(page.all("img")) == 2 * (2 + 1 + 3 + 2) + 1
+
+
+def test_regions_are_drawn_on_the_golden_part(record: TrainingRecord) -> None:
+    """Each with its name and what it means, on top of the picture; without regions nothing lies over it."""
+    assert not page_of(record).all("polygon")
+    corner = DrawnRegion("corner<", "NG beyond 0.5 times the threshold", (((0.0, 0.0), (0.5, 0.0), (0.0, 0.25)),))
+    front = dataclasses.replace(FRONT, regions=(corner,))
+    page = page_of(dataclasses.replace(record, front=front))
+    assert {shape["points"] for shape in page.all("polygon")} == {"0.0,0.0 500.0,0.0 0.0,250.0"}
+    told = section(page, "The golden part", "Not tested")
+    assert "corner<: NG beyond 0.5 times the threshold" in told
+    drawing = next(svg for svg in page.all("svg") if svg.get("class") == "regions")
+    assert drawing["role"] == "img"
+
+
+def test_the_page_says_which_scores_are_divided_for_tolerated_classes(record: TrainingRecord) -> None:
+    """They stand on one axis with those of the calibration, which are not."""
+    assert "tolerated" not in page_of(record).text
+    tolerant = dataclasses.replace(with_classes(record).contract, class_factors={"scratch": 1.5})
+    text = page_of(dataclasses.replace(with_classes(record), contract=tolerant)).text
+    assert "are divided where the model calls a tolerated class (scratch 1.5)" in text
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_browser_opens_it_without_a_complaint(record: TrainingRecord, tmp_path: Path, width: int) -> None:
+    """No console message, nothing wider than the window, regions as large as the picture below them."""
+    region = DrawnRegion("middle", "NG beyond 2 times the threshold", (((0.2, 0.2), (0.8, 0.2), (0.8, 0.8)),))
+    made = dataclasses.replace(record, front=dataclasses.replace(FRONT, regions=(region,)))
+    html = pages(made)["report.html"].decode()
+    plain, probe = tmp_path / "plain.html", tmp_path / "probe.html"
+    plain.write_text(html, encoding="utf-8")
+    assert opened(find_browser(), plain, tmp_path)[1] == []
+    script = (
+        "const s = document.querySelector('svg.regions').getBoundingClientRect(), "
+        "i = document.querySelector('.drawn img').getBoundingClientRect(), d = document.documentElement;"
+        "document.title = [d.scrollWidth <= innerWidth, Math.round(s.width - i.width), Math.round(s.height - i.height)]"
+    )
+    allowed = html.replace("style-src", "script-src &#x27;unsafe-inline&#x27;; style-src", 1)
+    probe.write_text(allowed.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    document, _ = opened(find_browser(), probe, tmp_path, "--dump-dom", f"--window-size={width},900")
+    assert "<title>true,0,0</title>" in document
 
 
 def test_images_without_a_call_stand_apart(record: TrainingRecord, tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_pictures_are_taken_until_they_would_be_too_many(tmp_path: Path) -> None
     rng = np.random.default_rng(0)
     for i in range(80):
         cv2.imwrite(str(tmp_path / f"{i:02d}.png"), rng.integers(0, 255, (60, 80, 3)).astype(np.uint8))
-    paths, seen = {path.name: path for path in sorted(tmp_path.iterdir())}, list[int]()
+    paths, seen = [(path.name, path) for path in sorted(tmp_path.iterdir())], list[int]()
+    names = [name for name, _ in paths]
 
     def look(frame: np.ndarray) -> Seen:
         seen.append(1)
@@ -93,10 +94,12 @@ def test_pictures_are_taken_until_they_would_be_too_many(tmp_path: Path) -> None
     size = [picture.size for picture in every.values()]
     seen.clear()
     some = pictures_of(paths, read, look, 1.0, workers=2, most_bytes=sum(size[:10]))
-    assert [name for name, picture in some.items() if picture != LEFT_OUT] == list(paths)[:10]
-    assert list(some) == list(paths)
+    assert [name for name, picture in some.items() if picture != LEFT_OUT] == names[:10]
+    assert list(some) == names
     assert len(seen) < 80
-    assert all(some[name] == every[name] for name in list(paths)[:10])
+    assert all(some[name] == every[name] for name in names[:10])
+    twice = pictures_of([*paths[:10], *paths[:5]], read, look, 1.0, workers=2, most_bytes=sum(size[:10]))
+    assert LEFT_OUT in twice.values()  # what stands in the page twice counts twice
 
 
 def test_a_heatmap_has_contour_and_box(tmp_path: Path) -> None:
@@ -107,7 +110,8 @@ def test_a_heatmap_has_contour_and_box(tmp_path: Path) -> None:
     heat[4:8, 4:12] = 30.0
     boxed = Seen(heat, find_regions(heat, 20.0, (256, 256)))
     made = [
-        pictures_of({"a": path}, read, lambda _, seen=seen: seen, 20.0, workers=1)["a"] for seen in (boxed, Seen(heat))
+        pictures_of([("a", path)], read, lambda _, seen=seen: seen, 20.0, workers=1)["a"]
+        for seen in (boxed, Seen(heat))
     ]
     drawn, bare = (cv2.imdecode(np.frombuffer(one.overlay, np.uint8), 1).astype(int) for one in made)
     assert (made[0].boxes, made[1].boxes) == (1, 0)

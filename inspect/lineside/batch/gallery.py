@@ -8,7 +8,8 @@ taken from that same look, whether the run was asked for them or not. What is se
 A page stays small because pictures are taken only until they would make it too large; those after that say so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +27,9 @@ from lineside.contract import FrameSpec
 from lineside.errors import LinesideError
 from lineside.runtime import Inspector, load_bundle
 
-PICTURE_BYTES = 10_000_000
-"""Of all pictures of a page as JPEG: in base64 they grow by a third, and the page stays below 15 MB."""
+PICTURE_BYTES = 9_000_000
+"""Of all pictures in a page's galleries as JPEG: in base64 they grow by a third, to 12 MB, and the page with its text
+and other pictures stays below 15 MB."""
 THUMBNAIL_PX = 320
 _QUALITY = 82
 _SMALL_SHARE = 0.002  # of the map: a contour smaller than this is overlooked on a thumbnail
@@ -80,7 +82,7 @@ def take_pictures(rows: Sequence[Row], inspector: Inspector, workers: int) -> di
     Parameters
     ----------
     rows : sequence of Row
-        What the report shows, what matters most first.
+        What the report shows, what matters most first, and each as often as it is shown.
     inspector : Inspector
         The model of the run, with its thresholds.
     workers : int
@@ -93,18 +95,24 @@ def take_pictures(rows: Sequence[Row], inspector: Inspector, workers: int) -> di
         return Seen(result.anomaly_map, regions_of(result, inspector.contract.map_threshold), working(frame))
 
     read = partial(read_frame, spec=inspector.contract.frame, max_pixels=inspector.max_frame_pixels)
-    return pictures_of({row.path: Path(row.path) for row in rows}, read, look, inspector.threshold_ng, workers)
+    shown = [(row.path, Path(row.path)) for row in rows]
+    return pictures_of(shown, read, look, inspector.threshold_ng, workers)
 
 
 def pictures_of(
-    paths: Mapping[str, Path], read: Read, look: Look, threshold: float, workers: int, most_bytes: int = PICTURE_BYTES
+    shown: Sequence[tuple[str, Path]],
+    read: Read,
+    look: Look,
+    threshold: float,
+    workers: int,
+    most_bytes: int = PICTURE_BYTES,
 ) -> dict[str, Picture]:
     """Return the pictures of images, under the names given; each image is read once.
 
     Parameters
     ----------
-    paths : mapping of str to Path
-        Name -> file, what matters most first.
+    shown : sequence of (str, Path)
+        Name and file, what matters most first, and each as often as it is shown.
     read : callable
         Reads them.
     look : callable
@@ -116,6 +124,7 @@ def pictures_of(
     most_bytes : int
         Of all pictures; those from the one on that exceeds it are `LEFT_OUT`.
     """
+    paths, times = dict(shown), Counter(name for name, _ in shown)
     names, taken, size = list(paths), dict[str, Picture](), 0
 
     def picture(name: str) -> Picture:
@@ -127,7 +136,7 @@ def pictures_of(
                 break
             some = names[start : start + _AT_ONCE]
             for name, one in zip(some, pool.map(picture, some), strict=True):
-                size += one.size
+                size += one.size * times[name]
                 taken[name] = one if size <= most_bytes else LEFT_OUT
     return {name: taken.get(name, LEFT_OUT) for name in names}
 

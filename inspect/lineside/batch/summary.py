@@ -33,7 +33,7 @@ from lineside.contract_thresholds import Threshold
 COUNTED = (*(verdict.name for verdict in Verdict), UNREADABLE)
 WORST_SHOWN, OTHERS_SHOWN, UNREADABLE_SHOWN = 40, 200, 200
 """Rows that are kept for the report: the worst, and of escapes, overkill, review and no call each. Its pictures fill it
-before that: with 40 kB an image, 10 MB are 250."""
+before that: with 40 kB an image, 9 MB are 225."""
 
 
 @dataclass(frozen=True)

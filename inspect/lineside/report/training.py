@@ -81,10 +81,10 @@ def pages(record: "TrainingRecord") -> dict[str, bytes]:
     """
     contract = record.contract
     shown = _shown(record)
-    paths = {image.name: image.path for image in shown.in_turn}
+    images = [(image.name, image.path) for image in shown.in_turn]
     graph = _graph(record.model)
     read, look = partial(read_frame, spec=contract.frame), _eye(graph, record)
-    pictures = pictures_of(paths, read, look, contract.threshold_ng.value, processors())
+    pictures = pictures_of(images, read, look, contract.threshold_ng.value, processors())
     found = {image.name: _found(image.path, graph, contract) for image in shown.overkill}
     introduction = (element("p", in_words(record), class_="lead"),)
     footer = f"lineside {contract.software.get('lineside', '')} · model {record.model_sha256[:12]}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from lineside.batch.gallery import Look, Picture, Seen, pictures_of
+from lineside.batch.gallery import LEFT_OUT, Look, Picture, Seen, pictures_of
 from lineside.batch.judge import read_frame
 from lineside.batch.regions import DEFECT, find_regions
 from lineside.batch.summary import Limits
@@ -85,7 +85,8 @@ def pages(record: "TrainingRecord") -> dict[str, bytes]:
     graph = _graph(record.model)
     read, look = partial(read_frame, spec=contract.frame), _eye(graph, record)
     pictures = pictures_of(images, read, look, contract.threshold_ng.value, processors())
-    found = {image.name: _found(image.path, graph, contract) for image in shown.overkill}
+    pictured = [image for image in shown.overkill if pictures[image.name] != LEFT_OUT]
+    found = {image.name: _found(image.path, graph, contract) for image in pictured}
     introduction = (element("p", in_words(record), class_="lead"),)
     footer = f"lineside {contract.software.get('lineside', '')} · model {record.model_sha256[:12]}"
     page = document(f"Model of {contract.part}", introduction, _sections(record, shown, pictures, found), footer)

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineside.batch.gallery import LEFT_OUT, Picture, Seen, pictures_of
-from lineside.batch.regions import find_regions
+from lineside.batch.eye import Eye, Seen
+from lineside.batch.gallery import LEFT_OUT, Picture, pictures_of
+from lineside.batch.regions import find_regions, regions_of
 from lineside.report.gallery import FIRST, FURTHER, Card, Kind, galleries, in_turn, pages
+from lineside.runtime import Inspector
 from test_report import Page
+from tiny import write_tiny_bundle
 
 SHOWN = Picture(b"raw", b"heat")
 
@@ -100,6 +103,19 @@ def test_pictures_are_taken_until_they_would_be_too_many(tmp_path: Path) -> None
     assert all(some[name] == every[name] for name in names[:10])
     twice = pictures_of([*paths[:10], *paths[:5]], read, look, 1.0, workers=2, most_bytes=sum(size[:10]))
     assert LEFT_OUT in twice.values()  # what stands in the page twice counts twice
+
+
+@pytest.mark.parametrize(("limits", "boxes"), [((20.0, 20.0), 1), ((500.0, 20.0), 1), ((500.0, 500.0), 0)])
+def test_an_eye_sees_what_an_inspector_tells(tmp_path: Path, limits: tuple[float, float], boxes: int) -> None:
+    """The same map, and boxes by the thresholds in force: on NG and REVIEW, none on an OK frame."""
+    bundle = write_tiny_bundle(tmp_path / "model")
+    inspector = Inspector(bundle, threshold_ng=limits[0], threshold_review=limits[1])
+    frame = np.full((16, 16, 3), (250, 60, 90), np.uint8)
+    result = inspector.inspect(frame)
+    seen = Eye((bundle / "model.onnx").read_bytes(), inspector.contract, limits, "it")(frame)
+    assert np.array_equal(seen.anomaly_map, result.anomaly_map)
+    assert seen.regions == regions_of(result, inspector.contract.map_threshold)
+    assert len(seen.regions) == boxes
 
 
 def test_a_heatmap_has_contour_and_box(tmp_path: Path) -> None:

@@ -111,6 +111,17 @@ def test_the_command_prints_the_table(images: Path, bundle: Path) -> None:
     assert "overkill" not in out
 
 
+def test_the_command_holds_times_against_the_takt(images: Path, bundle: Path) -> None:
+    """--takt adds a line; what is no time is refused before anything is judged."""
+    code, out, _ = run(bundle, images, "--takt", "2")
+    assert code == 0
+    assert "of 2 s per part" in out
+    code, _, complaint = run(bundle, images, "--takt", "0", "--out", "other")
+    assert code == 2
+    assert "--takt must be a time per part" in complaint
+    assert not Path("other").exists()
+
+
 def test_the_command_tells_the_truth_only_when_asked(images: Path, bundle: Path) -> None:
     """--labels adds overkill, escapes, AUROC and a line per folder."""
     code, out, _ = run(bundle, images, "--labels")

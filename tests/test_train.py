@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 import lineside
 from conftest import Trained, write_part
-from lineside.batch.working import WORKING, WorkingImages
+from lineside.batch.eye import WORKING, Eye
 from lineside.capture.decode import read_image
 from lineside.contract import METADATA_KEY, Contract, Verdict
 from lineside.errors import BundleError, LinesideError, ParityError, StorageError, UsageError
@@ -48,7 +48,9 @@ def test_the_working_image_is_what_the_network_was_given(small: Trained) -> None
     levels = 255.0 * (inner[WORKING][0].transpose(1, 2, 0) * np.array(settings.std) + np.array(settings.mean))
     inspector = Inspector(small.bundle)
     before = inspector.inspect(frame).score
-    shown = WorkingImages((small.bundle / "model.onnx").read_bytes(), "the bundle")(frame)
+    limits = inspector.threshold_ng, inspector.threshold_review
+    eye = Eye((small.bundle / "model.onnx").read_bytes(), inspector.contract, limits, "the bundle")
+    shown = eye(frame).working
     assert shown is not None
     assert np.abs(shown - np.clip(levels, 0, 255)).max() <= 0.51
     assert inspector.inspect(frame).score == before

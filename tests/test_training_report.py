@@ -14,7 +14,8 @@ import pytest
 
 from browsing import find_browser, opened
 from classed import classed_contract
-from lineside.batch.gallery import Seen, pictures_of
+from lineside.batch.eye import Seen
+from lineside.batch.gallery import pictures_of
 from lineside.batch.judge import read_frame
 from lineside.batch.overlay import mark_peak
 from lineside.binomial import clopper_pearson

@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lineside.batch.eye import Eye, Seen
 from lineside.batch.judge import read_frame
 from lineside.batch.overlay import draw_boxes, encode_jpeg, mark_peak, overlay
-from lineside.batch.regions import Region, regions_of
 from lineside.batch.row import Row
-from lineside.batch.working import WorkingImages
 from lineside.contract import FrameSpec
 from lineside.errors import LinesideError
 from lineside.runtime import Inspector, load_bundle
@@ -34,18 +33,6 @@ THUMBNAIL_PX = 320
 _QUALITY = 82
 _SMALL_SHARE = 0.002  # of the map: a contour smaller than this is overlooked on a thumbnail
 _AT_ONCE = 32  # pictures taken before it is asked whether more are wanted
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a model makes of a frame."""
-
-    anomaly_map: npt.NDArray[np.float32]
-    """[h, w]"""
-    regions: tuple[Region, ...] = ()
-    """Defects to draw a box around."""
-    working: npt.NDArray[np.uint8] | None = None
-    """The working image [h, w, 3], where the model tells it."""
 
 
 Look = Callable[[npt.NDArray[np.uint8]], Seen]
@@ -88,12 +75,8 @@ def take_pictures(rows: Sequence[Row], inspector: Inspector, workers: int) -> di
     workers : int
         Threads.
     """
-    working = WorkingImages(load_bundle(inspector.path, sha256=inspector.model_sha256).model, str(inspector.path))
-
-    def look(frame: npt.NDArray[np.uint8]) -> Seen:
-        result = inspector.inspect(frame, reduced=True)
-        return Seen(result.anomaly_map, regions_of(result, inspector.contract.map_threshold), working(frame))
-
+    model = load_bundle(inspector.path, sha256=inspector.model_sha256).model
+    look = Eye(model, inspector.contract, (inspector.threshold_ng, inspector.threshold_review), str(inspector.path))
     read = partial(read_frame, spec=inspector.contract.frame, max_pixels=inspector.max_frame_pixels)
     shown = [(row.path, Path(row.path)) for row in rows]
     return pictures_of(shown, read, look, inspector.threshold_ng, workers)

@@ -9,17 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from lineside.batch.gallery import LEFT_OUT, Look, Picture, Seen, pictures_of
+from lineside.batch.eye import Eye
+from lineside.batch.gallery import LEFT_OUT, Picture, pictures_of
 from lineside.batch.judge import read_frame
-from lineside.batch.regions import DEFECT, find_regions
 from lineside.batch.summary import Limits
-from lineside.batch.working import WorkingImages
-from lineside.contract import INPUT_FRAME, Contract, Verdict
+from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import LinesideError
 from lineside.report.copies import copies_section
 from lineside.report.document import document
@@ -83,7 +82,11 @@ def pages(record: "TrainingRecord") -> dict[str, bytes]:
     shown = _shown(record)
     images = [(image.name, image.path) for image in shown.in_turn]
     graph = _graph(record.model)
-    read, look = partial(read_frame, spec=contract.frame), _eye(graph, record)
+    limits = contract.threshold_ng.value, contract.threshold_review.value
+    read, look = (
+        partial(read_frame, spec=contract.frame),
+        Eye(record.model, contract, limits, "the bundle's model.onnx"),
+    )
     pictures = pictures_of(images, read, look, contract.threshold_ng.value, processors())
     pictured = [image for image in shown.overkill if pictures[image.name] != LEFT_OUT]
     found = {image.name: _found(image.path, graph, contract) for image in pictured}
@@ -107,20 +110,6 @@ def _found(path: Path, graph: "Graph", contract: Contract) -> tuple[str, ...]:
         return ()
     quality = graph({INPUT_FRAME: frame[None]}, ["quality"])["quality"][0]
     return contract.found(dict(zip(contract.quality_names, quality.astype(float).tolist(), strict=True)))
-
-
-def _eye(graph: "Graph", record: "TrainingRecord") -> Look:
-    contract, working = record.contract, WorkingImages(record.model, "the bundle's model.onnx")
-
-    def look(frame: npt.NDArray[np.uint8]) -> Seen:
-        told = graph({INPUT_FRAME: frame[None]}, ["anomaly_map", "verdict", "defect_class"])
-        anomaly_map = cast("npt.NDArray[np.float32]", told["anomaly_map"][0])  # [h, w]
-        named = contract.class_name(int(told["defect_class"][0])) or DEFECT
-        level, size_wh = contract.map_threshold, (frame.shape[1], frame.shape[0])
-        passed = Verdict(int(told["verdict"][0])) in (Verdict.OK, Verdict.NO_CALL)
-        return Seen(anomaly_map, () if passed else find_regions(anomaly_map, level, size_wh, named), working(frame))
-
-    return look
 
 
 def _shown(record: "TrainingRecord") -> _Shown:

@@ -237,7 +237,9 @@ class Collector:
         return summarise_labels(self._counts, self._scores, self._is_good)
 
     def classes(self, names: Sequence[str]) -> ToldClasses | None:
-        """Return what was called which of the model's classes; None where it has none."""
+        """Return what was called which of the model's classes, of parts where a pattern tells them; None without."""
+        if self.parts is not None:
+            return told_classes(self.parts.told(), names, labels=self._labels, unit="part")
         return told_classes(self._told, names, labels=self._labels)
 
     def scores(self, *, good: bool) -> npt.NDArray[np.float32]:

@@ -189,7 +189,7 @@ def _class_table(labels: LabelSummary) -> Markup:
 def _classes(classes: ToldClasses, names: Sequence[str]) -> Markup:
     facts = [("Told", class_words(classes))]
     if classes.right:
-        facts.append(("Right", rate_words(classes.right, "named images of known classes")))
+        facts.append(("Right", rate_words(classes.right, f"named {classes.unit}s of known classes")))
     if not classes.confusion:
         return section("Classes", definitions(facts))
     note = element("p", CONFUSION_NOTE, class_="note")

@@ -120,8 +120,12 @@ def plant_words(plant: Plant) -> list[tuple[str, str]]:
 
 def calibration_words(found: Calibration) -> str:
     """Say how far the classes' probabilities may be believed."""
-    few = "; with so few images the error comes out too large" if found.n < 100 else ""
-    return f"Brier score {found.brier:.3f}, expected calibration error {found.ece:.3f} (n = {found.n}{few})"
+    few = "; with so few parts the error comes out too large" if found.n < 100 else ""
+    brier, error = (f"{low:.3f} to {high:.3f}" for low, high in (found.brier_interval, found.ece_interval))
+    return (
+        f"Brier score {found.brier:.3f} (95 % interval {brier}), expected calibration error {found.ece:.3f} ({error}); "
+        f"{plural(found.n, 'part')} by the class of the worst image{few}"
+    )
 
 
 def copies_words(made: Evaluation) -> str | None:

@@ -69,7 +69,7 @@ def evaluation_page(made: "Evaluation", inspector: "Inspector", collector: Colle
     workers : int
         Threads for the pictures.
     """
-    from lineside.bench.evaluation.words import copies_words, left_out_words, verdict_words
+    from lineside.bench.evaluation.words import copies_words, left_out_words, unsure_words, verdict_words
 
     shown = _shown(made, inspector.contract)
     taken = (*shown.rabbits, *shown.escapes, *shown.overkill, *shown.review, *shown.no_call)
@@ -78,7 +78,7 @@ def evaluation_page(made: "Evaluation", inspector: "Inspector", collector: Colle
     )
     summary, n = made.summary, made.numbers
     images = "" if n.images == n.parts else f" in {n.images:,} images"
-    told = left_out_words(made), copies_words(made)
+    told = left_out_words(made), copies_words(made), unsure_words(made)
     facts = [f"{n.parts:,} parts{images}", ", ".join(summary.images), f"begun {summary.created}", *told]
     introduction = (
         element("p", verdict_words(made), class_="lead"),

@@ -7,6 +7,7 @@ from lineside.bench.evaluation.plant import Bounded, Plant
 from lineside.bench.evaluation.run import Evaluation
 from lineside.calibrate.auroc_interval import Area
 from lineside.calibrate.probability import Calibration
+from lineside.capture import copies
 
 _NAMED = 6
 
@@ -135,6 +136,11 @@ def copies_words(made: Evaluation) -> str | None:
     more = f" and {len(made.copies) - _NAMED} more" if len(made.copies) > _NAMED else ""
     sets = "; ".join(", ".join(one[:_NAMED]) for one in made.copies[:_NAMED])
     return f"Images that are copies of one another, by pixels or within noise, count once: {sets}{more}."
+
+
+def unsure_words(made: Evaluation) -> str | None:
+    """Say which images may be copies and count as parts of their own, as training says it; None without any."""
+    return copies.unsure_words(made.unsure, made.near_limit, "say so by --group") if made.unsure else None
 
 
 def left_out_words(made: Evaluation) -> str | None:

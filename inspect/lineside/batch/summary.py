@@ -157,7 +157,7 @@ class Collector:
         grouped: bool = False,
     ) -> None:
         self._labels, self._is_good = labels, is_good
-        self._course, self._quality, self._causes = CourseTaker(), QualityTaker(limits or {}), Causes()
+        self._course, self._quality, self._causes = CourseTaker(grouped=grouped), QualityTaker(limits or {}), Causes()
         self._origins = OriginTaker()
         self.parts = PartTaker() if grouped else None
         self._told: dict[str, Counter[str]] = defaultdict(Counter)

@@ -148,7 +148,7 @@ def _sections(
     parts["Why parts did not pass"] = causes_section(collector.causes())
     origins = collector.origins()
     if origins:
-        parts[TITLE] = origins_section(origins, of_good=True)
+        parts[TITLE] = origins_section(origins, of_good=True, grouped=made.numbers.frames_per_part > 1)
     if n.classes:
         parts["Classes"] = classes(n, contract.class_names)
     parts["Over time"] = course_section(collector.course())

@@ -220,6 +220,8 @@ def classes(n: "Numbers", names: Sequence[str]) -> Markup:
 
 def timing(made: "Timing") -> Markup:
     """Return times per image and per part, and their share of the takt."""
+    from lineside.bench.evaluation.numbers import ENOUGH_FOR_P99
+
     rows = []
     for name, ms in (("per image", made.image_ms), ("per part", made.part_ms)):
         values = (ms.p50, ms.p95, ms.p99)
@@ -232,7 +234,10 @@ def timing(made: "Timing") -> Markup:
         if made.workers == 1
         else f"{made.workers} images at the same time, which slow one another down."
     )
-    note = f"{takt} {shared} Time in the graph on this machine; camera, reading of files and communication come on top."
+    few = f" Fewer than {ENOUGH_FOR_P99} tell no p99: the slowest of them may lie below it."
+    counted = f"{made.images:,} images.{few if made.images < ENOUGH_FOR_P99 else ''}"
+    rest = "Time in the graph on this machine; camera, reading of files and communication come on top."
+    note = f"{takt} {shared} {counted} {rest}"
     return section("Time", table(("", "median", "p95", "p99"), rows), element("p", note, class_="note"))
 
 

@@ -87,7 +87,9 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
         parts["Unreadable"] = unreadable_section(shown.unreadable, summary.counts["unreadable"])
     parts["Why parts did not pass"] = causes_section(given.causes)
     if given.origins:
-        parts[TITLE] = origins_section(given.origins, of_good=summary.labels is not None)
+        parts[TITLE] = origins_section(
+            given.origins, of_good=summary.labels is not None, grouped=summary.parts is not None
+        )
     return parts | {
         "Over time": course_section(given.course),
         "Picture quality": quality_section(given.quality),

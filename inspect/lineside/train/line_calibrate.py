@@ -107,8 +107,8 @@ def recalibrated(
             "defective_images_used": float(len(defects.scores)),
             "copies_left_out": float(len(images) - len(fresh)),
             "no_call": float(goods.no_call + defects.no_call),
-            "good_ng_before": float((goods.scores > old.threshold_ng.value).mean()),
-            "good_ng_after": float((goods.scores > ng.value).mean()),
+            "good_ng_before": float((goods.parts() > old.threshold_ng.value).mean()),
+            "good_ng_after": float((goods.parts() > ng.value).mean()),
         },
     )
 

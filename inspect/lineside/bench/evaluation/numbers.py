@@ -22,6 +22,9 @@ from lineside.calibrate.metrics import average_precision
 from lineside.calibrate.probability import Calibration, class_calibration
 from lineside.contract import Contract, Verdict
 
+ENOUGH_FOR_P99 = 299
+"""Images of which the slowest lies above the 99th percentile with 95 % probability: 0.99^299 is 0.05."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -34,6 +37,8 @@ class Timing:
     """Images judged at the same time; above 1 they slow one another down."""
     takt_ms: float | None
     """Time per part on the line; None where it was not given."""
+    images: int
+    """Images that were timed. Of fewer than `ENOUGH_FOR_P99` the 99th percentile is little but the slowest."""
 
     @property
     def takt_share(self) -> float | None:
@@ -203,4 +208,5 @@ def _timing(parts: Sequence[Part], summary: Summary, conditions: Conditions) -> 
     of_parts = [part.duration_ms for part in parts if part.duration_ms is not None]
     if not of_parts or summary.duration_ms is None:
         return None
-    return Timing(summary.duration_ms, percentiles(of_parts), conditions.workers, conditions.takt_ms)
+    timed = summary.total - summary.counts[UNREADABLE]
+    return Timing(summary.duration_ms, percentiles(of_parts), conditions.workers, conditions.takt_ms, timed)

@@ -2,7 +2,7 @@
 
 from lineside.batch.labels import Rate
 from lineside.batch.table import area, number, percent, plural
-from lineside.bench.evaluation.numbers import Numbers, Timing
+from lineside.bench.evaluation.numbers import ENOUGH_FOR_P99, Numbers, Timing
 from lineside.bench.evaluation.plant import Bounded, Plant
 from lineside.bench.evaluation.run import Evaluation
 from lineside.calibrate.auroc_interval import Area
@@ -98,7 +98,9 @@ def timing_words(timing: Timing) -> list[tuple[str, str]]:
     """Return name and value of times."""
     ms, part = timing.image_ms, timing.part_ms
     shared = "" if timing.workers == 1 else f", {timing.workers} images at the same time"
-    lines = [("ms per image", f"{ms.p50:.1f} median, {ms.p95:.1f} p95, {ms.p99:.1f} p99{shared}")]
+    few = f"; {timing.images} images tell no p99: the slowest of them may lie below it"
+    few = few if timing.images < ENOUGH_FOR_P99 else f"; {timing.images:,} images"
+    lines = [("ms per image", f"{ms.p50:.1f} median, {ms.p95:.1f} p95, {ms.p99:.1f} p99{shared}{few}")]
     if timing.takt_ms is not None:
         shares = " / ".join(percent(value / timing.takt_ms) for value in (part.p50, part.p95, part.p99))
         lines.append(("share of takt", f"{shares} of {timing.takt_ms / 1000:g} s per part (median / p95 / p99)"))

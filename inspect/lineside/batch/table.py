@@ -90,8 +90,8 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("folders", summary.parts.scattered_words))
     if summary.labels:
         lines += [
-            ("overkill", rate_words(summary.labels.overkill, "good parts called NG")),
-            ("escapes", rate_words(summary.labels.escapes, "defective parts called OK")),
+            ("overkill", rate_words(summary.labels.overkill, f"good {summary.labels.unit}s called NG")),
+            ("escapes", rate_words(summary.labels.escapes, f"defective {summary.labels.unit}s called OK")),
             ("AUROC", area(summary.labels.auroc)),
         ]
     if summary.classes:

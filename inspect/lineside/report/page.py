@@ -156,9 +156,13 @@ def _truth(labels: LabelSummary) -> Markup:
     note = "The truth is what the folders are called. Intervals are exact (Clopper-Pearson)."
     if labels.unit == "part":
         note += " Of several images of a part the worst counts."
+    else:
+        note += (
+            " Each image was taken for a part of its own: where several show one, intervals are too narrow (--group)."
+        )
     facts = [
-        ("Overkill", rate_words(labels.overkill, "good parts called NG")),
-        ("Escapes", rate_words(labels.escapes, "defective parts called OK")),
+        ("Overkill", rate_words(labels.overkill, f"good {labels.unit}s called NG")),
+        ("Escapes", rate_words(labels.escapes, f"defective {labels.unit}s called OK")),
         ("AUROC", area(labels.auroc)),
         ("Good parts without a call", f"{labels.good_no_call} (neither a pass nor overkill)"),
         ("Defective parts without a call", f"{labels.defect_no_call}"),

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from lineside.binomial import clopper_pearson, upper_bound
+from lineside.calibrate import cost
 from lineside.calibrate.counted import fixed_threshold
 from lineside.calibrate.escape import escape_threshold
 from lineside.calibrate.honest import Honest
@@ -185,10 +186,14 @@ def test_the_bound_on_all_that_is_not_ok_holds_where_ng_is_fixed() -> None:
         pytest.param(100, "normal", marks=pytest.mark.slow),
     ],
 )
-def test_what_is_stated_of_a_lowest_cost_holds_although_the_parts_chose_it(n: int, law: str) -> None:
+def test_what_is_stated_of_a_lowest_cost_holds_although_the_parts_chose_it(
+    n: int, law: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """n good and n defective parts that hardly differ, 2,000 times: mean and bound of the overkill hold, of what is not
     OK, and the bound of escapes. Judged by thresholds chosen without them the parts cost what new ones do, while on the
-    very parts the cost is too low; and of 100 normal ones a bound that knows of no choice breaks."""
+    very parts the cost is too low (tried with 8, since ten-fold takes most of the time: with more the parts are left
+    out by halves); and of 100 normal ones a bound that knows of no choice breaks."""
+    monkeypatch.setattr(cost, "BLOCKS", cost.BLOCKS if n == 8 else 2)
     good = LAWS[law]
     shift = 0.5 * (good.ppf(0.84) - good.ppf(0.5))
     goods = good.rvs((DRAWS, n), random_state=5)
@@ -200,7 +205,8 @@ def test_what_is_stated_of_a_lowest_cost_holds_although_the_parts_chose_it(n: in
     true, own = 0.95 * overkill + escape, (0.95 * rejected + missed) / n
     stated = np.array([one.ng.supported for one in found], np.float64)
     assert true.mean() > own.mean() + error(true - own)
-    assert abs((true - stated).mean()) <= error(true - stated) + 0.02 * true.mean()
+    if n == 8:
+        assert abs((true - stated).mean()) <= error(true - stated) + 0.02 * true.mean()
     for share, limits in ((overkill, [one.ng for one in found]), (beyond, [one.review for one in found])):
         mean = np.array([limit.supported_overkill for limit in limits])
         assert share.mean() <= mean.mean() + error(share - mean)

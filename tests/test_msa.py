@@ -128,7 +128,8 @@ def test_patterns_that_cannot_be_used_are_refused(tmp_path: Path, pattern: str, 
 def test_stations_are_compared_part_by_part() -> None:
     """Station B reads 0.5 more: the difference is a paired one, as scipy's, and one of two stations is its half."""
     answers = [
-        replace(answer, score=answer.score + 0.5 * (answer.shot.operator == "B")) for answer in study(0.1).answers
+        replace(answer, score=answer.score + 0.5 * (answer.shot.operator == "B"))
+        for answer in study(0.1, reference=False).answers
     ]
     made = summed_up("caps", answers)
     by = {(a.shot.part, a.shot.operator): [] for a in answers}
@@ -141,7 +142,7 @@ def test_stations_are_compared_part_by_part() -> None:
     assert (found.n, found.unit, found.found) == (10, "part", True)
     assert made.bias["A"].value == pytest.approx(found.value / 2)
     assert made.bias["A"].value == pytest.approx(-made.bias["B"].value)
-    assert study(0.1, stations=("A",)).differences == {}
+    assert study(0.1, stations=("A",), reference=False).differences == {}
 
 
 def test_scores_are_held_against_what_they_ought_to_be() -> None:
@@ -149,11 +150,11 @@ def test_scores_are_held_against_what_they_ought_to_be() -> None:
     without a call is no reading, and a part without a reference has no say."""
     told = [
         replace(a, shot=replace(a.shot, reference_score=float(a.shot.part[4:]) - 0.5 * (a.shot.operator == "B")))
-        for a in study(0.05).answers
+        for a in study(0.05, reference=False).answers
         if a.shot.part != "part9"
     ]
     refused = replace(told[0], score=1000.0, verdict="NO_CALL")
-    unknown = [a for a in study(0.05).answers if a.shot.part == "part9"]
+    unknown = [a for a in study(0.05, reference=False).answers if a.shot.part == "part9"]
     made = summed_up("caps", [*told, refused, *unknown])
     west, east = made.against_scores
     assert (west.operator, west.bias.n, west.bias.unit, west.bias.found) == ("A", 9, "part", False)

@@ -5,17 +5,21 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, lines, paint
 from lineside.batch import InspectOptions, inspect_images, verdict_table
+from lineside.batch.course import CourseTaker
 from lineside.batch.parts import WORSE, worst
+from lineside.batch.row import Row
 from lineside.batch.table import facts
 from lineside.binomial import clopper_pearson
 from lineside.errors import UsageError
 from lineside.export.known_images import LOCK_FILE
+from lineside.report.course import course_section
 from lineside.runtime import Inspector
 from test_report import Page
 from tiny import write_tiny_bundle
@@ -150,6 +154,33 @@ def test_rates_against_folder_names_count_parts(
     plain = inspect_images(inspector, [Path("line")], "plain", InspectOptions(labels=True)).labels
     assert plain is not None
     assert (plain.unit, plain.overkill.n) == ("image", 5)
+
+
+def test_control_charts_count_parts() -> None:
+    """Five images of each of forty parts, every eighth part NG in one of them: forty draws, each at its first time with
+    its highest score, whatever the order of the rows. Without a pattern all images are drawn."""
+    rows = [
+        (Row(f"p{part}_{k}.png", "NG" if part % 8 == 0 and k == 2 else "OK", part + 0.1 * k, (), None, 1.0, None,
+             opc={"partId": f"p{part}"}), 100.0 * part + k)
+        for part in range(40) for k in range(5)
+    ]  # fmt: skip
+    grouped, plain = CourseTaker(grouped=True), CourseTaker()
+    for row, time in reversed(rows):
+        grouped.add(row, row.score or 0.0, time)
+        plain.add(row, row.score or 0.0, time)
+    grouped.add(Row("p39_9.png", "OK", 0.0, (), None, 1.0, None, opc={"partId": "p39"}), 0.0, None)
+    by_part, by_image = grouped.course(of_good=False), plain.course(of_good=False)
+    assert (by_part.images, by_part.timed, by_part.unit) == (40, 40, "part")
+    assert (by_image.images, by_image.timed, by_image.unit) == (200, 200, "image")
+    assert by_part.rejects is not None
+    assert by_image.rejects is not None
+    assert by_part.scores is not None
+    assert (by_part.rejects.centre, by_image.rejects.centre) == (5 / 40, 5 / 200)
+    assert by_part.scores.centre == pytest.approx(np.mean([part + 0.4 for part in range(40)]), abs=1e-5)
+    assert (by_part.first, by_part.times[1]) == (0.0, 400.0)
+    page = str(course_section(by_part))
+    assert "40 parts in the order in which they were taken" in page
+    assert "4 parts: " in page
 
 
 def test_parts_in_several_folders_are_said(line: Path, inspector: Inspector) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from classed import NAMES, classed_contract, write_classed_bundle
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.classes import told_classes
-from lineside.batch.labels import summarise_labels
+from lineside.batch.labels import rate, summarise_labels
 from lineside.batch.table import facts
 from lineside.report.confusion import confusion_table
 from lineside.runtime import Inspector, Result
@@ -70,11 +71,38 @@ def test_an_inspection_counts_classes_and_compares_them_with_the_folders(inspect
     assert summary.classes.confusion["good"] == {"OK": 1}
     assert json.loads(Path("out/summary.json").read_text())["classes"]["right"]["k"] == 3
     told = dict(facts(summary))
-    assert told["classes"] == "dull 3, green 1, unknown 1"
+    assert told["classes"] == "dull 3, green 1, unknown 1 (images)"
     assert told["class accuracy"].startswith("75.0 % (3 of 4")
     page = Path("out/report.html").read_text()
     assert "class green (78.4 %)" in page
     assert ">Classes<" in page
+
+
+def test_shots_of_one_part_are_one_answer_of_an_inspection(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five shots of a part that is told wrongly and two of one told rightly are one of two; the class is that of the
+    worst image. Without a pattern they are images, and said to be."""
+    monkeypatch.chdir(tmp_path)
+    shots = {"green/a": [(230, 50)] * 5, "dull/b": [(200, 60), (180, 220)], "dull/c": [(70, 40), (70, 220)]}
+    for name, levels in shots.items():
+        Path("imgs", name).parent.mkdir(parents=True, exist_ok=True)
+        for number, (red, green) in enumerate(levels):
+            cv2.imwrite(f"imgs/{name}_{number}.png", np.full((12, 16, 3), (60, green, red), np.uint8))
+    how = InspectOptions(labels=True, overlays="none", workers=1, group="^([a-z])_")
+    by_part = inspect_images(inspector, [Path("imgs")], "out", how)
+    assert by_part.classes is not None
+    assert by_part.classes.right == rate(1, 2)
+    assert by_part.classes.counts == {"dull": 2, "green": 0, "unknown": 0}
+    assert by_part.classes.confusion == {"dull": {"dull": 1, "OK": 1}, "green": {"dull": 1}}
+    told = dict(facts(by_part))
+    assert "1 of 2 named parts of known classes right" in told["class accuracy"]
+    assert told["classes"] == "dull 2 (parts)"
+    assert "1 of 2 named parts of known classes" in Path("out/report.html").read_text()
+    by_image = inspect_images(inspector, [Path("imgs")], "each", replace(how, group=None))
+    assert by_image.classes is not None
+    assert by_image.classes.right == rate(1, 7)
+    assert "1 of 7 named images of known classes right" in dict(facts(by_image))["class accuracy"]
 
 
 def test_the_spreadsheet_has_class_and_probability(inspector: Inspector, folder: Path) -> None:

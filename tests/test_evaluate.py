@@ -10,8 +10,11 @@ import pytest
 from classed import write_classed_bundle
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, half_red, lines, paint, paint_kinds
 from images import picture, write
+from lineside.batch.summary import ENOUGH_FOR_P99, Percentiles
+from lineside.bench.evaluation.numbers import Timing
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
-from lineside.bench.evaluation.words import localisation_words
+from lineside.bench.evaluation.words import calibration_words, localisation_words, timing_words
+from lineside.binomial import clopper_pearson
 from lineside.errors import ImageError, UsageError
 from lineside.runtime import Inspector
 
@@ -159,7 +162,7 @@ def test_probabilities_of_classes_are_judged(images: Path, tmp_path: Path) -> No
 
 
 def test_the_class_of_a_part_is_counted_once(images: Path, tmp_path: Path) -> None:
-    """Four shots of one part are one answer, and the interval is that of parts."""
+    """Four shots of one part are one answer, to accuracy and to probabilities, and the intervals are those of parts."""
     for number in range(4):
         paint(Path(f"kinds/green/g1_{number}.png"), (250, 200, 90))
     paint(Path("kinds/dull/d1_0.png"), (200, 60, 90))
@@ -169,6 +172,21 @@ def test_the_class_of_a_part_is_counted_once(images: Path, tmp_path: Path) -> No
     right = made.numbers.classes.right
     assert right is not None
     assert (right.k, right.n, made.numbers.images) == (2, 2, 5)
+    found, p = made.numbers.calibration, np.array([200 / 255, 1 - 60 / 255])
+    assert found is not None
+    assert (found.n, sum(one.n for one in found.bins)) == (2, 2)
+    assert found.brier == pytest.approx(float(np.mean(2 * (1 - p) ** 2)), abs=1e-6)
+    assert (found.ece_interval[0], len(found.bins)) == (0.0, 1)
+    assert found.ece_interval[1] == pytest.approx(p.mean() - clopper_pearson(2, 2)[0], abs=1e-6)
+    assert "2 parts by the class of the worst image" in calibration_words(found)
+
+
+@pytest.mark.parametrize(("n", "words"), [(298, "298 images tell no p99"), (1200, "; 1,200 images")])
+def test_few_images_tell_no_p99(n: int, words: str) -> None:
+    """Of fewer than 299 all may lie below it with more than 5 % probability, and that is said."""
+    said = timing_words(Timing(Percentiles(1.0, 2.0, 3.0), Percentiles(1.0, 2.0, 3.0), 1, None, n))
+    assert said[0][1].endswith(words) or f"{words}: the slowest of them may lie below it" in said[0][1]
+    assert 0.99**ENOUGH_FOR_P99 <= 0.05 < 0.99 ** (ENOUGH_FOR_P99 - 1)
 
 
 # ---- going on

@@ -54,7 +54,7 @@ def test_limits_that_are_kept_are_exit_code_0(parts: Path, bundle: Path) -> None
         ("takt_share: 0.9", (), "takt_share needs --takt"),
         ("ppv: 0.1", (), "ppv needs --defect-rate-ppm"),
         ("cost_per_thousand: 5", ("--defect-rate-ppm", "800"), "needs --cost-overkill, --cost-escape"),
-        ("ece: 0.1", (), "ece needs named images of classes"),
+        ("ece: 0.1", (), "ece needs named parts of classes"),
         ("escape_by_class: {dent: 0.1}", (), "escape_by_class.dent needs defective parts of the class dent"),
     ],
 )

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineside.bench.evaluation.plant import Costs, check_plant, costs_of, in_the_plant
+from lineside.binomial import clopper_pearson
 from lineside.calibrate.auroc_interval import DELONG, NEWCOMBE, auroc_area, delong_variance, newcombe_interval
 from lineside.calibrate.control import binomial_limits, ewma_chart, p_chart, subgroup_bounds
 from lineside.calibrate.metrics import auroc, average_precision
-from lineside.calibrate.probability import class_calibration
+from lineside.calibrate.probability import class_calibration, mean_interval
 from lineside.errors import UsageError
 
 SCORES = st.lists(st.integers(0, 5), min_size=1, max_size=30)
@@ -112,6 +113,42 @@ def test_class_calibration_is_scikit_learns() -> None:
     assert [one.confidence for one in found.bins] == pytest.approx(said.tolist())
     assert found.ece == pytest.approx(sum(b.n * abs(b.confidence - b.right) for b in found.bins) / 200)
     assert class_calibration(np.zeros((0, 3)), []) is None
+
+
+def test_intervals_of_calibration_hold_the_truth() -> None:
+    """Probabilities that are exact, of 8 and of 60 parts: over 2,000 draws each the calibration error's interval holds
+    0, and the Brier score's holds its mean, in 95 % at least; the error itself is never 0."""
+    rng, draws = np.random.default_rng(6), 2000
+    for n in (8, 60):
+        said = rng.dirichlet([0.3, 0.3], n)
+        truth = (rng.random((draws, n)) < said[:, 1]).astype(int)
+        found = [class_calibration(said, row.tolist()) for row in truth]
+        mean = float((2 * said[:, 0] * said[:, 1]).mean())  # of the Brier score, over outcomes
+        errors = np.array([one.ece_interval for one in found if one])
+        briers = np.array([one.brier_interval for one in found if one])
+        assert np.mean(errors[:, 0] == 0.0) >= 0.95
+        assert np.mean((briers[:, 0] <= mean) & (mean <= briers[:, 1])) >= 0.95
+        assert min(one.ece for one in found if one) > 0.0
+
+
+def test_probabilities_that_are_wrong_are_found_out() -> None:
+    """90 % said where half is right: of 100 parts the interval leaves no way to 0 and holds 0.4, of 8 parts it does."""
+    said, half = np.tile([0.1, 0.9], (100, 1)), [0, 1] * 50
+    found, few = class_calibration(said, half), class_calibration(said[:2], half[:2])
+    assert found is not None
+    assert few is not None
+    assert 0.25 < found.ece_interval[0] < 0.4 < found.ece_interval[1] < 0.55
+    assert few.ece_interval[0] == 0.0
+
+
+@pytest.mark.parametrize("n", [1, 20, 300])
+def test_a_mean_at_its_end_is_bounded_as_a_count_is(n: int) -> None:
+    """No part of n wrong: by Hoeffding's inequality as by Clopper and Pearson, a bootstrap would give no width."""
+    assert mean_interval(0.0, n) == pytest.approx((0.0, clopper_pearson(0, n)[1]), abs=1e-9)
+    assert mean_interval(1.0, n) == pytest.approx((clopper_pearson(n, n)[0], 1.0), abs=1e-9)
+    low, high = mean_interval(0.5, n)
+    assert low < clopper_pearson(n // 2, n)[0] + 0.5 / n
+    assert high > clopper_pearson(n // 2, n)[1]
 
 
 def test_sure_and_right_is_perfect_sure_and_wrong_is_the_worst() -> None:

@@ -126,7 +126,7 @@ def test_the_command_tells_the_truth_only_when_asked(images: Path, bundle: Path)
     """--labels adds overkill, escapes, AUROC and a line per folder."""
     code, out, _ = run(bundle, images, "--labels")
     assert code == 0
-    for words in ("overkill", "0 of 3 good parts called NG", "escapes", "1.0000", "scratch"):
+    for words in ("overkill", "0 of 3 good images called NG", "escapes", "1.0000", "scratch"):
         assert words in out
 
 

@@ -67,7 +67,10 @@ def test_the_threshold_is_guaranteed_by_the_new_images(small: Trained, calibrate
     assert (limit.kind, limit.n_groups, limit.wish) == ("guaranteed", 12, Wish("overkill", 0.2))
     assert scores[10] < limit.value < scores[11]
     assert limit.supported_overkill == pytest.approx(2 / 13)
-    assert "None of them is a copy of a training image (compared by files and embeddings" in limit.statement
+    assert (
+        "None of them is a copy of a training image (compared by files, embeddings and small versions of "
+        in limit.statement
+    )
 
 
 def test_scores_stay_and_verdicts_follow_both_thresholds(small: Trained, calibrated: Path, goods: Path) -> None:
@@ -112,17 +115,22 @@ def test_escapes_are_stated_by_class(calibrated: Path) -> None:
 
 
 def test_images_that_the_model_learned_from_have_no_say(small: Trained, goods: Path, tmp_path: Path) -> None:
-    """By file, and by picture where it was saved anew; a picture given twice counts once."""
+    """By file, by picture where it was saved anew, and as a near copy; a picture given twice counts once."""
     folder = tmp_path / "mixed"
     shutil.copytree(goods, folder)
     trained = sorted((small.images / "train" / "good").iterdir())
     shutil.copy(trained[0], folder / "same_file.png")
     cv2.imwrite(str(folder / "same_picture.bmp"), cv2.imread(str(trained[1])))
     shutil.copy(folder / "05000.png", folder / "again.png")
+    cv2.imwrite(str(folder / "compressed.jpg"), cv2.imread(str(trained[2])), [cv2.IMWRITE_JPEG_QUALITY, 90])
     record = calibrate(small.bundle, [folder], {}, tmp_path / "model")
     assert record.contract.threshold_ng.n == 12
     told = " ".join(record.decisions)
-    assert "2 images were left out, since the model learned from them: same_file.png, same_picture.bmp." in told
+    names = [f"train/good/{path.name}" for path in trained[1:3]]
+    assert (
+        "3 images were left out, since the model learned from them: "
+        f"compressed.jpg = {names[1]}, same_file.png, same_picture.bmp = {names[0]}." in told
+    )
     assert "1 images are copies of others" in told
 
 

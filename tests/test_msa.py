@@ -1,16 +1,20 @@
 """The measurement system study: which shots, what is summed up, what is refused."""
 
+import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
+from scipy import stats
 
 from lineside.bench.msa import Answer, Study, summed_up
 from lineside.bench.msa_files import msa_csv, msa_document
 from lineside.bench.msa_runs import ONE_OPERATOR, Shot, shots_of
-from lineside.bench.msa_table import flipped_words, gauge_words
+from lineside.bench.msa_table import flipped_words, gauge_words, msa_table
 from lineside.errors import UsageError
 
 
@@ -121,12 +125,60 @@ def test_patterns_that_cannot_be_used_are_refused(tmp_path: Path, pattern: str, 
         shots_of(tmp_path, pattern)
 
 
+def test_stations_are_compared_part_by_part() -> None:
+    """Station B reads 0.5 more: the difference is a paired one, as scipy's, and one of two stations is its half."""
+    plain = study(0.1, reference=False).answers
+    answers = [replace(a, score=a.score + 0.5 * (a.shot.operator == "B")) for a in plain]
+    made = summed_up("caps", answers)
+    by = {(a.shot.part, a.shot.operator): [] for a in answers}
+    for a in answers:
+        by[a.shot.part, a.shot.operator].append(a.score)
+    one, other = ([float(np.mean(by[f"part{i}", station])) for i in range(10)] for station in "AB")
+    paired = stats.ttest_rel(one, other).confidence_interval()
+    found = made.differences["A - B"]
+    assert found.interval == pytest.approx((paired.low, paired.high))
+    assert (found.n, found.unit, found.found) == (10, "part", True)
+    assert made.bias["A"].value == pytest.approx(found.value / 2)
+    assert made.bias["A"].value == pytest.approx(-made.bias["B"].value)
+    assert study(0.1, stations=("A",), reference=False).differences == {}
+
+
+def test_scores_are_held_against_what_they_ought_to_be() -> None:
+    """Parts are what is counted, each by its mean; a bias breaks a limit and stands on console and in the files; a shot
+    without a call is no reading, and a part without a reference has no say."""
+    told = [
+        replace(a, shot=replace(a.shot, reference_score=float(a.shot.part[4:]) - 0.5 * (a.shot.operator == "B")))
+        for a in study(0.05, reference=False).answers
+        if a.shot.part != "part9"
+    ]
+    refused = replace(told[0], score=1000.0, verdict="NO_CALL")
+    unknown = [a for a in study(0.05, reference=False).answers if a.shot.part == "part9"]
+    made = summed_up("caps", [*told, refused, *unknown])
+    west, east = made.against_scores
+    assert (west.operator, west.bias.n, west.bias.unit, west.bias.found) == ("A", 9, "part", False)
+    assert (east.bias.n, east.bias.found) == (9, True)
+    assert east.bias.interval is not None
+    assert east.bias.interval[0] < 0.5 < east.bias.interval[1]
+    assert {(part.n, part.unit) for part in west.parts.values()} == {(3, "shot")}
+    assert made.broken == ("score of B against the reference",)
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(msa_table(made))
+    shown = console.export_text()
+    assert re.search(r"B - reference +0\.\d+ .*\(9 parts\) +differs", shown)
+    assert re.search(r"A - B .* 0 is in it", shown)
+    document = json.loads(json.dumps(msa_document(made), allow_nan=False))
+    assert document["score_against_reference"][1]["found"] is True
+    assert document["score_against_reference"][0]["parts"]["part3"]["n"] == 3
+    assert msa_csv(made).splitlines()[1].split(",")[4] == "0.0"
+
+
 def test_a_csv_says_more(tmp_path: Path) -> None:
     """Pictures lie beside the CSV; station and reference may be left out line by line."""
     file = tmp_path / "runs.csv"
-    file.write_text("image,part,operator,reference\na.png,p1,west,ng\nb.png,p2,,\n", encoding="utf-8")
+    text = "image,part,operator,reference,reference_score\na.png,p1,west,ng,1.5\nb.png,p2,,,\n"
+    file.write_text(text, encoding="utf-8")
     assert shots_of(file) == (
-        Shot(tmp_path / "a.png", "p1", "west", "NG"),
+        Shot(tmp_path / "a.png", "p1", "west", "NG", 1.5),
         Shot(tmp_path / "b.png", "p2", ONE_OPERATOR, None),
     )
 
@@ -138,6 +190,9 @@ def test_a_csv_says_more(tmp_path: Path) -> None:
         ("image,part\na.png,\n", "line 2: image and part"),
         ("image,part,reference\na.png,p,maybe\n", "'maybe'; expected OK or NG"),
         ("image,part,reference\na.png,p,OK\nb.png,p,NG\n", "both OK and NG"),
+        ("image,part,reference_score\na.png,p,high\n", "line 2: reference_score 'high'; expected a number"),
+        ("image,part,reference_score\na.png,p,nan\n", "reference_score 'nan'; expected a number"),
+        ("image,part,reference_score\na.png,p,1\nb.png,p,2\n", "both 1.0 and 2.0"),
         ("image,part\n", "no picture"),
         ("image,part\na.png,p\na.png,p\n", "listed twice"),
     ],

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from lineside.calibrate.agreement import cohen_kappa, fleiss_kappa
+from lineside.calibrate.bias import bias_of
 from lineside.calibrate.gauge import gauge_rr
 from lineside.errors import UsageError
 
@@ -62,6 +64,40 @@ def test_one_station_has_a_repeatability_alone() -> None:
     assert study.grr == study.repeatability > 0
     exact = gauge_rr(np.repeat(scores[:, :, :1], 3, axis=2))
     assert (exact.grr, exact.categories, exact.share) == (0.0, None, 0.0)
+
+
+def test_bias_is_that_of_the_manual() -> None:
+    """AIAG's 15 readings of a part of 6.00 (4th edition, chapter III, section B): bias 0.0067, s 0.2120, 14 degrees of
+    freedom, interval -0.1107 to 0.1241, which is that of scipy's t test too; 0 lies in it."""
+    readings = [5.8, 5.7, 5.9, 5.9, 6.0, 6.1, 6.0, 6.1, 6.4, 6.3, 6.0, 6.1, 6.2, 5.6, 6.0]
+    study = bias_of(np.array(readings) - 6.0, "shot")
+    assert study.sd is not None
+    assert study.interval is not None
+    assert (round(study.value, 4), round(study.sd, 4), study.n) == (0.0067, 0.2120, 15)
+    assert [round(end, 4) for end in study.interval] == [-0.1107, 0.1241]
+    known = stats.ttest_1samp(readings, 6.0).confidence_interval()
+    assert study.interval == pytest.approx((known.low - 6.0, known.high - 6.0))
+    assert not study.found
+    assert study.spread == "-0.1107 to 0.1241 (15 shots)"
+
+
+def test_a_bias_without_spread_has_no_interval() -> None:
+    """One reading, or readings that are all the same, say nothing of what others would be."""
+    one, same = bias_of(np.array([0.2])), bias_of(np.full(4, 0.2))
+    assert (one.sd, one.interval, one.found, one.spread) == (None, None, False, "no interval from 1 part")
+    assert (same.sd, same.interval, same.found, same.spread) == (0.0, None, False, "no difference between 4 parts")
+
+
+def test_a_bias_is_found_as_seldom_as_stated_where_there_is_none() -> None:
+    """Ten parts with three shots each and no bias, 2,000 times: by part the interval holds 0 in 95 %; by shot it would
+    not, since shots of one part are off together."""
+    rng, by_part, by_shot = np.random.default_rng(3), [], []
+    for _ in range(2000):
+        apart = rng.standard_normal((10, 1)) + 0.3 * rng.standard_normal((10, 3))
+        by_part.append(bias_of(apart.mean(axis=1)).found)
+        by_shot.append(bias_of(apart.ravel()).found)
+    assert np.mean(by_part) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
+    assert np.mean(by_shot) > 0.15
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 3), (10, 3, 1)])

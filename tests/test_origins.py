@@ -87,5 +87,8 @@ def test_the_page_shows_exact_intervals_and_the_worst_of_many() -> None:
     assert f"{100 * low:.1f} to {100 * high:.1f} %" in page
     groups = tuple(Group(f"g{i}", 10, 10, 10 - i % 9, i % 9) for i in range(MOST_SHOWN + 20))
     page = str(origins_section((Origin("lot", ("folder",), groups, 0),), of_good=False))
+    assert "too narrow" not in page
+    by_part = str(origins_section((Origin("lot", ("folder",), groups, 0),), of_good=False, grouped=True))
+    assert "Each image of a part counts here, so that with several of them the intervals are too narrow." in by_part
     assert page.count("<tr>") == 1 + MOST_SHOWN
     assert ">g0<" not in page

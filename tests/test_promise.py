@@ -98,7 +98,7 @@ def test_a_cost_promises_no_share_and_is_held_against_the_cost() -> None:
     plant = in_the_plant({"OK": 90, "NG": 10}, {"OK": 5, "NG": 45}, *wished)
     found = promise_of(contract, labels((10, 100), dent=(5, 50)), NONE, plant)
     assert "No share was promised, but the lowest cost at 0.4 an overkill" in found.sentence
-    assert "15 for 1,000 parts, on the very parts that it was chosen by" in found.sentence
+    assert "15 for 1,000 parts, each judged by a threshold chosen without it" in found.sentence
     here = 1000 * (0.9992 * 0.4 * 0.1 + 0.0008 * 250 * 0.1)
     assert f"Here the same mistakes cost {here:.4g} (" in found.sentence
     assert [one.promised for one in found.compared] == [False]

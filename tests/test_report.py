@@ -143,8 +143,9 @@ def test_truth_is_reported_only_when_asked(inspector: Inspector) -> None:
     assert "Defective parts called OK" not in page.text
     assert "Against the truth" not in page.text
     page = page_of(inspector, InspectOptions(labels=True, fresh=True))
-    assert "25.0 % (1 of 4 good parts called NG" in page.text
-    assert "33.3 % (1 of 3 defective parts called OK" in page.text
+    assert "25.0 % (1 of 4 good images called NG" in page.text
+    assert "33.3 % (1 of 3 defective images called OK" in page.text
+    assert "Each image was taken for a part of its own" in page.text
     assert "imgs/scratch/0.png" in section(page, "Defective parts called OK, lowest", "Overkill")
     assert "imgs/good/3.png" in section(page, "Good parts called NG, highest", "per image, ms")
 

@@ -9,11 +9,13 @@ import pytest
 from scipy import stats
 
 from lineside.binomial import clopper_pearson, upper_bound
-from lineside.calibrate.cost import cost_threshold
+from lineside.calibrate import cost
+from lineside.calibrate.counted import fixed_threshold
 from lineside.calibrate.escape import escape_threshold
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.review import review_threshold
-from lineside.calibrate.threshold import fixed_threshold, overkill_threshold
+from lineside.calibrate.threshold import overkill_threshold
+from lineside.calibrate.wishes import thresholds
 from lineside.contract_thresholds import Threshold, Wish
 
 DRAWS = 2000
@@ -126,13 +128,19 @@ def test_a_fixed_threshold_counts_its_overkill_honestly(law: str, n: int) -> Non
     assert np.mean([truth <= limit.upper for limit in made]) >= least_coverage()
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["ng by good parts", "ng fixed"])
-@pytest.mark.parametrize("law", LAWS)
-def test_the_band_for_review_is_as_wide_as_promised(law: str, own: bool) -> None:
+@pytest.mark.parametrize(
+    ("n", "share", "law", "own"),
+    [
+        *((59, 0.1, law, own) for law in LAWS for own in (True, False)),
+        (8, 0.3, "normal", True),
+        (20, 0.1, "log-normal", False),
+        (100, 0.1, "heavy-tailed", True),
+    ],
+)
+def test_the_band_for_review_is_as_wide_as_promised(n: int, share: float, law: str, own: bool) -> None:
     """The mean share of good parts in the band is what is stated, whether good parts decided NG or not; so are the mean
     and the bound of what is not OK."""
-    n, share = 59, 0.1
-    known, draws = LAWS[law], LAWS[law].rvs((DRAWS, 59), random_state=3)
+    known, draws = LAWS[law], LAWS[law].rvs((DRAWS, n), random_state=3)
     names, bands, stated = [f"{i:04d}" for i in range(n)], [], []
     together, mean, upper = [], [], []
     for row in draws:
@@ -169,19 +177,49 @@ def test_the_bound_on_all_that_is_not_ok_holds_where_ng_is_fixed() -> None:
     assert np.mean(beyond) <= np.mean(mean) + error(np.subtract(beyond, mean))
 
 
-def test_the_stated_cost_is_rather_too_low_and_said_to_be() -> None:
-    """A threshold that was chosen by what it costs on 30 and 30 parts costs others more, which the statement says."""
-    good, bad = stats.norm(0.0, 1.0), stats.norm(2.0, 1.0)
-    goods, bads = good.rvs((DRAWS, 30), random_state=5), bad.rvs((DRAWS, 30), random_state=6)
-    made = [cost_threshold(COSTS, honest(g), honest(b, "scratch")) for g, b in zip(goods, bads, strict=True)]
-    values = np.array([limit.value for limit in made])
-    true = 0.95 * 1.0 * good.sf(values) + 0.05 * 20.0 * bad.cdf(values)
-    stated = np.array([limit.supported for limit in made], np.float64)
-    assert true.mean() > stated.mean() + error(true - stated)
-    grid = np.linspace(-2.0, 4.0, 601)
-    best = (0.95 * good.sf(grid) + 0.05 * 20.0 * bad.cdf(grid)).min()
-    assert true.mean() < 1.15 * best
-    assert all(limit.kind == "empirical" and "cost more rather than less" in limit.statement for limit in made[:20])
+@pytest.mark.parametrize(
+    ("n", "law"),
+    [
+        (8, "normal"),
+        pytest.param(20, "heavy-tailed", marks=pytest.mark.slow),
+        pytest.param(59, "log-normal", marks=pytest.mark.slow),
+        pytest.param(100, "normal", marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_stated_of_a_lowest_cost_holds_although_the_parts_chose_it(
+    n: int, law: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """n good and n defective parts that hardly differ, 2,000 times: mean and bound of the overkill hold, of what is not
+    OK, and the bound of escapes. Judged by thresholds chosen without them the parts cost what new ones do, while on the
+    very parts the cost is too low (tried with 8, since ten-fold takes most of the time: with more the parts are left
+    out by halves); and of 100 normal ones a bound that knows of no choice breaks."""
+    monkeypatch.setattr(cost, "BLOCKS", cost.BLOCKS if n == 8 else 2)
+    good = LAWS[law]
+    shift = 0.5 * (good.ppf(0.84) - good.ppf(0.5))
+    goods = good.rvs((DRAWS, n), random_state=5)
+    bads = good.rvs((DRAWS, n), random_state=6) + shift
+    found = [thresholds(COSTS, 0.2, honest(g), honest(b, "scratch")) for g, b in zip(goods, bads, strict=True)]
+    values, band_from = (np.array([getattr(one, name).value for one in found]) for name in ("ng", "review"))
+    overkill, escape, beyond = good.sf(values), good.cdf(values - shift), good.sf(band_from)
+    rejected, missed = (goods > values[:, None]).sum(axis=1), (bads <= values[:, None]).sum(axis=1)
+    true, own = 0.95 * overkill + escape, (0.95 * rejected + missed) / n
+    stated = np.array([one.ng.supported for one in found], np.float64)
+    assert true.mean() > own.mean() + error(true - own)
+    if n == 8:
+        assert abs((true - stated).mean()) <= error(true - stated) + 0.02 * true.mean()
+    for share, limits in ((overkill, [one.ng for one in found]), (beyond, [one.review for one in found])):
+        mean = np.array([limit.supported_overkill for limit in limits])
+        assert share.mean() <= mean.mean() + error(share - mean)
+        assert np.mean(share <= [limit.upper for limit in limits]) >= least_coverage()
+        assert {limit.kind for limit in limits} == {"empirical"}
+    escapes = good.cdf(band_from - shift)
+    assert np.mean(escapes <= [one.escapes.overall.upper for one in found]) >= least_coverage()
+    band = beyond - overkill
+    assert band.mean() <= np.mean([one.review.supported for one in found]) + error(band)
+    if n == 100:
+        unaware = [upper_bound(int(k), n) for k in rejected]
+        assert np.mean(overkill <= unaware) < least_coverage()
+    assert all("cost more rather than less" in one.ng.statement for one in found[:20])
 
 
 def parts_with_shots(rng: np.random.Generator, draws: int, parts: int) -> npt.NDArray[np.float64]:
@@ -232,7 +270,7 @@ def test_grouped_defects_keep_the_promise_and_ungrouped_shots_break_it() -> None
 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize(
-    ("n", "wish", "sure"), [(59, 0.05, 0.95), (100, 0.05, 0.95), (100, 0.1, 0.9), (20, 0.05, 0.95)]
+    ("n", "wish", "sure"), [(8, 0.05, 0.95), (20, 0.05, 0.95), (59, 0.05, 0.95), (100, 0.05, 0.95), (100, 0.1, 0.9)]
 )
 def test_a_wish_with_a_confidence_is_kept_as_often_as_stated(law: str, n: int, wish: float, sure: float) -> None:
     """Of 2,000 calibrations at least the stated share keeps the wish, or what n parts support of it; one rank lower
@@ -251,7 +289,7 @@ def test_a_wish_with_a_confidence_is_kept_as_often_as_stated(law: str, n: int, w
 
 
 @pytest.mark.parametrize("sure", [None, 0.95], ids=["on average", "with confidence"])
-@pytest.mark.parametrize(("n", "share"), [(8, 0.4), (20, 0.1), (59, 0.05)])
+@pytest.mark.parametrize(("n", "share"), [(8, 0.4), (20, 0.1), (59, 0.05), (100, 0.03)])
 def test_findings_that_decide_the_rank_keep_what_is_stated(n: int, share: float, sure: float | None) -> None:
     """A share of good parts is NG by a finding, whatever the threshold: mean and bound hold, and no theorem is named
     where findings left so few scores that they decided the rank."""

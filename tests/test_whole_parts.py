@@ -15,6 +15,7 @@ from browsing import find_browser, opened
 from conftest import ROOT, STILL
 from javascript import agree, browse, node_verify, shown_right
 from lineside.bench.evaluation.run import evaluate_images
+from lineside.binomial import clopper_pearson
 from lineside.capture.decode import read_image
 from lineside.contract import Verdict
 from lineside.recipe import load_recipe
@@ -50,6 +51,13 @@ def some(images: Path, folder: Path, train_goods: int, tests: int) -> Path:
     return folder
 
 
+def overkill_is_kept(record: TrainingRecord) -> bool:
+    """Whether the overkill on the test goods, by its 95 % interval, is no more than the calibration leaves open."""
+    found = record.evaluation
+    assert found.good >= 10  # fewer would contradict hardly any promise
+    return clopper_pearson(found.overkill, found.good)[0] <= record.contract.threshold_ng.interval[1]
+
+
 def trained(tmp_path: Path, images: Path, more: str = "") -> TrainingRecord:
     """Train on a folder of images with a recipe written here."""
     text = f"part: whole\nimages: {images.as_posix()}\ncalibrate: {{crossfit: holdout}}\n{more}"
@@ -77,10 +85,11 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_the_sample_parts_reach_their_auroc_without_a_flip(sample: Sample) -> None:
-    """AUROC, no frame of the part refused, zero flips, a sound bundle."""
+    """AUROC, no frame of the part refused, the overkill that was promised, zero flips, a sound bundle."""
     assert sample.record.evaluation.auroc is not None
     assert sample.record.evaluation.auroc >= 0.985
     assert sample.record.evaluation.no_call == 0
+    assert overkill_is_kept(sample.record)
     images, differ = flips(sample.bundle, ROOT / "sample_data" / sample.part)
     assert images == sum(sample.record.contract.image_counts.values())
     assert differ == 0
@@ -123,12 +132,13 @@ def test_anomalib_models_become_the_same_kind_of_bundle(tmp_path: Path, method: 
 
 
 def test_real_parts_have_no_flips(tmp_path: Path, real_data: Path) -> None:
-    """Ball-screw drives, 1130×460 px: every image gets one verdict, whoever asks."""
+    """Ball-screw drives, 1130×460 px: every image gets one verdict, whoever asks, and the overkill is as promised."""
     images = some(real_data / "bsd", tmp_path / "images", 20, 20)
     record = trained(tmp_path, images)
     assert flips(tmp_path / "model", images) == (60, 0)
     assert record.evaluation.auroc is not None
     assert record.evaluation.auroc > 0.85
+    assert overkill_is_kept(record)
     _report_is_sound(tmp_path, images)
 
 

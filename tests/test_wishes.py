@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from lineside.binomial import clopper_pearson, upper_bound
 from lineside.calibrate.escape import escape_statement
 from lineside.calibrate.honest import Honest, just_above, just_below
 from lineside.calibrate.wishes import Thresholds, thresholds
@@ -61,7 +62,7 @@ def test_of_a_defect_in_several_frames_the_worst_counts() -> None:
     assert 49.9 < made.value < 50.0
     assert made.n_defects == 3
     assert "3 defective parts (6 frames, the worst of each counts)" in made.statement
-    told = escape_statement(45.0, defects, ESCAPE)
+    told = escape_statement(made, replace(made, value=45.0), defects)
     assert (told.overall.missed, told.overall.n) == (0, 3)
 
 
@@ -116,11 +117,69 @@ def test_the_cheapest_threshold_by_hand() -> None:
     dear_overkill = Wish("cost", overkill_cost=1e6, escape_cost=1.0, defect_rate_ppm=500_000.0)
     made = found(dear_escape, defects, goods).ng
     assert made.value == pytest.approx(3.25)
-    assert made.supported == pytest.approx(0.5 * 1 / 4)
     assert found(dear_overkill, defects, goods).ng.value == pytest.approx(4.5)
     assert (made.kind, made.n_groups, made.n_defects) == ("empirical", 4, 4)
     assert "4 good parts" in made.statement
-    assert "rejects 1 and misses 0" in made.statement
+    assert "rejects 1 and misses 0, which is cheapest: 0.125 a part" in made.statement
+
+
+def test_a_cost_is_stated_as_it_comes_out_without_the_parts_that_are_judged() -> None:
+    """Each good part and the defective one beside it by a threshold that the others chose, one by one by hand; parts
+    without which there is nothing to choose by count as mistakes."""
+    goods, bads = [1.0, 2.0, 3.0, 4.0], [3.5, 5.0, 6.0, 7.0]
+    wish = Wish("cost", overkill_cost=1.0, escape_cost=1e6, defect_rate_ppm=500_000.0)
+    made = found(wish, honest(bads), honest(goods, "good")).ng
+    others = []
+    for good, bad in zip(goods, bads, strict=True):
+        rest = honest([b for b in bads if b != bad]), honest([g for g in goods if g != good], "good")
+        limit = found(wish, *rest).ng.value
+        others.append((good > limit, bad <= limit))
+    rejected, missed = np.sum(others, axis=0)
+    assert (rejected, missed) == (2, 1)
+    assert made.supported == pytest.approx(0.5 * 2 / 4 + 0.5 * 1e6 * 1 / 4)
+    assert made.supported_overkill == pytest.approx(3 / 5)
+    assert "2 are rejected and 1 missed" in made.statement
+    alone = found(wish, honest([5.0]), honest([1.0], "good")).ng
+    assert (alone.supported, alone.supported_overkill) == (pytest.approx(0.5 + 0.5e6), 1.0)
+
+
+def test_what_the_images_chose_is_never_called_guaranteed() -> None:
+    """A band below a threshold that the same good parts chose by cost has no guarantee, and says why; below one by
+    defects it has one, and below one that was given it has one if nobody looked."""
+    by_cost = found(COST, honest([30.0, 31.0]), review=0.1)
+    assert (by_cost.ng.kind, by_cost.review.kind) == ("empirical", "empirical")
+    assert by_cost.review.statement.startswith("No guarantee: ")
+    assert "The threshold of NG was chosen by the same parts." in by_cost.review.statement
+    assert "No guarantee" in by_cost.ng.statement
+    by_defects = found(Wish("escape", 0.5), honest([15.5, 30.0, 31.0]), review=0.1)
+    assert (by_defects.ng.kind, by_defects.review.kind) == ("guaranteed", "guaranteed")
+    given = found(Wish("fixed", score=15.5), review=0.1)
+    assert given.review.kind == "guaranteed"
+    assert "where the threshold of NG was not chosen by looking at these parts" in given.review.statement
+
+
+def test_a_band_that_the_threshold_cuts_short_has_no_guarantee() -> None:
+    """Two good parts lie below the given threshold and the band takes both: how many there are was not known before."""
+    short = found(Wish("fixed", score=2.5), review=0.2).review
+    assert (short.kind, short.supported) == ("empirical", pytest.approx(2 / 21))
+
+
+def test_bounds_on_parts_that_chose_the_threshold_hold_at_any_they_may_choose() -> None:
+    """By cost those of overkill and of all escapes, by escape those of a class, are those of one part in n more sure;
+    that of a wished escape is of its rank, whatever a band takes away."""
+    bads = honest([15.5, 30.0, 31.0, 32.0])
+    by_cost = found(COST, bads)
+    rejected = int((GOODS.scores > by_cost.ng.value).sum())
+    assert by_cost.ng.upper == upper_bound(rejected, 20, 1 - 0.05 / 20)
+    assert by_cost.ng.interval == clopper_pearson(rejected, 20, 1 - 0.05 / 20)
+    assert by_cost.escapes.overall.upper == upper_bound(by_cost.escapes.overall.missed, 4, 1 - 0.05 / 4)
+    by_escape = found(Wish("escape", 0.4), bads, review=0.6)
+    (one,) = by_escape.escapes.classes
+    assert (by_escape.escapes.overall.missed, one.missed) == (0, 0)
+    assert by_escape.escapes.overall.upper == upper_bound(1, 4)
+    assert one.upper == upper_bound(0, 4, 1 - 0.05 / 4)
+    assert "the bounds hold although it was" in by_escape.escapes.statement
+    assert found(FIVE, bads).escapes.overall.upper == upper_bound(1, 4)
 
 
 def test_an_inspection_that_saves_nothing_is_told_so() -> None:
@@ -147,7 +206,8 @@ def test_no_threshold_is_cheaper(good: list[int], bad: list[int], escape_cost: f
         (1 - p) * np.mean([g > t for g in good]) + p * escape_cost * np.mean([b <= t for b in bad])
         for t in np.arange(-0.5, 41.0)
     ]
-    assert made.supported == pytest.approx(min(costs), abs=1e-9)
+    cost = (1 - p) * np.mean(np.array(good) > made.value) + p * escape_cost * np.mean(np.array(bad) <= made.value)
+    assert cost == pytest.approx(min(costs), abs=1e-9)
 
 
 def test_a_fixed_threshold_is_taken_as_it_is() -> None:
@@ -157,6 +217,8 @@ def test_a_fixed_threshold_is_taken_as_it_is() -> None:
     assert made.supported is None
     assert made.supported_overkill == pytest.approx(3 / 21)
     assert "2 of 20 good parts" in made.statement
+    assert "where the score was not chosen by looking at these parts" in made.statement
+    assert f"however it was chosen, it is at most {100 * upper_bound(2, 20, 1 - 0.05 / 20):.1f} %" in made.statement
 
 
 def test_no_band_is_wished_none_is_made() -> None:
@@ -234,7 +296,7 @@ def test_escapes_are_counted_by_class_and_below_review() -> None:
 
 def test_no_defects_no_word_of_escapes() -> None:
     """Nothing is known, and that is said."""
-    told = escape_statement(1.0, None, FIVE)
+    told = found(FIVE).escapes
     assert (told.overall.n, told.overall.upper, told.classes) == (0, 1.0, ())
     assert told.statement.startswith("Of escapes nothing is known")
 

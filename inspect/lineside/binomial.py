@@ -49,6 +49,17 @@ def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
     return 1.0 if k == n else 1.0 - beta_quantile(1.0 - confidence, n - k, k + 1)
 
 
+def chosen_confidence(n: int, confidence: float = 0.95) -> float:
+    """Return the confidence at which bounds hold at any threshold that n parts may choose, by whatever rule.
+
+    A threshold between two of n scores is beaten by no smaller a share than the next score above it and by no larger
+    one than the next below it, and the share beyond each of the n scores follows its own law, which Clopper and
+    Pearson's bounds turn round. So bounds at 1 - (1 - confidence) / n hold at all n together (Bonferroni), and with
+    them at the one that was chosen.
+    """
+    return 1.0 - (1.0 - confidence) / max(n, 1)
+
+
 @lru_cache(maxsize=4096)
 def beta_quantile(p: float, a: float, b: float) -> float:
     """Return the share at which Beta(a, b), a and b above 0, reaches the probability p.

@@ -63,11 +63,11 @@ class Threshold:
     wish: Wish
     supported: float | None
     """What the images support of the wish, in its own unit: a share (with the wished confidence, where one was), or
-    with a cost the cost of a part. None where nothing was asked that images could support: with a fixed threshold, and
-    where no good part was to spare."""
+    with a cost that of a part, each judged by a threshold that was chosen without it. None where nothing was asked that
+    images could support: with a fixed threshold, and where no good part was to spare."""
     supported_overkill: float
     """Share of good parts above this threshold that is to be expected at most, 0 to 1; never below 1 / (n_groups + 1).
-    """
+    With a cost by thresholds chosen without the parts that are counted."""
     n: int
     """Number of good scores that are known."""
     n_groups: int
@@ -129,7 +129,8 @@ class Escapes:
     n: int
     """Number of independent parts."""
     upper: float
-    """Exact binomial upper bound of the share that escapes, one-sided, 0 to 1."""
+    """Exact binomial upper bound of the share that escapes, one-sided, 0 to 1. Where these parts chose the threshold,
+    so wide that it holds at any that they may choose."""
 
 
 @dataclass(frozen=True)

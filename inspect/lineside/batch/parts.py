@@ -43,6 +43,8 @@ class SeenPart:
     """Highest score of the frames that got a call; None where none did."""
     duration_ms: float | None
     """Time in the graph of its frames together; None where none could be read."""
+    told: str = ""
+    """Class, or ``unknown``, of that frame; its verdict where no class was told."""
     scattered: bool = False
     """Whether its images lie in several folders."""
 
@@ -83,7 +85,8 @@ class PartTaker:
         """Take one row."""
         verdict = verdict_of(row)
         called = row.score if verdict in CALLS else None
-        one = SeenPart(row.part, verdict, row.score, 1, row.path, row.label or "", called, row.duration_ms)
+        told = row.defect_class or verdict
+        one = SeenPart(row.part, verdict, row.score, 1, row.path, row.label or "", called, row.duration_ms, told)
         before = self._seen.get(one.name)
         if before is not None:
             scattered = before.scattered or _folder(before.path) != _folder(one.path)
@@ -116,6 +119,14 @@ class PartTaker:
             if one.verdict in CALLS and one.called is not None:
                 scores[one.label].append(one.called)
         return replace(summarise_labels(counts, scores, is_good), unit="part")
+
+    def told(self) -> Mapping[str, Counter[str]]:
+        """Return what the parts that got a call were called, by label: the class of the worst image, or its verdict."""
+        told: dict[str, Counter[str]] = defaultdict(Counter)
+        for one in self._seen.values():
+            if one.verdict in CALLS:
+                told[one.label][one.told] += 1
+        return told
 
     def counts(self, pattern: str) -> PartCounts:
         """Sum the parts up."""

@@ -90,14 +90,15 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("folders", summary.parts.scattered_words))
     if summary.labels:
         lines += [
-            ("overkill", rate_words(summary.labels.overkill, "good parts called NG")),
-            ("escapes", rate_words(summary.labels.escapes, "defective parts called OK")),
+            ("overkill", rate_words(summary.labels.overkill, f"good {summary.labels.unit}s called NG")),
+            ("escapes", rate_words(summary.labels.escapes, f"defective {summary.labels.unit}s called OK")),
             ("AUROC", area(summary.labels.auroc)),
         ]
     if summary.classes:
         lines.append(("classes", class_words(summary.classes)))
         if summary.classes.right:
-            lines.append(("class accuracy", rate_words(summary.classes.right, "named images of known classes right")))
+            what = f"named {summary.classes.unit}s of known classes right"
+            lines.append(("class accuracy", rate_words(summary.classes.right, what)))
     if summary.no_call.count or summary.no_call.limit is not None:
         lines.append(("no call", no_call_words(summary.no_call)))
     if summary.duration_ms:
@@ -117,9 +118,9 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
 
 
 def class_words(classes: ToldClasses) -> str:
-    """Say how many images were called which class."""
+    """Say how many images or parts were called which class."""
     told = [f"{name} {count:,}" for name, count in classes.counts.items() if count]
-    return ", ".join(told) if told else "none was told"
+    return f"{', '.join(told)} ({classes.unit}s)" if told else "none was told"
 
 
 def no_call_words(no_call: NoCalls) -> str:

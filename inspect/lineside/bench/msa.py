@@ -6,7 +6,7 @@ counted.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,6 +17,7 @@ from lineside.batch.judge import inspected, read_frame
 from lineside.batch.labels import Rate, rate
 from lineside.bench.msa_runs import NG, OK, Shot
 from lineside.calibrate.agreement import Kappa, cohen_kappa, fleiss_kappa
+from lineside.calibrate.bias import Bias, bias_of
 from lineside.calibrate.gauge import LEAST_NDC, GaugeRR, gauge_rr
 from lineside.contract import Verdict
 from lineside.errors import LinesideError, StorageError, UsageError, require
@@ -24,6 +25,7 @@ from lineside.graph.run import parallel
 from lineside.runtime import Inspector
 
 Doubles = npt.NDArray[np.float64]
+_NO_CALL = Verdict.NO_CALL.name
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,17 @@ class Against:
 
 
 @dataclass(frozen=True)
+class ScoreBias:
+    """A station's scores against what they ought to be."""
+
+    operator: str
+    bias: Bias
+    """Over the parts with a reference score, each by its mean; of a single part over its shots."""
+    parts: Mapping[str, Bias]
+    """Each part over its shots: a bias study of its own. Of twenty without bias one is expected to show some."""
+
+
+@dataclass(frozen=True)
 class Study:
     """A measurement system study.
 
@@ -68,8 +81,12 @@ class Study:
         Of the score; None where `no_gauge` says why.
     left_out : int
         Shots that the balanced gauge study has no place for.
-    bias : mapping of str to float
-        Mean score of each operator less that of all, over the same parts.
+    bias : mapping of str to Bias
+        Mean score of each operator less that of all, over the same parts, each part one difference.
+    differences : mapping of str to Bias
+        The same of each two operators.
+    against_scores : tuple of ScoreBias
+        Where reference scores were given.
     flipped : Rate
         Parts that did not get the same verdict every time.
     within, between : Kappa or None
@@ -87,7 +104,9 @@ class Study:
     gauge: GaugeRR | None
     no_gauge: str
     left_out: int
-    bias: Mapping[str, float]
+    bias: Mapping[str, Bias]
+    differences: Mapping[str, Bias]
+    against_scores: tuple[ScoreBias, ...]
     flipped: Rate
     within: Kappa | None
     between: Kappa | None
@@ -101,10 +120,12 @@ class Study:
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """What is beyond AIAG's limits (%GRR up to 30 %, 5 categories or more, kappa from 0.75 on), or not measured."""
+        """What is beyond AIAG's limits (%GRR up to 30 %, 5 categories or more, kappa from 0.75 on, no bias against
+        reference scores), or not measured."""
         kappas = {"all shots": self.within, "stations": self.between, **self.pairs}
         kappas |= {f"{one.operator} against the reference": one.kappa for one in self.against}
         said = [f"kappa of {name}" for name, kappa in kappas.items() if kappa is not None and kappa.verdict != "good"]
+        said += [f"score of {one.operator} against the reference" for one in self.against_scores if one.bias.found]
         if not self.called:
             said.append("no shot got a verdict")
         if self.gauge is None:
@@ -150,7 +171,7 @@ def study(inspector: Inspector, shots: Sequence[Shot], done: Callable[[], None] 
 def summed_up(part: str, answers: Sequence[Answer], unreadable: Sequence[str] = ()) -> Study:
     """Sum up a study from its answers; the score of a shot that got no call is no measurement."""
     operators = sorted({answer.shot.operator for answer in answers})
-    verdicts, measured = _cells(answers), _cells([one for one in answers if one.verdict != Verdict.NO_CALL.name])
+    verdicts, measured = _cells(answers), _cells([one for one in answers if one.verdict != _NO_CALL])
     names, repeats = _crossed(measured, operators)
     scores = np.array([[[a.score for a in measured[n][op][:repeats]] for op in operators] for n in names], np.float64)
     gauge, why = _gauge(scores, operators)
@@ -167,7 +188,9 @@ def summed_up(part: str, answers: Sequence[Answer], unreadable: Sequence[str] = 
         gauge=gauge,
         no_gauge=why,
         left_out=len(answers) - scores.size,
-        bias=dict(zip(operators, (scores.mean(axis=(0, 2)) - scores.mean()).tolist(), strict=True)) if gauge else {},
+        bias=_between(scores, operators) if gauge else {},
+        differences=_differences(scores, operators) if gauge else {},
+        against_scores=tuple(_against_scores(answers, operators)),
         flipped=rate(sum(len(set(said)) > 1 for said in several), len(several)),
         within=fleiss_kappa(balanced) if told and repeats * len(operators) > 1 else None,
         between=fleiss_kappa(commonest) if told and len(operators) > 1 else None,
@@ -176,6 +199,31 @@ def summed_up(part: str, answers: Sequence[Answer], unreadable: Sequence[str] = 
         if any(a.shot.reference for a in answers)
         else (),
     )
+
+
+def _between(scores: Doubles, operators: Sequence[str]) -> dict[str, Bias]:
+    """Return each operator's mean less that of all, by part: scores [parts, operators, repeats]."""
+    of_cell = scores.mean(axis=2)
+    apart = of_cell - of_cell.mean(axis=1, keepdims=True)  # [parts, operators]
+    return {name: bias_of(apart[:, i]) for i, name in enumerate(operators)} if len(operators) > 1 else {}
+
+
+def _differences(scores: Doubles, operators: Sequence[str]) -> dict[str, Bias]:
+    of_cell = dict(zip(operators, scores.mean(axis=2).T, strict=True))
+    return {f"{one} - {other}": bias_of(of_cell[one] - of_cell[other]) for one, other in combinations(operators, 2)}
+
+
+def _against_scores(answers: Sequence[Answer], operators: Sequence[str]) -> Iterator[ScoreBias]:
+    """Yield each operator's bias; a shot that got no call is no reading."""
+    for operator in operators:
+        apart: dict[str, list[float]] = defaultdict(list)
+        for one in answers:
+            if one.shot.operator == operator and one.shot.reference_score is not None and one.verdict != _NO_CALL:
+                apart[one.shot.part].append(one.score - one.shot.reference_score)
+        parts = {name: bias_of(np.array(each), "shot") for name, each in apart.items()}
+        if parts:
+            means = np.array([part.value for part in parts.values()])
+            yield ScoreBias(operator, bias_of(means) if len(parts) > 1 else next(iter(parts.values())), parts)
 
 
 def _cells(answers: Sequence[Answer]) -> Cells:

@@ -10,6 +10,7 @@ from lineside.batch.files import storage_errors, write_text
 from lineside.batch.labels import Rate
 from lineside.bench.msa import Study
 from lineside.calibrate.agreement import Kappa
+from lineside.calibrate.bias import Bias
 
 CSV_FILE, JSON_FILE = "msa.csv", "msa.json"
 
@@ -34,10 +35,11 @@ def msa_csv(made: Study) -> str:
     """Return a line for each shot."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image", "part", "operator", "reference", "score", "verdict"))
+    writer.writerow(("image", "part", "operator", "reference", "reference_score", "score", "verdict"))
     for one in made.answers:
         shot = one.shot
-        writer.writerow((shot.path.as_posix(), shot.part, shot.operator, shot.reference or "", one.score, one.verdict))
+        told = shot.reference or "", "" if shot.reference_score is None else shot.reference_score
+        writer.writerow((shot.path.as_posix(), shot.part, shot.operator, *told, one.score, one.verdict))
     return text.getvalue()
 
 
@@ -69,7 +71,16 @@ def msa_document(made: Study) -> dict[str, Any]:
         },
         "no_gauge": made.no_gauge,
         "shots_left_out": made.left_out,
-        "score_bias": dict(made.bias),
+        "score_bias": {name: _bias(one) for name, one in made.bias.items()},
+        "score_differences": {name: _bias(one) for name, one in made.differences.items()},
+        "score_against_reference": [
+            {
+                "operator": one.operator,
+                **_bias(one.bias),
+                "parts": {name: _bias(part) for name, part in one.parts.items()},
+            }
+            for one in made.against_scores
+        ],
         "flipped_parts": _rate(made.flipped),
         "kappa_all_shots": _kappa(made.within),
         "kappa_between_operators": _kappa(made.between),
@@ -85,6 +96,11 @@ def msa_document(made: Study) -> dict[str, Any]:
             for one in made.against
         ],
     }
+
+
+def _bias(one: Bias) -> dict[str, Any]:
+    interval = None if one.interval is None else list(one.interval)
+    return {"value": one.value, "sd": one.sd, "interval": interval, "n": one.n, "unit": one.unit, "found": one.found}
 
 
 def _rate(one: Rate) -> dict[str, Any]:

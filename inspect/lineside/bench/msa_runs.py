@@ -1,14 +1,17 @@
 """Which picture shows which part, taken by whom: the runs of a measurement system study.
 
-From a CSV with the columns image and part, and where there are any operator and reference; or from a folder, whose
-paths say it: station/part/picture or part/picture, or whatever a pattern names.
+From a CSV with the columns image and part, and where there are any operator, reference (OK or NG) and reference_score
+(what the score of the part ought to be, as a master station gave it); or from a folder, whose paths say it:
+station/part/picture or part/picture, or whatever a pattern names.
 """
 
 import csv
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from lineside.contract import Verdict
 from lineside.dataset import GOOD_NAMES
@@ -18,7 +21,10 @@ from lineside.image_files import walk_images
 ONE_OPERATOR = "one station"
 OK, NG = Verdict.OK.name, Verdict.NG.name
 DEFAULT_PATTERN = r"(?:(?P<operator>[^/]+)/)?(?P<part>[^/]+)/[^/]+"
-_COLUMNS = ("image", "part", "operator", "reference")
+_COLUMNS = ("image", "part", "operator", "reference", "reference_score")
+
+
+T = TypeVar("T", str, float)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Shot:
     """Person or station that took it."""
     reference: str | None = None
     """``OK`` or ``NG``: what the part really is, where somebody said so."""
+    reference_score: float | None = None
+    """What the part's score ought to be, where somebody said so."""
 
 
 def shots_of(runs: Path, pattern: str | None = None) -> tuple[Shot, ...]:
@@ -56,12 +64,21 @@ def shots_of(runs: Path, pattern: str | None = None) -> tuple[Shot, ...]:
     once = {shot.path.resolve() for shot in found}
     if len(once) < len(found):
         raise UsageError(f"{runs}: a picture is listed twice; a repeat is another picture of the part.")
-    known: dict[str, str] = {}
-    for shot in found:
-        if shot.reference is not None and known.setdefault(shot.part, shot.reference) != shot.reference:
-            raise UsageError(f"{runs}: part {shot.part!r} is both {OK} and {NG}. Correct the wrong reference.")
-    found = tuple(replace(shot, reference=known.get(shot.part)) for shot in found)  # it is the part's, not the shot's
+    verdicts = _of_parts(runs, ((shot.part, shot.reference) for shot in found))
+    scores = _of_parts(runs, ((shot.part, shot.reference_score) for shot in found))
+    found = tuple(  # a reference is the part's, not the shot's
+        replace(shot, reference=verdicts.get(shot.part), reference_score=scores.get(shot.part)) for shot in found
+    )
     return tuple(sorted(found, key=lambda shot: (shot.part, shot.operator, shot.path.as_posix())))
+
+
+def _of_parts(runs: Path, told: Iterable[tuple[str, T | None]]) -> dict[str, T]:
+    """Return what was said of each part; two different things are refused."""
+    known: dict[str, T] = {}
+    for part, said in told:
+        if said is not None and known.setdefault(part, said) != said:
+            raise UsageError(f"{runs}: part {part!r} is both {known[part]} and {said}. Correct the wrong reference.")
+    return known
 
 
 def _of_csv(file: Path) -> Iterator[Shot]:
@@ -74,15 +91,17 @@ def _of_csv(file: Path) -> Iterator[Shot]:
     missing = [name for name in _COLUMNS[:2] if name not in columns]
     if missing:
         raise UsageError(
-            f"{file}: expected the columns image and part, and where there are any operator and reference; "
-            f"missing: {', '.join(missing)}, found: {', '.join(columns) or 'none'}."
+            f"{file}: expected the columns image and part, and where there are any operator, reference and "
+            f"reference_score; missing: {', '.join(missing)}, found: {', '.join(columns) or 'none'}."
         )
     for line, row in enumerate(reader, 2):
         image, part = (row.get("image") or "").strip(), (row.get("part") or "").strip()
         if not image or not part:
             raise UsageError(f"{file}, line {line}: image and part must both be given.")
         operator = (row.get("operator") or "").strip() or ONE_OPERATOR
-        yield Shot(file.parent / image, part, operator, _reference(row.get("reference"), f"{file}, line {line}"))
+        where = f"{file}, line {line}"
+        reference, score = _reference(row.get("reference"), where), _score(row.get("reference_score"), where)
+        yield Shot(file.parent / image, part, operator, reference, score)
 
 
 def _reference(word: str | None, where: str) -> str | None:
@@ -94,6 +113,19 @@ def _reference(word: str | None, where: str) -> str | None:
     if told.lower() in GOOD_NAMES:
         return OK
     raise UsageError(f"{where}: reference {told!r}; expected OK or NG, or nothing.")
+
+
+def _score(word: str | None, where: str) -> float | None:
+    told = (word or "").strip()
+    if not told:
+        return None
+    try:
+        score = float(told)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise UsageError(f"{where}: reference_score {told!r}; expected a number such as 1.25, or nothing.")
+    return score
 
 
 def _of_folder(folder: Path, pattern: str) -> Iterator[Shot]:

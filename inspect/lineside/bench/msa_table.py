@@ -24,6 +24,7 @@ def msa_table(made: Study) -> "RenderableType":
         blocks += [_gauge(made.gauge), Text(gauge_words(made.gauge))]
     if made.left_out:
         blocks.append(Text(f"{plural(made.left_out, 'shot')} had no place in the balanced study."))
+    blocks += [_means(made)] if made.differences or made.against_scores else []
     blocks += [_agreement(made), Text(flipped_words(made))]
     if made.called < len(made.answers):
         blocks.append(
@@ -72,6 +73,21 @@ def _gauge(gauge: GaugeRR) -> "Table":
     )
     for name, value in rows:
         table.add_row(name, f"{value:.4g}", percent(value / gauge.total) if gauge.total else "–")
+    return table
+
+
+def _means(made: Study) -> "Table":
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="mean score", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("of", "bias", "95 % (t)", ""):
+        table.add_column(name, justify="right" if name == "bias" else "left")
+    rows = [*made.differences.items()] + [(f"{one.operator} - reference", one.bias) for one in made.against_scores]
+    for name, one in rows:
+        told = "" if one.interval is None else "differs" if one.found else "0 is in it"
+        table.add_row(escape(name), f"{one.value:.4g}", one.spread, told)
     return table
 
 

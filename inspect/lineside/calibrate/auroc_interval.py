@@ -105,10 +105,10 @@ def newcombe_interval(value: float, good: int, defective: int, z: float) -> tupl
         spread = 1.0 + shared * ((1.0 - area) / (2.0 - area) + area / (1.0 + area))
         return abs(value - area) > z * math.sqrt(max(area * (1.0 - area) * spread, 0.0) / (good * defective))
 
-    return _edge(value, 0.0, too_far), _edge(value, 1.0, too_far)
+    return edge(value, 0.0, too_far), edge(value, 1.0, too_far)
 
 
-def _edge(inside: float, outside: float, too_far: Callable[[float], bool]) -> float:
+def edge(inside: float, outside: float, too_far: Callable[[float], bool]) -> float:
     """Return where a rule begins to hold between two places, by bisection (60 halvings: to the last bit)."""
     low, high = inside, outside
     for _ in range(60):

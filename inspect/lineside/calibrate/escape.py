@@ -5,16 +5,19 @@ rounded down: a new defective part, exchangeable with these, scores below it wit
 averaged over calibration sets, and with 95 % confidence the escape is at most the 95 % point of Beta(r, n + 1 - r)
 (Vovk et al., 2005, proposition 2.2; Wilks, 1941). That is Clopper and Pearson's bound for r - 1 missed of n, which
 therefore holds although the threshold was taken from the same parts. With r = 0 nothing could be promised: the smallest
-score is taken, and what it supports is said.
+score is taken, and what it supports is said. What else is counted on parts that chose the threshold, a class of them or
+all by cost, is bounded more widely, so that it holds at any they may choose (`lineside.binomial.chosen_confidence`).
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from lineside.binomial import upper_bound
+from lineside.binomial import chosen_confidence, upper_bound
+from lineside.calibrate.counted import counted_overkill
 from lineside.calibrate.honest import Honest, just_above, just_below
-from lineside.calibrate.threshold import CONFIDENCE, counted_overkill
+from lineside.calibrate.threshold import CONFIDENCE
 from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 from lineside.evidence import parts_needed
 
@@ -61,34 +64,30 @@ def escape_threshold(escape: float, goods: Honest, defects: Honest) -> Threshold
     )
 
 
-def escape_statement(limit: float, defects: Honest | None, wish: Wish) -> EscapeStatement:
+def escape_statement(ng: Threshold, review: Threshold, defects: Honest) -> EscapeStatement:
     """Count the defective parts that are OK, per class and overall.
 
     Parameters
     ----------
-    limit : float
-        A frame is OK up to it: the threshold of REVIEW.
-    defects : Honest or None
-    wish : Wish
-        What NG's threshold was taken for: bounds on the parts that chose it are too good.
+    ng, review : Threshold
+        A frame is OK up to that of REVIEW. What NG's was taken for decides which bounds hold.
+    defects : Honest
     """
-    if defects is None or not len(defects.scores):
-        none = "" if defects is None or not defects.no_call else f" All {defects.no_call} of them got no call."
-        return EscapeStatement(Escapes(ALL, 0, 0, 1.0), (), CONFIDENCE, NOTHING_KNOWN + none)
-    overall = _counted(limit, defects, None)
-    classes = tuple(_counted(limit, defects, label) for label in sorted(set(defects.labels)))
+    if not len(defects.scores):
+        return no_escapes(defects.no_call)
+    chosen = ng.wish.kind in ("escape", "cost")
+    overall = _counted(review.value, defects, None, chosen=chosen)
+    if ng.wish.kind == "escape":
+        overall = replace(overall, upper=_of_rank(ng))
+    classes = tuple(_counted(review.value, defects, label, chosen=chosen) for label in sorted(set(defects.labels)))
     told = ", ".join(f"{one.label} {one.missed} of {one.n} (at most {100 * one.upper:.1f} %)" for one in classes)
     words = (
         f"{overall.missed} of {overall.n} defective parts {'is' if overall.missed == 1 else 'are'} OK: with "
         f"{100 * CONFIDENCE:g} % confidence at most {100 * overall.upper:.1f} % escape ({defects.how}). By class: "
         f"{told}."
     )
-    if wish.kind == "escape":
-        words += (
-            " The threshold was chosen by these parts: the bound on all of them holds, those by class are too good."
-        )
-    if wish.kind == "cost":
-        words += " The threshold was chosen by these parts: the bounds are too good."
+    if chosen:
+        words += " The threshold was chosen by these parts, and the bounds hold although it was."
     if not defects.held_out:
         words += " No guarantee: cross-fitted scores are not the deployed model's own."
     if defects.no_call:
@@ -96,10 +95,22 @@ def escape_statement(limit: float, defects: Honest | None, wish: Wish) -> Escape
     return EscapeStatement(overall, classes, CONFIDENCE, f"{words} {ASSUMPTION}")
 
 
-def _counted(limit: float, defects: Honest, label: str | None) -> Escapes:
+def no_escapes(no_call: int = 0) -> EscapeStatement:
+    """Say that there was no defective part to count; `no_call` of them got no call."""
+    none = f" All {no_call} of them got no call." if no_call else ""
+    return EscapeStatement(Escapes(ALL, 0, 0, 1.0), (), CONFIDENCE, NOTHING_KNOWN + none)
+
+
+def _counted(limit: float, defects: Honest, label: str | None, *, chosen: bool) -> Escapes:
     parts = defects.parts(label)
-    missed = int((parts <= np.float32(limit)).sum())
-    return Escapes(label or ALL, missed, len(parts), upper_bound(missed, len(parts), CONFIDENCE))
+    missed, n = int((parts <= np.float32(limit)).sum()), len(parts)
+    return Escapes(label or ALL, missed, n, upper_bound(missed, n, chosen_confidence(n) if chosen else CONFIDENCE))
+
+
+def _of_rank(ng: Threshold) -> float:
+    """Return the bound of a threshold below the r-th of n scores: r was fixed beforehand, how many a band adds not."""
+    assert ng.supported is not None
+    return upper_bound(round(ng.supported * (ng.n_defects + 1)) - 1, ng.n_defects, CONFIDENCE)
 
 
 def _above_all(goods: Honest, defects: Honest) -> float:

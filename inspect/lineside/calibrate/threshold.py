@@ -14,9 +14,6 @@ lies above the largest that is, and its rank was chosen by the parts: neither la
 one part more than those with a finding, (m + 2) / (n + 1) and the exact binomial bound of m + 1 of n, and is called
 empirical: enumerated for n = 8, 20, 59 and 100, wishes of 1 and 5 % and shares of findings up to 0.9, the mean is kept
 and the bound at 95 % holds in 94.2 % at least; the law of that rank itself holds in 83.3 % (n = 8) to 92.7 %.
-
-A threshold that was not taken from good parts has an overkill that is counted on them: (m + 1) / (n + 1) of m above it,
-and the exact binomial interval.
 """
 
 import math
@@ -38,55 +35,6 @@ ASSUMPTION = (
     "It holds where production is exchangeable with these: same part family, camera and light, and one shot of a part, "
     "or its shots grouped and the worst taken."
 )
-
-
-@dataclass(frozen=True)
-class Overkill:
-    """What is known of the overkill at a threshold that good parts had no say in.
-
-    Attributes
-    ----------
-    above, n : int
-        Good parts above it, and all.
-    supported : float
-        To be expected at most: (above + 1) / (n + 1), the mean of which is never below the overkill.
-    interval : tuple of float
-        Clopper and Pearson, two-sided.
-    upper : float
-        The same, one-sided.
-    """
-
-    above: int
-    n: int
-    supported: float
-    interval: tuple[float, float]
-    upper: float
-
-    @property
-    def words(self) -> str:
-        """Say it."""
-        if not self.n:
-            return "Of overkill nothing is known: there were no good parts to count it on."
-        return (
-            f"Overkill there: {self.above} of {self.n} good parts, with {100 * CONFIDENCE:g} % confidence at most "
-            f"{100 * self.upper:.1f} %."
-        )
-
-    def claim(self, *, held_out: bool) -> str:
-        """Say it, with what is missing where the scores are not the deployed model's own."""
-        return self.words + ("" if held_out or not self.n else f" That is {IF_OWN}")
-
-
-def counted_overkill(value: float, parts: npt.NDArray[np.float32]) -> Overkill:
-    """Count good parts [n], by their scores, above a threshold."""
-    n, above = len(parts), int((parts > np.float32(value)).sum())
-    return Overkill(
-        above,
-        n,
-        (above + 1) / (n + 1),
-        clopper_pearson(above, n, CONFIDENCE),
-        upper_bound(above, n, CONFIDENCE),
-    )
 
 
 def overkill_threshold(
@@ -162,38 +110,6 @@ def _rank(n: int, overkill: float, confidence: float | None) -> int:
     if confidence is None:
         return math.ceil((n + 1) * (1.0 - overkill) - 1e-9)
     return 1 + bisect_left(range(1, n), True, key=lambda k: beta_quantile(confidence, n + 1 - k, k) <= overkill + 1e-9)
-
-
-def fixed_threshold(
-    score: float, scores: npt.NDArray[np.float32], groups: Sequence[str], *, crossfit: str, held_out: bool
-) -> Threshold:
-    """Take a threshold as it was given, and count the overkill there.
-
-    Parameters
-    ----------
-    score : float
-        Finite.
-    scores, groups, crossfit, held_out
-        As `overkill_threshold` takes them; there may be none.
-    """
-    value = float(np.float32(score))
-    counted = counted_overkill(value, largest_of_each(scores, groups))
-    source = f" ({crossfit})" if counted.n else ""
-    return Threshold(
-        value=value,
-        rule="as it was given",
-        kind="guaranteed" if held_out and counted.n else "empirical",
-        wish=Wish("fixed", score=score),
-        supported=None,
-        supported_overkill=counted.supported,
-        n=len(scores),
-        n_groups=counted.n,
-        n_defects=0,
-        confidence=CONFIDENCE,
-        interval=counted.interval,
-        upper=counted.upper,
-        statement=f"The threshold was given, not learned{source}. {counted.claim(held_out=held_out)} {ASSUMPTION}",
-    )
 
 
 def no_threshold(score: float, wish: Wish) -> Threshold:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from lineside.calibrate.cost import cost_threshold
-from lineside.calibrate.escape import escape_statement, escape_threshold
+from lineside.calibrate.counted import fixed_threshold
+from lineside.calibrate.escape import escape_statement, escape_threshold, no_escapes
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.review import review_threshold
-from lineside.calibrate.threshold import fixed_threshold, overkill_threshold
+from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract_thresholds import EscapeStatement, Threshold, Wish
 from lineside.errors import UsageError
 
@@ -39,7 +40,7 @@ def thresholds(wish: Wish, review: float | None, goods: Honest, defects: Honest 
     """
     ng = _ng(wish, goods, defects)
     band = ng if review is None else review_threshold(ng, review, goods)
-    return Thresholds(ng, band, escape_statement(band.value, defects, wish))
+    return Thresholds(ng, band, no_escapes() if defects is None else escape_statement(ng, band, defects))
 
 
 def _ng(wish: Wish, goods: Honest, defects: Honest | None) -> Threshold:

@@ -15,7 +15,7 @@ near pair is of one place of one board; of 480 crops the one pair below the limi
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,8 @@ class Copies:
     """Images closer than the limit to another one, without standing out; they are taken for parts of their own."""
     limit: float = 0.0
     """Grey levels below which two pictures are near."""
+    looks: Mapping[str, Look] = field(default_factory=dict, repr=False, compare=False)
+    """Of every image, by name."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -109,15 +111,16 @@ class Copies:
             (twice, "The same picture stands under two labels, and one of them is wrong: {}."),
         )
         said = [text.format(_listed([pair.words for pair in pairs])) for pairs, text in found if pairs]
-        return (*said, *([self._unsure_words] if self.unsure else ()))
+        return (*said, *([unsure_words(self.unsure, self.limit)] if self.unsure else ()))
 
-    @property
-    def _unsure_words(self) -> str:
-        return (
-            f"{len(self.unsure)} images lie closer than {self.limit:.2f} grey levels to another one, as copies do, but "
-            "others lie nearly as close: parts in a fixture are alike by nature, so they are taken for parts of their "
-            f"own ({_listed(self.unsure)}). If they are frames of one part, say so by capture.group."
-        )
+
+def unsure_words(names: Sequence[str], limit: float, remedy: str = "say so by capture.group") -> str:
+    """Say which images may be copies and are taken for parts of their own; see `Copies.unsure` and `Copies.limit`."""
+    return (
+        f"{len(names)} images lie closer than {limit:.2f} grey levels to another one, as copies do, but others lie "
+        "nearly as close: parts in a fixture are alike by nature, so they are taken for parts of their own "
+        f"({_listed(names)}). If they are frames of one part, {remedy}."
+    )
 
 
 def load_grouped(loaded: LoadedRecipe) -> tuple[Dataset, Copies]:
@@ -139,7 +142,8 @@ def load_grouped(loaded: LoadedRecipe) -> tuple[Dataset, Copies]:
 
     with ThreadPoolExecutor(processors()) as pool:
         looks = dict(zip((s.name for s in dataset.samples), pool.map(look, dataset.samples), strict=True))
-    return grouped(loaded, dataset, looks)
+    dataset, copies = grouped(loaded, dataset, looks)
+    return dataset, replace(copies, looks=looks)
 
 
 def measured_for_noise(dataset: Dataset) -> frozenset[str]:

@@ -13,7 +13,7 @@ def command(
         Path,
         typer.Argument(
             help="Folder station/part/picture or part/picture, or a CSV with the columns image, part, and if there are "
-            "any operator and reference (OK or NG).",
+            "any operator, reference (OK or NG) and reference_score (what the part's score ought to be).",
             show_default=False,
         ),
     ],
@@ -27,10 +27,12 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Folder of the results.", show_default="msa/<part>")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
 ) -> None:
-    """Measurement system analysis: repeated pictures of the same parts, gauge R&R of the score, kappa of the verdicts.
+    """Measurement system analysis: repeated pictures of the same parts, gauge R&R and bias of the score, kappa of the
+    verdicts.
 
     Writes msa.csv and msa.json. The exit code is 1 when a limit of AIAG's is broken (%GRR over 30 %, fewer than 5
-    distinct categories, a kappa below 0.75) or the pictures allow no gauge R&R, 3 when one could not be read.
+    distinct categories, a kappa below 0.75, a bias against reference scores) or the pictures allow no gauge R&R, 3 when
+    one could not be read.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -5,9 +5,9 @@ bundle can know, it is found: by the SHA-256 of its file in the recipe's lock fi
 recipe has a pattern for it (`capture.group`); and by its embedding, beside those of the good frames that the bundle
 keeps, those of `lineside extend` among them, which finds a picture that was saved anew in another lossless format.
 An example of a defect class, of training or of `lineside extend`, is found by its pixels, whatever file holds them.
-Another picture of a training part without such a pattern is not recognised, and neither is a copy that was
-compressed; whoever compares says so (`KnownImages.compared`). Only where training itself met such a copy among its
-test images (`lineside.capture.copies`), the lock file names it, and it is known by its file.
+Copies of the recipe's training images that camera noise or compression explains are found by small versions of these
+(`lineside.capture.known_looks`). Another picture of a training part without such a pattern is not recognised; whoever
+compares says so (`KnownImages.compared`).
 """
 
 import hashlib
@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from lineside.capture.known_looks import LOOKS_FILE, KnownLooks, looks_from
 from lineside.dataset import grouping
 from lineside.errors import BundleError, ImageError
-from lineside.export.state import STATE_FILE, read_state
+from lineside.export.state import STATE_FILE, read_state, unpack_state
 from lineside.image_files import read_content
 
 LOCK_FILE = "recipe.lock.yaml"
@@ -53,6 +54,8 @@ class KnownImages:
     """[n, d] of good frames that the model was fitted on; None where the bundle keeps none."""
     pictures: frozenset[str]
     """`picture_of` the examples that its class head was fitted on; empty where it has none."""
+    looks: KnownLooks | None = None
+    """Of the recipe's training images; None where the bundle keeps none."""
 
     def part(self, path: Path, otherwise: str) -> str:
         """Return an image's physical part by the recipe's pattern, else `otherwise`."""
@@ -87,11 +90,15 @@ class KnownImages:
             "parts": bool(self.group),
             "embeddings": self.embeddings is not None,
             "pictures of classes": bool(self.pictures),
+            self.looks.words if self.looks else "": self.looks is not None,
         }
         ways = [name for name, there in kept.items() if there]
         if not ways:
             return None
         named = " and ".join((", ".join(ways[:-1]), ways[-1])) if len(ways) > 1 else ways[0]
+        if self.looks is not None:
+            unseen = "copies" if self.group else "pictures of training parts"
+            return f"compared by {named}; {unseen} that differ by more than camera noise would not be noticed"
         told = "ones of no class" if self.pictures else "defective ones"
         anew = f"{'images' if self.embeddings is None else told} saved anew"
         unseen = anew if self.group else f"other pictures of training parts, and {anew},"
@@ -128,14 +135,14 @@ def known_images(bundle: Path) -> KnownImages:
     Raises
     ------
     BundleError
-        When the lock file or the state cannot be read.
+        When the lock file, the state or the looks cannot be read.
     """
     state = read_state(bundle) if (bundle / STATE_FILE).is_file() else {}
     embeddings, pictures = state.get("embeddings"), frozenset(map(str, state.get(PICTURES, ())))
     kept = None if embeddings is None else embeddings.astype(np.float64)
-    lock = read_lock(bundle)
+    lock, looks = read_lock(bundle), _looks(bundle / LOOKS_FILE)
     if lock is None:
-        return KnownImages({}, {}, frozenset(), None, kept, pictures)
+        return KnownImages({}, {}, frozenset(), None, kept, pictures, looks)
     try:
         group = _group(lock)
         part_of = grouping(group)
@@ -149,7 +156,16 @@ def known_images(bundle: Path) -> KnownImages:
             f"{bundle / LOCK_FILE}: it does not list the recipe's images ({error}). Copy the bundle again."
         ) from None
     names = copies | dict(trained)
-    return KnownImages({**sides, **dict.fromkeys(names, _TRAIN)}, names, parts, group, kept, pictures)
+    return KnownImages({**sides, **dict.fromkeys(names, _TRAIN)}, names, parts, group, kept, pictures, looks)
+
+
+def _looks(file: Path) -> KnownLooks | None:
+    if not file.is_file():
+        return None
+    try:
+        return looks_from(unpack_state(file.read_bytes(), str(file)))
+    except (KeyError, ValueError, OSError) as error:
+        raise BundleError(f"{file}: it holds no looks of images ({error}). Copy the bundle again.") from None
 
 
 def recipe_group(bundle: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Folders against what their images were called, as a table."""
+"""Folders against what was in them was called, as a table."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,8 +7,8 @@ from lineside.report.document import table
 from lineside.report.markup import Markup, element
 
 NOTE = (
-    "A row is a folder, a column what its images were called: a class, unknown, or the verdict where no class is told. "
-    "Images without a call are left out."
+    "A row is a folder, a column what its parts (its images, where nothing tells parts) were called: a class, unknown, "
+    "or the verdict where no class is told. What got no call is left out."
 )
 
 
@@ -17,11 +17,11 @@ def confusion_table(counted: Iterable[tuple[str, str, int]], names: Sequence[str
 
     Parameters
     ----------
-    counted : iterable of (folder, what it was called, images)
+    counted : iterable of (folder, what it was called, how many)
     names : sequence of str
         The model's classes: their columns come first, that of unknown next, those of verdicts last.
     """
-    counts = {(folder, told): images for folder, told, images in counted}
+    counts = {(folder, told): number for folder, told, number in counted}
     seen = {told for _, told in counts}
     columns = [name for name in (*names, UNKNOWN_CLASS) if name in seen]
     columns += sorted(seen - set(columns))

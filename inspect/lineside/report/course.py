@@ -24,19 +24,19 @@ def course_section(course: Course) -> Markup:
         return section("Over time", element("p", _NO_TIME))
     if course.rejects is None or course.scores is None:
         words = (
-            f"No control chart: {course.timed} of {plural(course.images, 'image')} with a call tell when they were "
+            f"No control chart: {course.timed} of {plural(course.images, course.unit)} with a call tell when they were "
             f"taken, and {LEAST_SUBGROUPS} subgroups of {LEAST_IN_SUBGROUP} are needed."
         )
         return section("Over time", element("p", words))
-    kind = "good parts" if course.of_good else "images"
+    kind = "good parts" if course.of_good else f"{course.unit}s"
     rate = "Overkill" if course.of_good else "Reject rate"
     return section(
         "Over time",
         element("p", _in_words(course, kind, rate)),
         element("h3", f"{rate}: p-chart"),
-        _drawn(course.rejects, course.times, f"p-chart of {plural(len(course.rejects.points), 'subgroup')}", percent),
+        _drawn(course.rejects, course, f"p-chart of {plural(len(course.rejects.points), 'subgroup')}", percent),
         element("h3", "Mean score: EWMA"),
-        _drawn(course.scores, course.times, "EWMA of the mean score", number),
+        _drawn(course.scores, course, "EWMA of the mean score", number),
         element("p", _note(course, kind), class_="note"),
     )
 
@@ -67,8 +67,8 @@ def _note(course: Course, kind: str) -> str:
     )
 
 
-def _drawn(chart: Chart, times: Sequence[float], words: str, say: Callable[[float], str]) -> Markup:
-    plot = _Plot(chart)
+def _drawn(chart: Chart, course: Course, words: str, say: Callable[[float], str]) -> Markup:
+    plot, times, unit = _Plot(chart), course.times, course.unit
     title = f"{words}; {chart.outside} of {len(chart.points)} outside the limits; centre {say(chart.centre)}."
     drawing = element(
         "svg",
@@ -77,7 +77,7 @@ def _drawn(chart: Chart, times: Sequence[float], words: str, say: Callable[[floa
         plot.band(),
         plot.level(chart.centre, "axis"),
         plot.line(),
-        plot.dots(times, say),
+        plot.dots(times, say, unit),
         plot.labels(times),
         viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
         role="img",
@@ -141,12 +141,12 @@ class _Plot:
         places = [f"{self.x(i):.1f},{self.y(p.value):.1f}" for i, p in enumerate(self._points)]
         return element("path", d=f"M{'L'.join(places)}", class_="course")
 
-    def dots(self, times: Sequence[float], say: Callable[[float], str]) -> list[Markup]:
+    def dots(self, times: Sequence[float], say: Callable[[float], str], unit: str) -> list[Markup]:
         found = []
         for i, (point, time) in enumerate(zip(self._points, times, strict=True)):
             x, y = self.x(i), self.y(point.value)
             limits = f"limits {say(point.lower)} to {say(point.upper)}"
-            words = f"from {moment(time)}, {point.n} images: {say(point.value)}, {limits}"
+            words = f"from {moment(time)}, {plural(point.n, unit)}: {say(point.value)}, {limits}"
             title = element("title", words)
             if point.outside:
                 d = f"M{x:.1f},{y - 7:.1f}l7,7l-7,7l-7,-7Z"

@@ -63,14 +63,14 @@ def evaluation_page(made: "Evaluation", inspector: "Inspector", collector: Colle
     workers : int
         Threads for the pictures.
     """
-    from lineside.bench.evaluation.words import copies_words, left_out_words, verdict_words
+    from lineside.bench.evaluation.words import copies_words, left_out_words, unsure_words, verdict_words
 
     shown = _shown(made, inspector.contract)
     taken = in_turn(shown.rabbits, shown.escapes, shown.overkill, shown.review, shown.no_call)
     pictures = take_pictures(taken, inspector, workers)
     summary, n = made.summary, made.numbers
     images = "" if n.images == n.parts else f" in {n.images:,} images"
-    told = left_out_words(made), copies_words(made)
+    told = left_out_words(made), copies_words(made), unsure_words(made)
     facts = [f"{n.parts:,} parts{images}", ", ".join(summary.images), f"begun {summary.created}", *told]
     introduction = (
         element("p", verdict_words(made), class_="lead"),
@@ -125,7 +125,7 @@ def _sections(
     parts["Why parts did not pass"] = causes_section(collector.causes())
     origins = collector.origins()
     if origins:
-        parts[TITLE] = origins_section(origins, of_good=True)
+        parts[TITLE] = origins_section(origins, of_good=True, grouped=made.numbers.frames_per_part > 1)
     if n.classes:
         parts["Classes"] = classes(n, contract.class_names)
     parts["Over time"] = course_section(collector.course())

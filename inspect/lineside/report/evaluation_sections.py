@@ -204,10 +204,13 @@ def classes(n: "Numbers", names: Sequence[str]) -> Markup:
         facts.append(("Probabilities", calibration_words(n.calibration)))
     found = [definitions(facts)]
     if n.calibration:
-        rows = ((percent(one.confidence), percent(one.right), one.n) for one in n.calibration.bins)
+        rows = (
+            (percent(one.confidence), percent(one.right), " to ".join(map(percent, one.interval)), one.n)
+            for one in n.calibration.bins
+        )
         found += [
             element("h3", "Said and true"),
-            table(("Mean probability that was said", "Share that was right", "Images"), rows),
+            table(("Mean probability that was said", "Share that was right", "95 %, all rows together", "Parts"), rows),
         ]
     found += [
         element("h3", "Taken for"),
@@ -219,7 +222,7 @@ def classes(n: "Numbers", names: Sequence[str]) -> Markup:
 
 def timing(made: "Timing") -> Markup:
     """Return times per image and per part, and their share of the takt."""
-    return section("Time", *times(made.image_ms, made.part_ms, made.takt_ms, made.workers))
+    return section("Time", *times(made.image_ms, made.part_ms, made.images, made.takt_ms, made.workers))
 
 
 def untested_section(made: "Evaluation", contract: Contract) -> Markup:

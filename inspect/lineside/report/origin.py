@@ -93,7 +93,7 @@ def _supported(threshold: Threshold) -> Iterator[tuple[str, object]]:
     if threshold.supported is not None and threshold.wish.kind == "escape":
         yield "Escape to be expected at most", percent(threshold.supported)
     if threshold.supported is not None and threshold.wish.kind == "cost":
-        yield "Cost of 1,000 parts, on these parts", number(1000.0 * threshold.supported)
+        yield "Cost of 1,000 parts, each judged by a threshold chosen without it", number(1000.0 * threshold.supported)
 
 
 def _contract_facts(threshold: Threshold) -> list[tuple[str, object]]:

@@ -13,7 +13,7 @@ MOST_SHOWN = 60
 """Groups of one kind; of more, those with the highest reject rate."""
 
 
-def origins_section(origins: Sequence[Origin], *, of_good: bool) -> Markup:
+def origins_section(origins: Sequence[Origin], *, of_good: bool, grouped: bool = False) -> Markup:
     """Return the section.
 
     Parameters
@@ -21,13 +21,17 @@ def origins_section(origins: Sequence[Origin], *, of_good: bool) -> Markup:
     origins : sequence of Origin
         At least one.
     of_good : bool
-        Whether only parts that are known to be good were counted.
+        Whether only images that are known to be good were counted.
+    grouped : bool
+        Whether several images of a part are known to be so; each counts, and the intervals do not know of it.
     """
-    what = "good parts" if of_good else "images"
+    what = "good images" if of_good else "images"
+    narrow = " Each image of a part counts here, so that with several of them the intervals are too narrow."
     said = (
         f"Yield: OK, of the {what} that could be read; what got no call is no pass. "
         f"{'Overkill' if of_good else 'Reject rate'}: NG, of those that got a call. Intervals are exact "
         "(Clopper-Pearson, 95 %), each for itself: among many groups that do not differ, some look as if they did."
+        f"{narrow if grouped else ''}"
     )
     return section(TITLE, element("p", said, class_="note"), *(piece for o in origins for piece in _table(o, of_good)))
 

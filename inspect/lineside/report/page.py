@@ -86,7 +86,9 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
         parts["Unreadable"] = unreadable_section(shown.unreadable, summary.counts["unreadable"])
     parts["Why parts did not pass"] = causes_section(given.causes)
     if given.origins:
-        parts[TITLE] = origins_section(given.origins, of_good=summary.labels is not None)
+        parts[TITLE] = origins_section(
+            given.origins, of_good=summary.labels is not None, grouped=summary.parts is not None
+        )
     return parts | {
         "Over time": course_section(given.course),
         "Picture quality": quality_section(given.quality),
@@ -154,9 +156,13 @@ def _truth(labels: LabelSummary) -> Markup:
     note = "The truth is what the folders are called. Intervals are exact (Clopper-Pearson)."
     if labels.unit == "part":
         note += " Of several images of a part the worst counts."
+    else:
+        note += (
+            " Each image was taken for a part of its own: where several show one, intervals are too narrow (--group)."
+        )
     facts = [
-        ("Overkill", rate_words(labels.overkill, "good parts called NG")),
-        ("Escapes", rate_words(labels.escapes, "defective parts called OK")),
+        ("Overkill", rate_words(labels.overkill, f"good {labels.unit}s called NG")),
+        ("Escapes", rate_words(labels.escapes, f"defective {labels.unit}s called OK")),
         ("AUROC", area(labels.auroc)),
         ("Good parts without a call", f"{labels.good_no_call} (neither a pass nor overkill)"),
         ("Defective parts without a call", f"{labels.defect_no_call}"),
@@ -189,7 +195,7 @@ def _class_table(labels: LabelSummary) -> Markup:
 def _classes(classes: ToldClasses, names: Sequence[str]) -> Markup:
     facts = [("Told", class_words(classes))]
     if classes.right:
-        facts.append(("Right", rate_words(classes.right, "named images of known classes")))
+        facts.append(("Right", rate_words(classes.right, f"named {classes.unit}s of known classes")))
     if not classes.confusion:
         return section("Classes", definitions(facts))
     note = element("p", CONFUSION_NOTE, class_="note")
@@ -233,6 +239,6 @@ def _timing(summary: Summary) -> Markup:
     if summary.images_per_s is not None:
         facts.append(("Images per second", f"{summary.images_per_s:.1f}; reading, judging and overlays together"))
     facts.append(("Judged by the last call", f"{summary.judged_now} of {summary.total}, in {summary.elapsed_s:.1f} s"))
-    image, part = summary.duration_ms, summary.part_duration_ms
-    told = times(image, part, summary.takt_ms, summary.workers) if image and part else ()
+    image, part, timed = summary.duration_ms, summary.part_duration_ms, summary.total - summary.counts["unreadable"]
+    told = times(image, part, timed, summary.takt_ms, summary.workers) if image and part else ()
     return section("Time", *told, definitions(facts))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lineside.batch.summary import Percentiles
+from lineside.batch.summary import ENOUGH_FOR_P99, Percentiles
 from lineside.batch.table import percent
 from lineside.report.document import table, tile
 from lineside.report.markup import Markup, element
@@ -13,13 +13,17 @@ def takt_tile(share: float) -> Markup:
     return tile(percent(share), "of the takt (p99)", "NG" if share > 1 else "")
 
 
-def times(image_ms: Percentiles, part_ms: Percentiles, takt_ms: float | None, workers: int) -> Sequence[Markup]:
+def times(
+    image_ms: Percentiles, part_ms: Percentiles, images: int, takt_ms: float | None, workers: int
+) -> Sequence[Markup]:
     """Return a table, and the sentence on what the times are.
 
     Parameters
     ----------
     image_ms, part_ms : Percentiles
         Of one image, and of all images of a part together.
+    images : int
+        Images that were timed.
     takt_ms : float or None
         Time per part on the line; None where it was not given.
     workers : int
@@ -37,5 +41,8 @@ def times(image_ms: Percentiles, part_ms: Percentiles, takt_ms: float | None, wo
         if workers == 1
         else f"{workers} images at the same time, which slow one another down."
     )
-    note = f"{takt} {shared} Time in the graph on this machine; camera, reading of files and communication come on top."
+    few = f" Fewer than {ENOUGH_FOR_P99} tell no p99: the slowest of them may lie below it."
+    counted = f"{images:,} images.{few if images < ENOUGH_FOR_P99 else ''}"
+    rest = "Time in the graph on this machine; camera, reading of files and communication come on top."
+    note = f"{takt} {shared} {counted} {rest}"
     return table(("", "median", "p95", "p99"), rows), element("p", note, class_="note")

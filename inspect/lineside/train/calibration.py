@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lineside.calibrate.crossfit import Fold, class_folds, class_holdout, grouped_folds, holdout
-from lineside.calibrate.escape import escape_statement
+from lineside.calibrate.escape import no_escapes
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.threshold import no_threshold
 from lineside.calibrate.wishes import Thresholds, thresholds
@@ -154,7 +154,7 @@ def _uncalibrated(method: Method, count: int, wish: Wish, journal: Journal) -> C
     threshold = no_threshold(own, wish)
     journal.note(threshold.statement)
     nothing = Honest(np.zeros(0, np.float32), (), (), held_out=False, how="none")
-    return Calibration(head, {}, nothing, threshold, threshold, escape_statement(0.0, None, wish))
+    return Calibration(head, {}, nothing, threshold, threshold, no_escapes())
 
 
 def _folds(count: int, seen: frozenset[int], split: Callable[[Sequence[int]], Sequence[Fold]]) -> tuple[Fold, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.calibrate.crossfit import grouped_folds
-from lineside.calibrate.escape import escape_statement
+from lineside.calibrate.escape import no_escapes
 from lineside.calibrate.moved import Move, score_move
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract_thresholds import Threshold
@@ -162,7 +162,7 @@ def _changed(
         numbers=numbers,
         threshold=threshold,
         review=review,
-        escapes=escape_statement(0.0, None, threshold.wish),
+        escapes=no_escapes(),
         map_threshold=float(move(np.array([parent.contract.map_threshold]))[0]),
         quality_limits=gate.limits,
         findings=gate.findings,

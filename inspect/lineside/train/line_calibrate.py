@@ -4,17 +4,18 @@ Nothing of the model was fitted on the new images, so a promise that is taken fr
 itself. A picture or a part that the model learned from would spoil that: `lineside.export.known_images` finds them as
 far as a bundle can know, and none takes part. A second copy among the new images counts once, and so do several
 pictures of one part, told by the recipe's pattern or found as copies (`lineside.capture.copies`): a promise counts
-parts.
+parts. Near copies of the recipe's training images are found by small versions of these, which the bundle keeps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.calibrate.wishes import no_defects, thresholds
-from lineside.capture.copies import SIGMAS, Look, SameParts, look_at, same_parts
+from lineside.capture.copies import SIGMAS, Look, SameParts, look_at, unsure_words
+from lineside.capture.known_looks import Beside, KnownLooks, beside
 from lineside.contract_thresholds import Wish
 from lineside.dataset import GOOD
 from lineside.errors import UsageError
@@ -66,8 +67,10 @@ def recalibrated(
         for i, image in enumerate(chosen)
     ]
     journal.stage("the model on the new images", len(shown))
-    seen = _by_part(deployed_scores(parent.model, old, shown, journal.step), looked, journal)
-    fresh = _fresh(parent, known, images, candidates, seen, journal)
+    seen = deployed_scores(parent.model, old, shown, journal.step)
+    found = looked.found(known.looks)
+    seen = _by_part(seen, found.same, journal)
+    fresh = _fresh(parent, known, images, candidates, seen, found.copy_of, journal)
     goods = seen.honest([i for i in fresh if shown[i].label == GOOD], HOW)
     defects = seen.honest([i for i in fresh if shown[i].label != GOOD], HOW, tolerant=True)
     if not np.isfinite(goods.parts()).any():
@@ -78,17 +81,17 @@ def recalibrated(
         )
     own = old.threshold_review.wish
     band = review if review is not None else own.share if own.kind == "review" else None
-    found = thresholds(wish, band or None, goods, defects)
+    made = thresholds(wish, band or None, goods, defects)
     compared = _compared(known)
-    ng = replace(found.ng, statement=f"{found.ng.statement} {compared}")
-    note_thresholds(found, journal)
-    journal.note(found.escapes.statement)
+    ng = replace(made.ng, statement=f"{made.ng.statement} {compared}")
+    note_thresholds(made, journal)
+    journal.note(made.escapes.statement)
     return Changed(
         how="calibrated",
         numbers={},
         threshold=ng,
-        review=None if found.review is found.ng else found.review,
-        escapes=found.escapes,
+        review=None if made.review is made.ng else made.review,
+        escapes=made.escapes,
         quality_limits=old.quality_limits,
         findings=old.findings,
         state=_state(parent, goods.scores, goods.groups),
@@ -104,8 +107,8 @@ def recalibrated(
             "defective_images_used": float(len(defects.scores)),
             "copies_left_out": float(len(images) - len(fresh)),
             "no_call": float(goods.no_call + defects.no_call),
-            "good_ng_before": float((goods.scores > old.threshold_ng.value).mean()),
-            "good_ng_after": float((goods.scores > ng.value).mean()),
+            "good_ng_before": float((goods.parts() > old.threshold_ng.value).mean()),
+            "good_ng_after": float((goods.parts() > ng.value).mean()),
         },
     )
 
@@ -128,8 +131,8 @@ class _Looking:
 
         return load
 
-    def found(self) -> SameParts:
-        """Return which images show one part; each was read.
+    def found(self, known: KnownLooks | None) -> Beside:
+        """Return which images show one part, and which are copies of images that the model learned from; each was read.
 
         Raises
         ------
@@ -140,22 +143,18 @@ class _Looking:
         first: dict[str, LineImage] = {}
         for image, look in zip(self._images, looks, strict=True):
             _refuse_two_labels(first.setdefault(look.pixel_sha256, image), image)
-        return same_parts(looks)
+        return beside(known, looks, [image.label for image in self._images])
 
 
-def _by_part(seen: Deployed, looked: _Looking, journal: Journal) -> Deployed:
+def _by_part(seen: Deployed, found: SameParts, journal: Journal) -> Deployed:
     """Join the images that show one part although no name said so, and say which."""
-    found = looked.found()
     if found.sets:
         sets = "; ".join(", ".join(seen.shown[i].name for i in rows[:_NAMED]) for rows in found.sets[:_NAMED])
         more = f" and {len(found.sets) - _NAMED} more" if len(found.sets) > _NAMED else ""
         journal.note(f"Images that are copies of one another, by pixels or within noise, count once: {sets}{more}.")
     if found.unsure:
-        journal.note(
-            f"{len(found.unsure)} images lie closer than {found.limit:.2f} grey levels to another one, as copies do, "
-            "but others lie nearly as close: they are taken for parts of their own. If they are frames of one part, "
-            "say so by capture.group, and train again."
-        )
+        names = [seen.shown[i].name for i in found.unsure]
+        journal.note(unsure_words(names, found.limit, "say so by capture.group, and train again"))
     groups = found.names([one.group for one in seen.shown])
     return replace(seen, shown=tuple(replace(o, group=group) for o, group in zip(seen.shown, groups, strict=True)))
 
@@ -216,21 +215,24 @@ def _fresh(
     images: Sequence[LineImage],
     candidates: _Candidates,
     seen: Deployed,
+    copy_of: Mapping[int, str],
     journal: Journal,
 ) -> tuple[int, ...]:
-    """Return which of the candidates, in their order, the model did not learn from by what it sees in them either.
+    """Return which of the candidates, in their order, the model did not learn from by what is seen in them either.
 
     Raises
     ------
     UsageError
         When no good one is left.
     """
-    alike = [known.looks_learned(*one) for one in zip(seen.embeddings, seen.pictures, strict=True)]
+    pictures = enumerate(zip(seen.embeddings, seen.pictures, strict=True))
+    alike = [k in copy_of or known.looks_learned(*one) for k, one in pictures]
     learned = candidates.learned | {i for i, same in zip(candidates.rows, alike, strict=True) if same}
     fresh = tuple(k for k, same in enumerate(alike) if not same)
     rows = [candidates.rows[k] for k in fresh]
     if learned:
-        journal.note(known.left_out([images[i].name for i in sorted(learned)]))
+        twins = {images[candidates.rows[k]].name: name for k, name in copy_of.items()}
+        journal.note(known.left_out([images[i].name for i in sorted(learned)], twins))
     if candidates.copies:
         journal.note(f"{candidates.copies} images are copies of others given here, and count once.")
     tested = len(candidates.tested.intersection(rows))

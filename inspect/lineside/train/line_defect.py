@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from lineside.calibrate.escape import escape_statement
+from lineside.calibrate.escape import no_escapes
 from lineside.contract import INPUT_FRAME, UNKNOWN_CLASS, ClassStatement, Contract, Verdict
 from lineside.contract_thresholds import EscapeStatement
 from lineside.dataset import GOOD
@@ -115,7 +115,7 @@ def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journ
 
 def _escapes(old: Contract) -> EscapeStatement:
     """Return what is known of escapes: nothing, where another class may be what is tolerated."""
-    return escape_statement(0.0, None, old.threshold_ng.wish) if old.class_factors else old.escapes
+    return no_escapes() if old.class_factors else old.escapes
 
 
 def _kept(old: Contract) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.calibrate.crossfit import grouped_folds
-from lineside.calibrate.escape import escape_statement
+from lineside.calibrate.escape import no_escapes
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract import Finding
 from lineside.contract_thresholds import Threshold
@@ -111,7 +111,7 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
         numbers=numbers,
         threshold=threshold,
         review=kept_review(parent, threshold, scores, groups, how=_how(len(seen))),
-        escapes=escape_statement(0.0, None, threshold.wish),
+        escapes=no_escapes(),
         quality_limits=gate.limits,
         findings=gate.findings,
         state=kept,

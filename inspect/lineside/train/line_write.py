@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside import __version__
+from lineside.capture.known_looks import LOOKS_FILE
 from lineside.contract import CONTRACT_FILE, CONTRACT_VERSION, INPUT_FRAME, MODEL_FILE, Ancestor, Contract, Fitted
 from lineside.contract_thresholds import Threshold
 from lineside.export.bundle import reserved
@@ -46,7 +47,10 @@ Pixels = npt.NDArray[np.uint8]
 Scorer = Callable[[Pixels], tuple[float, Array]]
 
 LINE_FILE = "line.json"
-KEPT = (LOCK_FILE,)
+KEPT = (
+    LOCK_FILE,
+    LOOKS_FILE,
+)
 """Files of the parent that hold for the changed bundle too; its record and pages move into `PARENT_FOLDER`."""
 MOVED = ("card.md", "report.html", "training.json", "parity.csv", SBOM_FILE, LINE_FILE)
 PROVEN = 24

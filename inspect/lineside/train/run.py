@@ -15,6 +15,7 @@ import numpy as np
 
 from lineside.capture.copies import Copies, load_grouped
 from lineside.capture.folder import frame_channels
+from lineside.capture.known_looks import LOOKS_FILE, looks_of
 from lineside.contract import CONTRACT_FILE, MODEL_FILE, Contract
 from lineside.dataset import Dataset, lock_document
 from lineside.errors import UsageError
@@ -112,6 +113,7 @@ def train(
             SBOM_FILE: bill_of_materials(contract, record.model_sha256).encode(),
             **vectors,
             **_state_file(calibration),
+            LOOKS_FILE: pack_state(looks_of(dataset.select("train"), copies.looks).arrays()),
             **(pages(record) if pages else {}),
         }
         write(files)

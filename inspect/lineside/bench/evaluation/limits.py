@@ -93,7 +93,7 @@ class _Rule:
 
 _GOODS, _DEFECTS = "good parts with a call", "defective parts with a call"
 _BOTH, _MASKS = "good and defective parts with a call", "masks of defects (ground_truth), or boxes (boxes.csv)"
-_CLASSES, _TIMES = "named images of classes that the model tells", "an image that could be read"
+_CLASSES, _TIMES = "named parts of classes that the model tells", "an image that could be read"
 _TAKT, _RATE = "--takt", "--defect-rate-ppm, and good and defective parts"
 _COSTS = f"--cost-overkill, --cost-escape, {_RATE}"
 _RULES: Mapping[str, _Rule] = {

@@ -34,6 +34,9 @@ class Timing:
     """Images judged at the same time; above 1 they slow one another down."""
     takt_ms: float | None
     """Time per part on the line; None where it was not given."""
+    images: int
+    """Images that were timed. Of fewer than `ENOUGH_FOR_P99` (batch.summary) a p99 is little but the slowest.
+    """
 
     @property
     def takt_share(self) -> float | None:
@@ -74,7 +77,7 @@ class Numbers:
     classes: ToldClasses | None
     """What parts were called: the class of the worst frame."""
     calibration: Calibration | None
-    """Of the classes' probabilities; None where no image of a known class was named."""
+    """Of the classes' probabilities, each part by its worst frame; None where no part of a known class was named."""
     timing: Timing | None
 
 
@@ -146,7 +149,7 @@ def summed_up(
         if conditions.defect_rate_ppm is not None
         else None,
         classes=_told(parts, contract),
-        calibration=_calibration(rows, images, contract),
+        calibration=_calibration(parts, contract),
         timing=_timing(parts, summary, conditions),
     )
 
@@ -167,7 +170,7 @@ def _told(parts: Iterable[Part], contract: Contract) -> ToldClasses | None:
     for part in parts:
         if part.called:
             told[part.label][part.worst.defect_class or part.verdict] += 1
-    return told_classes(told, contract.class_names, labels=True)
+    return told_classes(told, contract.class_names, labels=True, unit="part")
 
 
 def _together(scores: Mapping[str, Sequence[float]], names: Iterable[str]) -> list[float]:
@@ -187,16 +190,15 @@ def _class_areas(labels: LabelSummary, good: Sequence[float], scores: Mapping[st
     return {name: area for name, area in areas.items() if area is not None}
 
 
-def _calibration(rows: Iterable[Row], images: Mapping[str, LabelledImage], contract: Contract) -> Calibration | None:
-    """Of the images of known classes that were named, ``unknown`` included."""
+def _calibration(parts: Iterable[Part], contract: Contract) -> Calibration | None:
+    """Of the parts of known classes that were named, ``unknown`` included: the probabilities of the worst frame."""
     names = contract.class_names
     probabilities, truth = [], []
-    for row in rows:
-        label = images[row.path].label
-        told = row.opc.get("resultContent", {}).get("class_prob", {})
-        if label in names and row.verdict in CALLS and row.defect_class is not None and told:
+    for part in parts:
+        told = part.worst.opc.get("resultContent", {}).get("class_prob", {})
+        if part.label in names and part.called and part.worst.defect_class is not None and told:
             probabilities.append([float(told[name]) for name in names])
-            truth.append(names.index(label))
+            truth.append(names.index(part.label))
     return class_calibration(np.array(probabilities, np.float64).reshape(-1, len(names)), truth) if names else None
 
 
@@ -204,4 +206,5 @@ def _timing(parts: Sequence[Part], summary: Summary, conditions: Conditions) -> 
     of_parts = [part.duration_ms for part in parts if part.duration_ms is not None]
     if not of_parts or summary.duration_ms is None:
         return None
-    return Timing(summary.duration_ms, percentiles(of_parts), conditions.workers, conditions.takt_ms)
+    timed = summary.total - summary.counts[UNREADABLE]
+    return Timing(summary.duration_ms, percentiles(of_parts), conditions.workers, conditions.takt_ms, timed)

@@ -221,7 +221,7 @@ def _of_no_share(limit: Threshold, plant: Plant | None) -> str:
         return f"No share was promised: {limit.wish.in_words} was given, whatever it does."
     begin = f"No share was promised, but {limit.wish.in_words}"
     if limit.supported is not None:
-        begin += f": {number(1000.0 * limit.supported)} for 1,000 parts, on the very parts that it was chosen by."
+        begin += f": {number(1000.0 * limit.supported)} for 1,000 parts, each judged by a threshold chosen without it."
     if plant is None or plant.cost_per_thousand is None or plant.cost_per_thousand.value is None:
         return f"{begin} What it costs here cannot be said: it needs good and defective parts with a call."
     low, high = plant.cost_per_thousand.interval

@@ -89,6 +89,10 @@ class Evaluation:
     """How they were found."""
     copies: tuple[tuple[str, ...], ...]
     """Files that show one part although no name said so, a set for each part."""
+    unsure: tuple[str, ...]
+    """Files that may show one part with another, and are taken for parts of their own."""
+    near_limit: float
+    """Grey levels that they are closer than."""
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -152,13 +156,15 @@ def evaluate_images(
     folder, named = Path(out), [Path(source) for source in sources]
     found = find_images(Path(inspector.path), inspector.contract, named, folder, options.pattern)
     _refuse_impossible(options, found, inspector.contract)
-    images, copies = joined(found.images, inspector.contract, options.workers)
-    by_path = {image.path.as_posix(): image for image in images}
+    copies = joined(found.images, inspector.contract, options.workers, found.known.looks)
+    _refuse_known(copies.images, found.images, named)
+    by_path = {image.path.as_posix(): image for image in copies.images}
     rabbits = challenge_images(options.red_rabbits, found.pattern) if options.red_rabbits else ()
     maps: Maps = {}
     keep = partial(_keep, by_path if found.marked else {}, maps, found.known)
-    paths = [image.path for image in found.images]
-    work = Work(found.sources, paths, Census(len(paths), found.masks), "evaluate", keep)
+    paths = [image.path for image in copies.images]
+    masks = sum(image.mask is not None for image in copies.images)
+    work = Work(found.sources, paths, Census(len(paths), masks), "evaluate", keep)
     how = InspectOptions(
         "ng",
         labels=True,
@@ -186,10 +192,12 @@ def evaluate_images(
             rabbits=challenge(inspector, options.red_rabbits, rabbits) if options.red_rabbits else None,
             parts=parts,
             pattern=found.pattern,
-            left_out=(*found.left_out, *learned),
-            twins=found.twins,
+            left_out=(*found.left_out, *copies.copy_of, *learned),
+            twins={**found.twins, **copies.copy_of},
             known=found.known,
-            copies=copies,
+            copies=copies.sets,
+            unsure=copies.unsure,
+            near_limit=copies.limit,
         )
         _write(run, made, collector)
     return made
@@ -204,6 +212,7 @@ def evaluation_document(made: Evaluation) -> dict[str, object]:
         "training_images_left_out": list(made.left_out),
         "training_images_they_copy": dict(sorted(made.twins.items())),
         "images_of_one_part": [list(one) for one in made.copies],
+        "images_that_may_be_of_one_part": list(made.unsure),
         "training_images_compared": made.known.compared,
         "evaluation": asdict(made.numbers),
         "limits": [asdict(one) for one in made.answers],
@@ -284,7 +293,7 @@ def _learned(row: Row) -> bool:
     return LEARNED in row.opc.get("resultContent", {})
 
 
-def _refuse_known(rows: Sequence[Row], every: Sequence[Row], sources: Sequence[Path]) -> None:
+def _refuse_known(rows: Sequence[object], every: Sequence[object], sources: Sequence[Path]) -> None:
     if every and not rows:
         where = ", ".join(map(str, sources))
         raise ImageError(f"{ALL_KNOWN.format(len(every))} Name others.", path=where)

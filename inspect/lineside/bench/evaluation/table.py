@@ -28,6 +28,7 @@ from lineside.bench.evaluation.words import (
     plant_words,
     precision_words,
     timing_words,
+    unsure_words,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def evaluation_table(made: Evaluation) -> "RenderableType":
         blocks.append(_limits(made.answers))
     if made.rabbits:
         blocks.append(_rabbits(made.rabbits))
-    blocks += [Text(words, style="yellow") for words in (left_out_words(made), copies_words(made)) if words]
+    told = left_out_words(made), copies_words(made), unsure_words(made)
+    blocks += [Text(words, style="yellow") for words in told if words]
     style = "bold red" if made.broken or made.not_judged else "bold"
     return Group(*blocks, Text(decision_words(made), style=style))
 

@@ -1,12 +1,14 @@
 """An evaluation in sentences: for the console and the report alike."""
 
 from lineside.batch.labels import Rate
+from lineside.batch.summary import ENOUGH_FOR_P99
 from lineside.batch.table import area, number, percent, plural
 from lineside.bench.evaluation.numbers import Numbers, Timing
 from lineside.bench.evaluation.plant import Bounded, Plant
 from lineside.bench.evaluation.run import Evaluation
 from lineside.calibrate.auroc_interval import Area
 from lineside.calibrate.probability import Calibration
+from lineside.capture import copies
 
 _NAMED = 6
 
@@ -97,7 +99,9 @@ def timing_words(timing: Timing) -> list[tuple[str, str]]:
     """Return name and value of times."""
     ms, part = timing.image_ms, timing.part_ms
     shared = "" if timing.workers == 1 else f", {timing.workers} images at the same time"
-    lines = [("ms per image", f"{ms.p50:.1f} median, {ms.p95:.1f} p95, {ms.p99:.1f} p99{shared}")]
+    few = f"; {timing.images} images tell no p99: the slowest of them may lie below it"
+    few = few if timing.images < ENOUGH_FOR_P99 else f"; {timing.images:,} images"
+    lines = [("ms per image", f"{ms.p50:.1f} median, {ms.p95:.1f} p95, {ms.p99:.1f} p99{shared}{few}")]
     if timing.takt_ms is not None:
         shares = " / ".join(percent(value / timing.takt_ms) for value in (part.p50, part.p95, part.p99))
         lines.append(("share of takt", f"{shares} of {timing.takt_ms / 1000:g} s per part (median / p95 / p99)"))
@@ -120,8 +124,12 @@ def plant_words(plant: Plant) -> list[tuple[str, str]]:
 
 def calibration_words(found: Calibration) -> str:
     """Say how far the classes' probabilities may be believed."""
-    few = "; with so few images the error comes out too large" if found.n < 100 else ""
-    return f"Brier score {found.brier:.3f}, expected calibration error {found.ece:.3f} (n = {found.n}{few})"
+    few = "; with so few parts the error comes out too large" if found.n < 100 else ""
+    brier, error = (f"{low:.3f} to {high:.3f}" for low, high in (found.brier_interval, found.ece_interval))
+    return (
+        f"Brier score {found.brier:.3f} (95 % interval {brier}), expected calibration error {found.ece:.3f} ({error}); "
+        f"{plural(found.n, 'part')} by the class of the worst image{few}"
+    )
 
 
 def copies_words(made: Evaluation) -> str | None:
@@ -131,6 +139,11 @@ def copies_words(made: Evaluation) -> str | None:
     more = f" and {len(made.copies) - _NAMED} more" if len(made.copies) > _NAMED else ""
     sets = "; ".join(", ".join(one[:_NAMED]) for one in made.copies[:_NAMED])
     return f"Images that are copies of one another, by pixels or within noise, count once: {sets}{more}."
+
+
+def unsure_words(made: Evaluation) -> str | None:
+    """Say which images may be copies and count as parts of their own, as training says it; None without any."""
+    return copies.unsure_words(made.unsure, made.near_limit, "say so by --group") if made.unsure else None
 
 
 def left_out_words(made: Evaluation) -> str | None:

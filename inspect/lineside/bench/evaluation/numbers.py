@@ -35,8 +35,7 @@ class Timing:
     takt_ms: float | None
     """Time per part on the line; None where it was not given."""
     images: int
-    """Images that were timed. Of fewer than `ENOUGH_FOR_P99` (batch.summary) a p99 is little but the slowest.
-    """
+    """Images that were timed. Of fewer than `ENOUGH_FOR_P99` (batch.summary) a p99 is little but the slowest."""
 
     @property
     def takt_share(self) -> float | None:

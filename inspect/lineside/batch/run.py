@@ -1,15 +1,14 @@
 """A whole inspection: walk, judge, write; then the table, the summary and the report from what was written.
 
-The workers read, judge and draw (OpenCV and ONNX Runtime let go of Python's lock while they work); this thread alone
-writes rows, in input order, from a window of bounded length. Processes were rejected: each would hold the model again.
+The workers read, judge, draw and write pictures (OpenCV and ONNX Runtime let go of Python's lock while they work); this
+thread alone writes rows, in input order, and no worker outlives the run's hold on its folder. Processes were rejected:
+each would hold the model again.
 """
 
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +33,7 @@ from lineside.errors import UsageError, require
 from lineside.export.known_images import recipe_group
 from lineside.runtime import Inspector
 from lineside.session import processors
+from lineside.stream import in_order
 
 _WINDOW_PER_WORKER = 4  # enough that a slow image does not starve the others
 _THREADS_PER_WORKER = 2  # one computes while the other waits for the disk
@@ -212,11 +212,12 @@ def judged_images(
         start = time.perf_counter()
         judged = 0
         pending = (path for path in work.paths if not store.done(path.as_posix()))
-        for row in _judged(judge, pending, store.n_resumed, workers):
-            store.append(row)
-            judged += 1
-            if progress:
-                progress(Progress(store.n_resumed + judged, work.census.images, row))
+        with closing(_judged(judge, pending, store.n_resumed, workers)) as rows:
+            for row in rows:
+                store.append(row)
+                judged += 1
+                if progress:
+                    progress(Progress(store.n_resumed + judged, work.census.images, row))
         elapsed_s = time.perf_counter() - start
         yield JudgedRun(store, inspector, options, limits, work.census, workers, judged, elapsed_s)
 
@@ -243,19 +244,15 @@ def _header(inspector: Inspector, work: Work, options: InspectOptions, limits: L
     )
 
 
-def _judged(judge: Judge, paths: Iterator[Path], n_before: int, workers: int) -> Iterator[Row]:
+def _judged(judge: Judge, paths: Iterable[Path], n_before: int, workers: int) -> Generator[Row, None, None]:
     """Judge in parallel, yield in order, hold no more than the window; the judge lets `workers` threads compute."""
-    window: deque[Future[Row]] = deque()
-    pool = ThreadPoolExecutor(workers * _THREADS_PER_WORKER, thread_name_prefix="inspect")
-    try:
-        for number, path in enumerate(paths, n_before + 1):
-            window.append(pool.submit(judge, path, f"{judge.job_id}-{number:07d}"))
-            if len(window) >= workers * _WINDOW_PER_WORKER:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+    def row(numbered: tuple[int, Path]) -> Row:
+        number, path = numbered
+        return judge(path, f"{judge.job_id}-{number:07d}")
+
+    threads, ahead = workers * _THREADS_PER_WORKER, workers * _WINDOW_PER_WORKER
+    return in_order(enumerate(paths, n_before + 1), row, workers=threads, ahead=ahead)
 
 
 def _finish(run: JudgedRun) -> Summary:

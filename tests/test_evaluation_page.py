@@ -14,14 +14,12 @@ import lineside.report
 from browsing import find_browser, opened
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, paint
 from lineside.batch.gallery import Picture
-from lineside.batch.row import Row
 from lineside.batch.when import taken_at
 from lineside.batch.working import WorkingImages
 from lineside.bench.evaluation.limits import Limits
 from lineside.bench.evaluation.plant import Costs
 from lineside.bench.evaluation.run import EvaluateOptions, evaluate_images
 from lineside.capture.sidecar import read_sidecar
-from lineside.report.evaluation import within_budget
 from lineside.report.gallery import Card, gallery
 from lineside.report.roc import operating_curves, operating_points
 from lineside.runtime import Inspector
@@ -155,17 +153,11 @@ def test_the_page_is_small_and_needs_nothing_but_itself(made: Made) -> None:
     assert str(policy).startswith("default-src 'none'")
 
 
-def test_pictures_beyond_the_budget_are_left_out_and_say_so() -> None:
-    """The order of the page decides; a picture that stands twice is counted once."""
-    rows = [Row(name, "OK", 1.0, (), None, 1.0, None) for name in ("a", "b", "a", "c")]
-    kept = within_budget({name: Picture(b"x" * 40, b"y" * 40) for name in "abc"}, rows, most=160)
-    assert [kept[name].missing is None for name in "abc"] == [True, True, False]
-    assert "below 15 MB" in (kept["c"].missing or "")
-
-
 def test_the_working_image_stands_in_the_middle_where_a_model_tells_it(inspector: Inspector) -> None:
     """Three pictures with it, two without; a graph without such a value gives none, and is opened all the same."""
-    assert WorkingImages(inspector)(np.zeros((8, 8, 3), np.uint8)) is None
+    assert (
+        WorkingImages((Path(inspector.path) / "model.onnx").read_bytes(), "it")(np.zeros((8, 8, 3), np.uint8)) is None
+    )
     for working, wanted in ((b"w", ["cGF0aA==", "dw==", "aGVhdA=="]), (b"", ["cGF0aA==", "aGVhdA=="])):
         picture = Picture(b"path", b"heat", working=working)
         page = Page(str(gallery([Card("a.png", "OK", 1.0, picture)], 2.0)))

@@ -48,7 +48,7 @@ def test_the_working_image_is_what_the_network_was_given(small: Trained) -> None
     levels = 255.0 * (inner[WORKING][0].transpose(1, 2, 0) * np.array(settings.std) + np.array(settings.mean))
     inspector = Inspector(small.bundle)
     before = inspector.inspect(frame).score
-    shown = WorkingImages(inspector)(frame)
+    shown = WorkingImages((small.bundle / "model.onnx").read_bytes(), "the bundle")(frame)
     assert shown is not None
     assert np.abs(shown - np.clip(levels, 0, 255)).max() <= 0.51
     assert inspector.inspect(frame).score == before

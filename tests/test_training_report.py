@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,14 +12,15 @@ import numpy as np
 import pytest
 
 from classed import classed_contract
-from lineside.batch.gallery import pictures_of
+from lineside.batch.gallery import Seen, pictures_of
+from lineside.batch.judge import read_frame
 from lineside.batch.overlay import mark_peak
 from lineside.binomial import clopper_pearson
 from lineside.capture.copies import Copies
 from lineside.contract import Component, Finding, QualityLimit, Verdict
 from lineside.recipe import Transfer
 from lineside.report.histogram import bin_scores, histogram
-from lineside.report.training import SHOWN, pages
+from lineside.report.training import CALIBRATION_SHOWN, pages
 from lineside.train.card import card, limits
 from lineside.train.licences import OBLIGATIONS, obligation
 from lineside.train.record import ClassEvaluation, Evaluation, FrontRecord, ScoredImage, TrainingRecord
@@ -265,10 +267,10 @@ def test_the_galleries_are_in_order(record: TrainingRecord) -> None:
 
 def test_a_gallery_has_an_end(record: TrainingRecord, tmp_path: Path) -> None:
     """However many calibration images there are, the page stays small; it says that there are more."""
-    many = tuple(scored(tmp_path, f"train/good/{i:03d}.png", 95) for i in range(SHOWN + 5))
+    many = tuple(scored(tmp_path, f"train/good/{i:03d}.png", 95) for i in range(CALIBRATION_SHOWN + 5))
     page = page_of(dataclasses.replace(record, calibration=many, tested=()))
-    assert len(page.all("img")) == 2 * SHOWN + 1
-    assert f"The first {SHOWN}." in page.text
+    assert len(page.all("img")) == 2 * CALIBRATION_SHOWN + 1
+    assert f"The highest of the {CALIBRATION_SHOWN + 5} scores" in page.text
 
 
 def test_images_without_a_call_stand_apart(record: TrainingRecord, tmp_path: Path) -> None:
@@ -332,8 +334,8 @@ def test_a_map_below_the_threshold_gets_a_ring_and_a_hot_one_none(record: Traini
     heat[2, 6] = 5.0  # centre of that cell: x 52, y 20
 
     def overlay_at(threshold: float, map_: np.ndarray) -> np.ndarray:
-        spec = record.contract.frame
-        picture = pictures_of({"a": path}, spec, lambda _: map_, threshold, workers=1)["a"]
+        read = partial(read_frame, spec=record.contract.frame)
+        picture = pictures_of({"a": path}, read, lambda _: Seen(map_), threshold, workers=1)["a"]
         return cv2.imdecode(np.frombuffer(picture.overlay, np.uint8), cv2.IMREAD_GRAYSCALE)
 
     changed = np.argwhere(np.abs(overlay_at(9.0, heat).astype(int) - 128) > 40)

@@ -1,9 +1,11 @@
-"""Pictures for the report: the raw image beside its overlay, small enough to embed.
+"""Pictures for the reports: the raw image, what the network was given of it, and the heatmap, small enough to embed.
 
-The overlay is drawn anew at the size shown, from one more look at the image: an overlay file shrunk to a thumbnail
-loses its contour, and OK images near the threshold have none. Where next to nothing of a map
-lies above the threshold, as on an escape, a ring marks its highest place: two equal pictures would not say what the
-model looked at. What is seen here changes no result.
+The heatmap is drawn anew at the size shown, from one more look at the image: an overlay file shrunk to a thumbnail
+loses its contour, and OK images near the threshold have none. Where next to nothing of a map lies above the threshold,
+as on an escape, a ring marks its highest place: two equal pictures would not say what the model looked at. Boxes are
+taken from that same look, whether the run was asked for them or not. What is seen here changes no result.
+
+A page stays small because pictures are taken only until they would make it too large; those after that say so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,33 +19,50 @@ import numpy.typing as npt
 
 from lineside.batch.judge import read_frame
 from lineside.batch.overlay import draw_boxes, encode_jpeg, mark_peak, overlay
-from lineside.batch.regions import Region
+from lineside.batch.regions import Region, regions_of
 from lineside.batch.row import Row
-from lineside.contract import MAX_FRAME_PIXELS, FrameSpec
+from lineside.batch.working import WorkingImages
+from lineside.contract import FrameSpec
 from lineside.errors import LinesideError
-from lineside.runtime import Inspector
+from lineside.runtime import Inspector, load_bundle
 
-Look = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
-"""A model's eye: frame uint8 [H, W, C] to anomaly map [h, w]; called from several threads."""
-Read = Callable[[Path], npt.NDArray[np.uint8]]
-"""Reads a frame; called from several threads."""
-Show = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8] | None]
-"""Frame uint8 [H, W, C] to working image uint8 [h, w, 3], or None; called from several threads."""
-
+PICTURE_BYTES = 10_000_000
+"""Of all pictures of a page as JPEG: in base64 they grow by a third, and the page stays below 15 MB."""
 THUMBNAIL_PX = 320
 _QUALITY = 82
 _SMALL_SHARE = 0.002  # of the map: a contour smaller than this is overlooked on a thumbnail
+_AT_ONCE = 32  # pictures taken before it is asked whether more are wanted
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model makes of a frame."""
+
+    anomaly_map: npt.NDArray[np.float32]
+    """[h, w]"""
+    regions: tuple[Region, ...] = ()
+    """Defects to draw a box around."""
+    working: npt.NDArray[np.uint8] | None = None
+    """The working image [h, w, 3], where the model tells it."""
+
+
+Look = Callable[[npt.NDArray[np.uint8]], Seen]
+"""A model's eye for frames uint8 [H, W, C]; called from several threads."""
+Read = Callable[[Path], npt.NDArray[np.uint8]]
+"""Reads a frame; called from several threads."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Raw image and overlay as JPEG bytes, or the reason why they cannot be shown."""
+    """Raw image and heatmap as JPEG bytes, or the reason why they cannot be shown."""
 
     raw: bytes
     overlay: bytes
     missing: str | None = None
     working: bytes = b""
-    """What the network saw, where it was asked for and the model tells."""
+    """What the network was given, where the model tells it."""
+    boxes: int = 0
+    """Drawn on the heatmap."""
 
     @property
     def size(self) -> int:
@@ -51,92 +70,82 @@ class Picture:
         return len(self.raw) + len(self.overlay) + len(self.working)
 
 
-def take_pictures(
-    rows: Sequence[Row], inspector: Inspector, threshold: float, workers: int, working: Show | None = None
-) -> dict[str, Picture]:
-    """Return the pictures of `rows`, by path; each image is read once.
+LEFT_OUT = Picture(b"", b"", "Left out to keep the page below 15 MB.")
+"""Stands for a picture that would have made the page too large."""
+
+
+def take_pictures(rows: Sequence[Row], inspector: Inspector, workers: int) -> dict[str, Picture]:
+    """Return the pictures of inspected images, by path; each image is read once.
 
     Parameters
     ----------
     rows : sequence of Row
-        What the report shows.
+        What the report shows, what matters most first.
     inspector : Inspector
-        The model of the run.
-    threshold : float
-        Where the overlays' colour sets in.
+        The model of the run, with its thresholds.
     workers : int
         Threads.
-    working : callable, optional
-        Makes the working image, which then stands between the two.
     """
-    paths = {row.path: Path(row.path) for row in rows}
+    working = WorkingImages(load_bundle(inspector.path, sha256=inspector.model_sha256).model, str(inspector.path))
 
-    def look(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        return inspector.inspect(frame, reduced=True).anomaly_map
+    def look(frame: npt.NDArray[np.uint8]) -> Seen:
+        result = inspector.inspect(frame, reduced=True)
+        return Seen(result.anomaly_map, regions_of(result, inspector.contract.map_threshold), working(frame))
 
-    boxes = {row.path: row.regions for row in rows if row.regions}
-    spec, limit = inspector.contract.frame, inspector.max_frame_pixels
-    return pictures_of(paths, spec, look, threshold, workers, boxes, working, limit)
+    read = partial(read_frame, spec=inspector.contract.frame, max_pixels=inspector.max_frame_pixels)
+    return pictures_of({row.path: Path(row.path) for row in rows}, read, look, inspector.threshold_ng, workers)
 
 
 def pictures_of(
-    paths: Mapping[str, Path],
-    spec: FrameSpec,
-    look: Look,
-    threshold: float,
-    workers: int,
-    boxes: Mapping[str, Sequence[Region]] | None = None,
-    working: Show | None = None,
-    max_pixels: int = MAX_FRAME_PIXELS,
+    paths: Mapping[str, Path], read: Read, look: Look, threshold: float, workers: int, most_bytes: int = PICTURE_BYTES
 ) -> dict[str, Picture]:
     """Return the pictures of images, under the names given; each image is read once.
 
     Parameters
     ----------
     paths : mapping of str to Path
-        Name -> file.
-    spec : FrameSpec
-        What frames the model takes.
+        Name -> file, what matters most first.
+    read : callable
+        Reads them.
     look : callable
         The model.
     threshold : float
-        Where the overlays' colour sets in.
+        Where the heatmaps' colour sets in.
     workers : int
         Threads.
-    boxes : mapping of str to sequence of Region, optional
-        Defects to draw, by the names given.
-    working : callable, optional
-        Makes the working image.
-    max_pixels : int
-        A larger image is not read.
+    most_bytes : int
+        Of all pictures; those from the one on that exceeds it are `LEFT_OUT`.
     """
-    shown = boxes or {}
-    read = partial(read_frame, spec=spec, max_pixels=max_pixels)
+    names, taken, size = list(paths), dict[str, Picture](), 0
 
     def picture(name: str) -> Picture:
-        return _picture(paths[name], read, look, threshold, shown.get(name, ()), working)
+        return _picture(paths[name], read, look, threshold)
 
     with ThreadPoolExecutor(workers) as pool:
-        return dict(zip(paths, pool.map(picture, paths), strict=True))
+        for start in range(0, len(names), _AT_ONCE):
+            if size > most_bytes:
+                break
+            some = names[start : start + _AT_ONCE]
+            for name, one in zip(some, pool.map(picture, some), strict=True):
+                size += one.size
+                taken[name] = one if size <= most_bytes else LEFT_OUT
+    return {name: taken.get(name, LEFT_OUT) for name in names}
 
 
-def _picture(
-    path: Path, read: Read, look: Look, threshold: float, regions: Sequence[Region], working: Show | None
-) -> Picture:
+def _picture(path: Path, read: Read, look: Look, threshold: float) -> Picture:
     try:
         frame = read(path)
-        anomaly_map = look(frame)
-        seen = working(frame) if working else None
+        seen = look(frame)
     except LinesideError:
         there = "can no longer be read" if path.exists() else "is no longer where it was inspected"
         return Picture(b"", b"", f"The image {there}.")
     small = _shrunk(frame)
-    heat = overlay(small, anomaly_map, threshold)
-    if (anomaly_map > threshold).mean() < _SMALL_SHARE:
-        heat = mark_peak(heat, anomaly_map)
-    heat = draw_boxes(heat, regions, (frame.shape[1], frame.shape[0]))
-    inner = b"" if seen is None else encode_jpeg(_shrunk(seen), _QUALITY)
-    return Picture(encode_jpeg(small, _QUALITY), encode_jpeg(heat, _QUALITY), working=inner)
+    heat = overlay(small, seen.anomaly_map, threshold)
+    if (seen.anomaly_map > threshold).mean() < _SMALL_SHARE:
+        heat = mark_peak(heat, seen.anomaly_map)
+    heat = draw_boxes(heat, seen.regions, (frame.shape[1], frame.shape[0]))
+    inner = b"" if seen.working is None else encode_jpeg(_shrunk(seen.working), _QUALITY)
+    return Picture(encode_jpeg(small, _QUALITY), encode_jpeg(heat, _QUALITY), None, inner, len(seen.regions))
 
 
 def plain_picture(path: Path, spec: FrameSpec) -> bytes:

@@ -49,7 +49,7 @@ class Judge:
     part_of: Callable[[Path, str], str] | None = None
     """Path and name -> the part's name; None: the file's name without its suffix."""
     boxes: bool = False
-    """Whether defects get boxes and masks."""
+    """Whether the places of defects are told, and get masks; on an overlay they have a box in any case."""
     seen: Seen | None = None
     """Told every result while its anomaly map is there; from several threads."""
     slot: AbstractContextManager[object] = field(default_factory=nullcontext)
@@ -73,11 +73,12 @@ class Judge:
         shown = self._overlay_name(path, result)
         with self.slot:
             facts = self.seen(path, frame, result) if self.seen else {}
-            regions = regions_of(result, self.inspector.contract.map_threshold) if self.boxes else None
-            pictures = self._pictures(path, frame, result, regions or (), shown)
+            regions = regions_of(result, self.inspector.contract.map_threshold) if self.boxes or shown else ()
+            pictures = self._pictures(path, frame, result, regions, shown)
         for name, content in pictures.items():
             self._write(name, content)
-        return self._row(path, result, label, identity, read_ms, shown, regions, facts)
+        told = regions if self.boxes else None
+        return self._row(path, result, label, identity, read_ms, shown, told, facts)
 
     def _part(self, path: Path) -> str:
         return path.stem if self.part_of is None else self.part_of(path, path.as_posix())
@@ -108,7 +109,7 @@ class Judge:
     ) -> dict[str, bytes]:
         """Return the mask of the regions and the overlay, by name within the run's folder."""
         pictures: dict[str, bytes] = {}
-        if regions:
+        if self.boxes and regions:
             height, width = result.anomaly_map.shape
             mask = mask_of(regions, (width, height), result.frame_wh)
             pictures[f"{MASK_FOLDER}/{mirrored_name(path, '.png')}"] = encode_png(mask)

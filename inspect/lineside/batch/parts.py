@@ -41,6 +41,8 @@ class SeenPart:
     """The truth by the folder's name; empty where it was not asked for."""
     called: float | None
     """Highest score of the frames that got a call; None where none did."""
+    duration_ms: float | None
+    """Time in the graph of its frames together; None where none could be read."""
     scattered: bool = False
     """Whether its images lie in several folders."""
 
@@ -81,18 +83,29 @@ class PartTaker:
         """Take one row."""
         verdict = verdict_of(row)
         called = row.score if verdict in CALLS else None
-        one = SeenPart(row.part, verdict, row.score, 1, row.path, row.label or "", called)
+        one = SeenPart(row.part, verdict, row.score, 1, row.path, row.label or "", called, row.duration_ms)
         before = self._seen.get(one.name)
         if before is not None:
             scattered = before.scattered or _folder(before.path) != _folder(one.path)
             called = max((score for score in (before.called, called) if score is not None), default=None)
             worst_one = max(before, one, key=_badness)
-            one = replace(worst_one, frames=before.frames + 1, scattered=scattered, called=called)
+            times = [time for time in (before.duration_ms, one.duration_ms) if time is not None]
+            one = replace(
+                worst_one,
+                frames=before.frames + 1,
+                scattered=scattered,
+                called=called,
+                duration_ms=sum(times) if times else None,
+            )
         self._seen[one.name] = one
 
     def parts(self) -> tuple[SeenPart, ...]:
         """Return the parts, in the order of their first frame."""
         return tuple(self._seen.values())
+
+    def durations_ms(self) -> list[float]:
+        """Return the times per part, of those of which an image could be read."""
+        return [one.duration_ms for one in self._seen.values() if one.duration_ms is not None]
 
     def labels(self, is_good: Callable[[str], bool]) -> LabelSummary:
         """Compare the parts' verdicts with their labels: each part is one draw for a rate and its interval."""

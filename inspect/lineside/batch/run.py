@@ -60,6 +60,8 @@ class InspectOptions:
     """Regular expression that tells the part in file names; None: the recipe's `capture.group`."""
     parquet: bool = False
     """Write results.parquet beside results.csv; needs pyarrow."""
+    takt_s: float | None = None
+    """Time per part on the line, in seconds, which the times are compared with. It changes no result."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +176,16 @@ def check_options(options: InspectOptions) -> None:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"Expected at least one worker, found {options.workers}.")
     check_limit(options.max_no_call)
+    check_takt(options.takt_s)
     part_names(options.group)
     if options.parquet:
         require("pyarrow", "parquet")
+
+
+def check_takt(takt_s: float | None) -> None:
+    """Raise UsageError when it is no time."""
+    if takt_s is not None and not 0.0 < takt_s < float("inf"):
+        raise UsageError(f"--takt must be a time per part in seconds, above 0, found {takt_s:g}.")
 
 
 @contextmanager
@@ -258,17 +267,18 @@ def _judged(judge: Judge, paths: Iterable[Path], n_before: int, workers: int) ->
 def _finish(run: JudgedRun) -> Summary:
     """Write everything that is made from the rows."""
     from lineside.batch.gallery import take_pictures
+    from lineside.report.gallery import in_turn
     from lineside.report.page import ReportInput, render_page
 
     summary, collector = summarised(run, run.store.rows)
     shown = collector.shown()
-    pictured = (*shown.worst, *shown.escapes, *shown.overkill, *shown.no_call)
+    pictured = in_turn(shown.worst, shown.escapes, shown.overkill, shown.review, shown.no_call)
     page = render_page(
         ReportInput(
             summary=summary,
             contract=run.inspector.contract,
             shown=shown,
-            pictures=take_pictures(pictured, run.inspector, run.limits.ng, run.workers),
+            pictures=take_pictures(pictured, run.inspector, run.workers),
             good_scores=collector.scores(good=True),
             other_scores=collector.scores(good=False),
             course=collector.course(),
@@ -330,6 +340,9 @@ def _summary(run: JudgedRun, collector: Collector) -> Summary:
         no_call=no_call,
         threshold=run.limits,
         duration_ms=collector.percentiles(),
+        part_duration_ms=collector.part_percentiles(),
+        takt_ms=None if run.options.takt_s is None else 1000.0 * run.options.takt_s,
+        workers=run.workers,
         judged_now=run.judged,
         elapsed_s=round(run.elapsed_s, 3),
         images_per_s=round(run.judged / run.elapsed_s, 1) if run.judged else None,

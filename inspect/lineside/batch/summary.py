@@ -31,7 +31,9 @@ from lineside.contract import Verdict
 from lineside.contract_thresholds import Threshold
 
 COUNTED = (*(verdict.name for verdict in Verdict), UNREADABLE)
-WORST_SHOWN, WRONG_SHOWN, NO_CALL_SHOWN, UNREADABLE_SHOWN = 40, 20, 12, 200
+WORST_SHOWN, OTHERS_SHOWN, UNREADABLE_SHOWN = 40, 200, 200
+"""Rows that are kept for the report: the worst, and of escapes, overkill, review and no call each. Its pictures fill it
+before that: with 40 kB an image, 10 MB are 250."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,12 @@ class Summary:
     threshold: Limits
     duration_ms: Percentiles | None
     """Of all images; reading the files is not in it."""
+    part_duration_ms: Percentiles | None
+    """Of all parts, the images of a part together; without a pattern for parts the same as of the images."""
+    takt_ms: float | None
+    """Time per part on the line; None where it was not given."""
+    workers: int
+    """Images judged at the same time; above 1 they slow one another down."""
     judged_now: int
     """Images judged by this call; the others were judged before it was resumed."""
     elapsed_s: float
@@ -99,6 +107,11 @@ class Summary:
     parts: PartCounts | None
     """Only where a pattern tells the part in file names."""
 
+    @property
+    def takt_share(self) -> float | None:
+        """Share of the takt that the 99th percentile of the parts takes; None without a takt, or without a time."""
+        return self.part_duration_ms.p99 / self.takt_ms if self.takt_ms and self.part_duration_ms else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return what fits into JSON; every number in it is finite."""
         document: dict[str, Any] = finite(asdict(self))
@@ -112,11 +125,17 @@ class Shown:
     worst: tuple[Row, ...]
     """Highest score first, of the images that got a call."""
     escapes: tuple[Row, ...]
-    """Defective parts called OK, lowest score first."""
+    """Images of defective parts called OK, lowest score first."""
     overkill: tuple[Row, ...]
-    """Good parts called NG, highest score first."""
+    """Images of good parts called NG, highest score first."""
+    review: tuple[Row, ...]
+    """For a person to decide, highest score first."""
     no_call: tuple[Row, ...]
+    """Highest score first."""
     unreadable: tuple[Row, ...]
+    n_escapes: int
+    """How many there are, of which `escapes` are the first."""
+    n_overkill: int
 
 
 def _shown(row: Row) -> dict[str, Any]:
@@ -129,11 +148,13 @@ class Top:
 
     def __init__(self, k: int) -> None:
         self._k = k
+        self.offered = 0
         self._heap: list[tuple[float, int, Row]] = []
         self._order = count(0, -1)
 
     def add(self, key: float, row: Row) -> None:
         """Offer a row."""
+        self.offered += 1
         entry = (key, next(self._order), replace(row, opc=_shown(row)))
         if len(self._heap) < self._k:
             heapq.heappush(self._heap, entry)
@@ -165,8 +186,9 @@ class Collector:
         self._scores: dict[str, array[float]] = defaultdict(lambda: array("f"))  # of images that got a call
         self._durations = array("f")
         self._reasons: Counter[str] = Counter()
-        self._worst, self._overkill, self._escapes = Top(WORST_SHOWN), Top(WRONG_SHOWN), Top(WRONG_SHOWN)
-        self._no_call, self._unreadable = Top(NO_CALL_SHOWN), Top(UNREADABLE_SHOWN)
+        self._worst, self._overkill, self._escapes = Top(WORST_SHOWN), Top(OTHERS_SHOWN), Top(OTHERS_SHOWN)
+        self._review, self._no_call = Top(OTHERS_SHOWN), Top(OTHERS_SHOWN)
+        self._unreadable = Top(UNREADABLE_SHOWN)
 
     def tee(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Take every row and pass it on."""
@@ -188,7 +210,7 @@ class Collector:
         if row.verdict is None or row.score is None:
             self._unreadable.add(0.0, row)
         elif row.verdict == Verdict.NO_CALL.name:
-            self._no_call.add(0.0, row)
+            self._no_call.add(row.score, row)
             self._reasons.update(row.reasons)
         else:
             self._add_called(row, row.score, label)
@@ -197,6 +219,8 @@ class Collector:
         self._scores[label].append(score)
         self._told[label][row.defect_class or row.verdict or ""] += 1
         self._worst.add(score, row)
+        if row.verdict == Verdict.REVIEW.name:
+            self._review.add(score, row)
         if self._labels and self._is_good(label) and row.verdict == Verdict.NG.name:
             self._overkill.add(score, row)
         if self._labels and not self._is_good(label) and row.verdict == Verdict.OK.name:
@@ -227,6 +251,13 @@ class Collector:
     def percentiles(self) -> Percentiles | None:
         """Return the times per image, or None where no image was judged."""
         return percentiles(self._durations) if self._durations else None
+
+    def part_percentiles(self) -> Percentiles | None:
+        """Return the times per part; where no pattern tells parts apart, per image."""
+        if self.parts is None:
+            return self.percentiles()
+        times = self.parts.durations_ms()
+        return percentiles(times) if times else None
 
     def labels(self) -> LabelSummary | None:
         """Return verdicts against truth, of parts where a pattern tells them; None where truth was not asked for."""
@@ -263,5 +294,13 @@ class Collector:
 
     def shown(self) -> Shown:
         """Return the rows that the report shows."""
-        tops = (self._worst, self._escapes, self._overkill, self._no_call, self._unreadable)
-        return Shown(*(top.rows() for top in tops))
+        return Shown(
+            worst=self._worst.rows(),
+            escapes=self._escapes.rows(),
+            overkill=self._overkill.rows(),
+            review=self._review.rows(),
+            no_call=self._no_call.rows(),
+            unreadable=self._unreadable.rows(),
+            n_escapes=self._escapes.offered,
+            n_overkill=self._overkill.offered,
+        )

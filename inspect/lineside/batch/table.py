@@ -103,6 +103,8 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.duration_ms:
         ms = summary.duration_ms
         lines.append(("ms per image", f"{ms.p50:.1f} median, {ms.p95:.1f} p95, {ms.p99:.1f} p99"))
+    if summary.takt_share is not None and summary.takt_ms is not None:
+        lines.append(("share of takt", f"{percent(summary.takt_share)} (p99) of {summary.takt_ms / 1000:g} s per part"))
     if summary.images_per_s is not None:
         resumed = "" if summary.judged_now == summary.total else f" ({summary.judged_now} judged now, the rest before)"
         lines.append(("images per second", f"{summary.images_per_s:.1f}{resumed}"))

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from lineside.contract import INPUT_FRAME
 from lineside.errors import BundleError
-from lineside.runtime import Inspector, load_bundle
 from lineside.session import open_session, ort
 
 Pixels = npt.NDArray[np.uint8]
@@ -28,13 +27,14 @@ class WorkingImages:
 
     Parameters
     ----------
-    inspector : Inspector
-        The model.
+    model : bytes
+        model.onnx.
+    where : str
+        Where it came from, for an error message.
     """
 
-    def __init__(self, inspector: Inspector) -> None:
-        model = load_bundle(inspector.path, sha256=inspector.model_sha256).model
-        self._session = _opened(model, str(inspector.path))
+    def __init__(self, model: bytes, where: str) -> None:
+        self._session = _opened(model, where)
 
     def __call__(self, frame: Pixels) -> Pixels | None:
         """Return the working image [h, w, 3] of a frame [H, W, C] as the graph takes it; None where it has none.

@@ -60,6 +60,9 @@ def command(
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write results.parquet beside results.csv; needs lineside[parquet].")
     ] = False,
+    takt: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Time per part on the line, to hold the times against.")
+    ] = None,
     require_key: Annotated[
         Path | None,
         typer.Option(
@@ -85,12 +88,14 @@ def command(
     from lineside.batch.bar import progress_bar
     from lineside.batch.no_call import check_limit
     from lineside.batch.plan import check_sources
+    from lineside.batch.run import check_takt
     from lineside.batch.table import plural
     from lineside.runtime import Inspector
     from lineside.tuning import tuning_path
 
     check_sources(images)
     check_limit(max_no_call)
+    check_takt(takt)
     threads = None if workers is None else 1
     inspector = Inspector(
         model,
@@ -105,7 +110,7 @@ def command(
         workers = inspector.tuning.batch_workers
         said = f"{tuning_path(model)}: {plural(workers, 'worker')} of {plural(inspector.threads, 'thread')}"
         Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(said)
-    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes, group, parquet)
+    options = InspectOptions(overlays.value, labels, workers, fresh, max_no_call, boxes, group, parquet, takt)
     folder = out or Path("inspections") / inspector.contract.part
     with progress_bar() as progress:
         summary = inspect_images(inspector, images, folder, options, progress)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from lineside.batch.course import Course
 from lineside.batch.table import number, percent, plural
 from lineside.calibrate.control import LEAST_IN_SUBGROUP, LEAST_SUBGROUPS, WEIGHT, Chart
+from lineside.report.document import table
 from lineside.report.markup import Markup, element, section
 from lineside.report.ticks import round_steps
 
@@ -82,7 +83,21 @@ def _drawn(chart: Chart, times: Sequence[float], words: str, say: Callable[[floa
         role="img",
         class_="histogram",
     )
-    return element("div", drawing, class_="scroll")
+    listed = element("details", element("summary", "The same as a table"), _table(chart, times, say))
+    return element("div", element("div", drawing, class_="scroll"), listed)
+
+
+def _table(chart: Chart, times: Sequence[float], say: Callable[[float], str]) -> Markup:
+    rows = (
+        (
+            moment(time),
+            point.n,
+            element("strong", say(point.value)) if point.outside else say(point.value),
+            f"{say(point.lower)} to {say(point.upper)}",
+        )
+        for point, time in zip(chart.points, times, strict=True)
+    )
+    return table(("From (UTC)", "Images", "Value", "Limits"), rows)
 
 
 class _Plot:

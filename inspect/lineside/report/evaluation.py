@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from lineside.batch.gallery import Picture, take_pictures
 from lineside.batch.row import UNREADABLE, Row
+from lineside.batch.store import CSV_FILE
 from lineside.batch.summary import Collector
-from lineside.batch.working import WorkingImages
 from lineside.contract import Contract, Verdict
 from lineside.report.capture_quality import quality_section
 from lineside.report.course import course_section
@@ -24,7 +24,7 @@ from lineside.report.evaluation_sections import (
     timing,
     untested_section,
 )
-from lineside.report.gallery import HOW_TO_READ, IN_THE_MIDDLE, colour_scale, pictured_section, row_cards
+from lineside.report.gallery import Kind, galleries, in_turn, row_cards
 from lineside.report.markup import Markup, element
 from lineside.report.origin import model_section, threshold_section
 from lineside.report.origins import TITLE, origins_section
@@ -37,16 +37,10 @@ if TYPE_CHECKING:
     from lineside.bench.evaluation.run import Evaluation
     from lineside.runtime import Inspector
 
-MOST_ESCAPES, MOST_OTHERS = 200, 24
-"""Pictures of each kind; escapes are what an evaluation is read for."""
-PICTURE_BYTES = 10_000_000
-"""Of all pictures as JPEG: in base64 they grow by a third, and the page stays below 15 MB."""
-_TOO_LARGE = "Left out to keep the page below 15 MB; the image lies where the path says."
-
 
 @dataclass(frozen=True)
 class _Shown:
-    """Worst frames of parts, in the order of the page."""
+    """Worst frames of all parts of each kind, in the order of the page."""
 
     rabbits: tuple[Row, ...]
     escapes: tuple[Row, ...]
@@ -72,10 +66,8 @@ def evaluation_page(made: "Evaluation", inspector: "Inspector", collector: Colle
     from lineside.bench.evaluation.words import copies_words, left_out_words, verdict_words
 
     shown = _shown(made, inspector.contract)
-    taken = (*shown.rabbits, *shown.escapes, *shown.overkill, *shown.review, *shown.no_call)
-    pictures = within_budget(
-        take_pictures(taken, inspector, inspector.threshold_ng, workers, WorkingImages(inspector)), taken
-    )
+    taken = in_turn(shown.rabbits, shown.escapes, shown.overkill, shown.review, shown.no_call)
+    pictures = take_pictures(taken, inspector, workers)
     summary, n = made.summary, made.numbers
     images = "" if n.images == n.parts else f" in {n.images:,} images"
     told = left_out_words(made), copies_words(made)
@@ -90,41 +82,26 @@ def evaluation_page(made: "Evaluation", inspector: "Inspector", collector: Colle
     return document(f"Evaluation of {summary.part}", introduction, sections, footer, moving)
 
 
-def within_budget(
-    pictures: Mapping[str, Picture], order: Iterable[Row], most: int = PICTURE_BYTES
-) -> dict[str, Picture]:
-    """Keep pictures in their order until they would make the page too large; the others say so."""
-    kept: dict[str, Picture] = {}
-    spent = 0
-    for row in order:
-        picture = pictures[row.path]
-        if row.path in kept:
-            continue
-        spent += picture.size
-        kept[row.path] = picture if spent <= most else Picture(b"", b"", _TOO_LARGE)
-    return kept
-
-
 def _shown(made: "Evaluation", contract: Contract) -> _Shown:
     parts = made.parts
     escapes = [part for part in parts if not contract.is_good(part.label) and part.verdict == Verdict.OK.name]
     overkill = [part for part in parts if contract.is_good(part.label) and part.verdict == Verdict.NG.name]
 
-    def rows(chosen: Iterable["Part"], most: int, *, lowest: bool = False) -> tuple[Row, ...]:
+    def rows(chosen: Iterable["Part"], *, lowest: bool = False) -> tuple[Row, ...]:
         sign = 1.0 if lowest else -1.0
         ordered = sorted(chosen, key=lambda part: (sign * (part.worst.score or 0.0), part.name))
-        return tuple(part.worst for part in ordered[:most])
+        return tuple(part.worst for part in ordered)
 
     def of(verdict: str) -> "list[Part]":
         return [part for part in parts if part.verdict == verdict]
 
     rabbits = [part for part in made.rabbits.passed if part.verdict != UNREADABLE] if made.rabbits else []
     return _Shown(
-        rabbits=tuple(part.worst for part in rabbits[:MOST_OTHERS]),
-        escapes=rows(escapes, MOST_ESCAPES, lowest=True),
-        overkill=rows(overkill, MOST_OTHERS),
-        review=rows(of(Verdict.REVIEW.name), MOST_OTHERS),
-        no_call=rows(of(Verdict.NO_CALL.name), MOST_OTHERS),
+        rabbits=tuple(part.worst for part in rabbits),
+        escapes=rows(escapes, lowest=True),
+        overkill=rows(overkill),
+        review=rows(of(Verdict.REVIEW.name)),
+        no_call=rows(of(Verdict.NO_CALL.name)),
         unreadable=tuple(part.worst for part in of(UNREADABLE)),
     )
 
@@ -160,42 +137,29 @@ def _sections(
     return parts
 
 
-def _how_to_read(rows: Iterable[Row], pictures: Mapping[str, Picture]) -> tuple[str, ...]:
-    """Say what the pictures are; the middle one where there is one."""
-    shown = any(pictures[row.path].working for row in rows)
-    return (HOW_TO_READ, IN_THE_MIDDLE) if shown else (HOW_TO_READ,)
-
-
 def _galleries(
     made: "Evaluation", contract: Contract, shown: _Shown, pictures: Mapping[str, Picture]
 ) -> dict[str, Markup]:
-    n, limit = made.numbers, made.summary.threshold.ng
+    limit = made.summary.threshold.ng
     named = {
-        "Escapes": (shown.escapes, n.labels.escapes.k, "Defective parts called OK, lowest score first."),
-        "Overkill": (shown.overkill, n.labels.overkill.k, "Good parts called NG, highest score first."),
-        "Review": (shown.review, n.counts[Verdict.REVIEW.name], "Parts for a person to decide, highest score first."),
+        "Red rabbits that passed": (
+            shown.rabbits,
+            "Challenge parts that were not called NG, lowest first.",
+            "the list",
+        ),
+        "Escapes": (shown.escapes, "Defective parts called OK, lowest score first.", CSV_FILE),
+        "Overkill": (shown.overkill, "Good parts called NG, highest score first.", CSV_FILE),
+        "Review": (shown.review, "Parts for a person to decide, highest score first.", CSV_FILE),
     }
-    if shown.rabbits and made.rabbits:
-        passed = "Challenge parts that were not called NG, lowest score first."
-        named = {"Red rabbits that passed": (shown.rabbits, len(made.rabbits.passed), passed), **named}
-    sections: dict[str, Markup] = {}
-    explained = False
-    for title, (rows, count, words) in named.items():
-        if title == "Review" and not rows:
-            continue
-        legend = (
-            ()
-            if explained or not rows
-            else (element("p", *_how_to_read(rows, pictures), class_="note"), colour_scale(limit))
-        )
-        explained = explained or bool(rows)
-        cut = f" {len(rows)} of {count} are shown." if count > len(rows) else ""
-        cards = row_cards(rows, pictures, contract)
-        sections[title] = pictured_section(title, cards, limit, words + cut, *legend)
+    kinds = [
+        Kind(title, words, row_cards(rows, pictures, contract), len(rows), all_in)
+        for title, (rows, words, all_in) in named.items()
+        if rows or title in ("Escapes", "Overkill")
+    ]
+    sections = galleries(kinds, limit)
     if shown.no_call:
         cards = row_cards(shown.no_call, pictures, contract)
-        cut = f"; {len(shown.no_call)} of {n.no_call.k} parts are shown" if n.no_call.k > len(shown.no_call) else ""
-        sections["No call"] = no_call_section(made.summary.no_call, cards, limit, cut)
+        sections["No call"] = no_call_section(made.summary.no_call, cards, limit, len(cards), CSV_FILE)
     if shown.unreadable:
         sections["Unreadable"] = unreadable_section(shown.unreadable[:200], len(shown.unreadable))
     return sections

@@ -11,10 +11,12 @@ from lineside.contract import Contract
 from lineside.report.confusion import NOTE as CONFUSION_NOTE
 from lineside.report.confusion import confusion_table
 from lineside.report.document import table, tile
-from lineside.report.histogram import histogram
 from lineside.report.markup import Markup, element, section
+from lineside.report.not_tested import AGAIN, NO_DEFECTIVE, NO_GOOD, NO_TAKT, ONE_IMAGE_EACH, not_tested
 from lineside.report.origin import definitions
 from lineside.report.roc import operating_curves, operating_points
+from lineside.report.scores import drawn_scores
+from lineside.report.timing import takt_tile, times
 from lineside.untested import untested
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def tiles(made: "Evaluation") -> Markup:
         tile(n.no_call.k, "parts without a call", "NO_CALL" if n.no_call.k else "none"),
     ]
     if n.timing and n.timing.takt_share is not None:
-        numbers.append(tile(percent(n.timing.takt_share), "of the takt (p99)", "NG" if n.timing.takt_share > 1 else ""))
+        numbers.append(takt_tile(n.timing.takt_share))
     decision = element("p", decision_words(made), class_="warning" if made.broken or made.not_judged else None)
     return section(
         "Decision",
@@ -170,9 +172,9 @@ def scores(collector: Collector, limits: Limits) -> Markup:
     """Return the histogram, image by image."""
     up, down = collector.scores(good=True), collector.scores(good=False)
     more = (("REVIEW above", limits.review),) if limits.review != limits.ng else ()
-    drawing = histogram(up, down, limits.ng, names=("good", "defective"), unit="score, larger is worse", more=more)
+    drawn = drawn_scores(up, down, limits.ng, names=("good", "defective"), unit="score, larger is worse", more=more)
     words = "Upward: good images. Downward: defective ones. Red lies above the threshold. No call is left out."
-    return section("Scores", element("div", drawing, class_="scroll"), element("p", words, class_="note"))
+    return section("Scores", drawn, element("p", words, class_="note"))
 
 
 def curves(n: "Numbers", parts: "Sequence[Part]", contract: Contract) -> Markup:
@@ -217,34 +219,20 @@ def classes(n: "Numbers", names: Sequence[str]) -> Markup:
 
 def timing(made: "Timing") -> Markup:
     """Return times per image and per part, and their share of the takt."""
-    rows = []
-    for name, ms in (("per image", made.image_ms), ("per part", made.part_ms)):
-        values = (ms.p50, ms.p95, ms.p99)
-        rows.append((f"{name}, ms", *(f"{value:.1f}" for value in values)))
-        if name == "per part" and made.takt_ms is not None:
-            rows.append(("per part, of the takt", *(percent(value / made.takt_ms) for value in values)))
-    takt = "No takt was given (--takt)." if made.takt_ms is None else f"Takt: {made.takt_ms / 1000:g} s per part."
-    shared = (
-        "One image at a time, as on a line."
-        if made.workers == 1
-        else f"{made.workers} images at the same time, which slow one another down."
-    )
-    note = f"{takt} {shared} Time in the graph on this machine; camera, reading of files and communication come on top."
-    return section("Time", table(("", "median", "p95", "p99"), rows), element("p", note, class_="note"))
+    return section("Time", *times(made.image_ms, made.part_ms, made.takt_ms, made.workers))
 
 
 def untested_section(made: "Evaluation", contract: Contract) -> Markup:
     """Say what neither these images nor anything else tested."""
-    sentences = (*_of_these_images(made, contract), *untested(contract))
-    return section("Not tested", element("ul", (element("li", sentence) for sentence in sentences)))
+    return not_tested((*_of_these_images(made, contract), *untested(contract)))
 
 
 def _of_these_images(made: "Evaluation", contract: Contract) -> Iterable[str]:
     n = made.numbers
     if not n.labels.overkill.n:
-        yield "Overkill: no good part got a call."
+        yield NO_GOOD
     if not n.labels.escapes.n:
-        yield "Escapes: no defective part got a call."
+        yield NO_DEFECTIVE
     if n.localisation.pixel_auroc is None:
         yield "Whether the map points at the defects: none that got a call is marked, by masks or boxes."
     here = {one.name for one in n.labels.classes}
@@ -261,13 +249,10 @@ def _of_these_images(made: "Evaluation", contract: Contract) -> Iterable[str]:
             "bundle names none."
         )
     if n.frames_per_part == 1:
-        yield "Whether several images show the same part: each was taken for a part of its own."
-    yield (
-        "How the verdict changes when the same part is pictured again (lineside msa), and when light, focus and pose "
-        "get worse (lineside stress)."
-    )
+        yield ONE_IMAGE_EACH
+    yield AGAIN
     if n.timing is None or n.timing.takt_ms is None:
-        yield "Whether it keeps up with the line: no takt was given."
+        yield NO_TAKT
 
 
 def _of(counted: Rate) -> str:

@@ -4,6 +4,7 @@ import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,11 @@ import numpy.typing as npt
 from lineside.batch.overlay import encode_jpeg
 from lineside.batch.table import number
 from lineside.normalise.gate_rules import RULES
+from lineside.report.drawn_regions import over, region_list
 from lineside.report.markup import Markup, element
+
+if TYPE_CHECKING:
+    from lineside.train.recipe_regions import DrawnRegion
 
 _LONGEST_SUBJECT = 24
 """Letters; a longer beginning is a sentence with a colon in it."""
@@ -30,8 +35,8 @@ _NOTHING = 1e-4
 Limits = tuple[float | None, float | None]
 
 GOLDEN_WORDS = (
-    "The golden part: the middle of all good images, aligned where there is a pose, light as it was. A region of "
-    "interest (normalise.roi) is drawn in these coordinates, as shares of its width and height."
+    "The golden part: the middle of all good images, aligned where there is a pose, light as it was. Regions "
+    "(normalise.roi, calibrate.regions) are drawn in these coordinates, as shares of its width and height."
 )
 GATE_NOTE = (
     "A frame beyond a limit gets no call; beyond all limits of a finding it is NG. Limits come from the recipe or from "
@@ -115,9 +120,11 @@ def _numbers_table(measured: Mapping[str, float]) -> Markup:
     return element("table", head if paired else None, element("tbody", rows))
 
 
-def golden_figure(golden: npt.NDArray[np.uint8]) -> Markup:
-    """Return the golden part [h, w, 1 or 3] as a figure."""
-    return element("figure", embedded(golden, "golden part"), element("figcaption", GOLDEN_WORDS), class_="golden")
+def golden_figure(golden: npt.NDArray[np.uint8], regions: "Sequence[DrawnRegion]") -> Markup:
+    """Return the golden part [h, w, 1 or 3] as a figure, with the recipe's regions on it."""
+    height, width = golden.shape[:2]
+    picture = over(embedded(golden, "golden part"), regions, (width, height))
+    return element("figure", picture, element("figcaption", GOLDEN_WORDS, region_list(regions)), class_="golden")
 
 
 def quality_table(rows: Iterable[QualityRow], shown: Sequence[str]) -> Markup:

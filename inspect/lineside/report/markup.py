@@ -7,7 +7,7 @@ field would have to be escaped by hand (a file may be called ``<script>.png``).
 import html
 from collections.abc import Iterable
 
-_VOID = {"img", "meta", "br", "input", "line", "rect", "path", "circle"}
+_VOID = {"img", "meta", "br", "input", "line", "rect", "path", "circle", "polygon"}
 
 
 class Markup(str):

@@ -1,6 +1,6 @@
 """report.html of an inspection: one page that answers what was found, how sure that is, and by what it was judged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,8 @@ from lineside.batch.labels import LabelSummary
 from lineside.batch.origins import Origin
 from lineside.batch.quality import QualityFound
 from lineside.batch.row import Row
-from lineside.batch.summary import COUNTED, NO_CALL_SHOWN, WORST_SHOWN, WRONG_SHOWN, Shown, Summary
+from lineside.batch.store import CSV_FILE
+from lineside.batch.summary import COUNTED, Shown, Summary
 from lineside.batch.table import area, class_words, interval_words, percent, plural, rate_words
 from lineside.contract import Contract
 from lineside.report.capture_quality import quality_section
@@ -22,13 +23,16 @@ from lineside.report.confusion import NOTE as CONFUSION_NOTE
 from lineside.report.confusion import confusion_table
 from lineside.report.course import course_section
 from lineside.report.document import document, table, tile
-from lineside.report.gallery import HOW_TO_READ, colour_scale, pictured_section, row_cards
-from lineside.report.histogram import histogram
+from lineside.report.gallery import Kind, galleries, row_cards
 from lineside.report.markup import Markup, element, section
+from lineside.report.not_tested import TITLE as NOT_TESTED
+from lineside.report.not_tested import not_tested, of_an_inspection
 from lineside.report.origin import definitions, model_section, threshold_section
 from lineside.report.origins import TITLE, origins_section
 from lineside.report.pareto import causes_section
 from lineside.report.refused import no_call_section, unreadable_section
+from lineside.report.scores import drawn_scores
+from lineside.report.timing import times
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,14 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
     parts |= {
         "Scores": _scores(given),
         "Threshold": threshold_section(summary.threshold, given.contract),
-        "Worst first": _worst(given),
+        **galleries(_kinds(given), summary.threshold.ng),
     }
-    if summary.labels:
-        escapes = f"Defective parts called OK, lowest score first, up to {WRONG_SHOWN}."
-        overkill = f"Good parts called NG, highest score first, up to {WRONG_SHOWN}."
-        parts["Escapes"] = _pictured(given, "Escapes", shown.escapes, escapes)
-        parts["Overkill"] = _pictured(given, "Overkill", shown.overkill, overkill)
     if summary.classes:
         parts["Classes"] = _classes(summary.classes, given.contract.class_names)
     if shown.no_call or summary.no_call.too_many:
         cards = row_cards(shown.no_call, given.pictures, given.contract)
-        cut = f", up to {NO_CALL_SHOWN}"
-        parts["No call"] = no_call_section(summary.no_call, cards, summary.threshold.ng, cut)
+        count = summary.no_call.count
+        parts["No call"] = no_call_section(summary.no_call, cards, summary.threshold.ng, count, CSV_FILE)
     if shown.unreadable:
         parts["Unreadable"] = unreadable_section(shown.unreadable, summary.counts["unreadable"])
     parts["Why parts did not pass"] = causes_section(given.causes)
@@ -92,6 +91,7 @@ def _sections(given: ReportInput) -> dict[str, Markup]:
         "Over time": course_section(given.course),
         "Picture quality": quality_section(given.quality),
         "Time": _timing(summary),
+        NOT_TESTED: not_tested(of_an_inspection(summary, given.contract)),
         "Model": model_section(summary, given.contract),
     }
 
@@ -201,30 +201,38 @@ def _scores(given: ReportInput) -> Markup:
     up, down = (given.good_scores, given.other_scores) if labelled else (given.other_scores, given.good_scores)
     names = ("good", "defective") if labelled else ("images", "")
     words = "Upward: good parts. Downward: defective parts. " if labelled else ""
-    drawing = histogram(up, down, given.summary.threshold.ng, names=names, unit="score, larger is worse")
-    return section(
-        "Scores",
-        element("div", drawing, class_="scroll"),
-        element("p", f"{words}Red lies above the threshold. Images without a call are left out.", class_="note"),
-    )
+    limits = given.summary.threshold
+    more = (("REVIEW above", limits.review),) if limits.review != limits.ng else ()
+    drawn = drawn_scores(up, down, limits.ng, names=names, unit="score, larger is worse", more=more)
+    said = f"{words}Red lies above the threshold. Images without a call are left out."
+    return section("Scores", drawn, element("p", said, class_="note"))
 
 
-def _worst(given: ReportInput) -> Markup:
-    words = f"Highest score first, up to {WORST_SHOWN}. {HOW_TO_READ}"
-    return _pictured(given, "Worst first", given.shown.worst, words, colour_scale(given.summary.threshold.ng))
+def _kinds(given: ReportInput) -> Iterator[Kind]:
+    """Return the galleries in their order; of the worst no more than fit, since the others show what was wrong."""
+    shown, counts, labels = given.shown, given.summary.counts, given.summary.labels
 
+    def kind(title: str, words: str, rows: Sequence[Row], count: int) -> Kind:
+        return Kind(title, words, row_cards(rows, given.pictures, given.contract), count, CSV_FILE)
 
-def _pictured(given: ReportInput, title: str, rows: Sequence[Row], words: str, *more: Markup) -> Markup:
-    cards = row_cards(rows, given.pictures, given.contract)
-    return pictured_section(title, cards, given.summary.threshold.ng, words, *more)
+    called = counts["OK"] + counts["NG"] + counts["REVIEW"]
+    first = f", up to {len(shown.worst)} of {called:,}" if called > len(shown.worst) else ""
+    yield kind("Worst first", f"Highest score first{first}.", shown.worst, len(shown.worst))
+    if labels:
+        worst = " A part with several images counts by its worst." if labels.unit == "part" else ""
+        escapes = f"Defective parts called OK, lowest score first.{worst}"
+        yield kind("Escapes", escapes, shown.escapes, shown.n_escapes)
+        overkill = f"Good parts called NG, highest score first.{worst}"
+        yield kind("Overkill", overkill, shown.overkill, shown.n_overkill)
+    if counts["REVIEW"]:
+        yield kind("Review", "For a person to decide, highest score first.", shown.review, counts["REVIEW"])
 
 
 def _timing(summary: Summary) -> Markup:
-    ms = summary.duration_ms
     facts = []
-    if ms:
-        facts.append(("ms per image", f"{ms.p50:.1f} (p50), {ms.p95:.1f} (p95), {ms.p99:.1f} (p99); reading excluded"))
     if summary.images_per_s is not None:
         facts.append(("Images per second", f"{summary.images_per_s:.1f}; reading, judging and overlays together"))
     facts.append(("Judged by the last call", f"{summary.judged_now} of {summary.total}, in {summary.elapsed_s:.1f} s"))
-    return section("Time", definitions(facts))
+    image, part = summary.duration_ms, summary.part_duration_ms
+    told = times(image, part, summary.takt_ms, summary.workers) if image and part else ()
+    return section("Time", *told, definitions(facts))

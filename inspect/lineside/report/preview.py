@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS
 from lineside.report.document import document, tile
+from lineside.report.drawn_regions import over
 from lineside.report.light_pose import (
     QualityRow,
     decisions_list,
@@ -49,7 +50,7 @@ def preview_page(preview: Preview) -> bytes:
 def _decisions(preview: Preview) -> Markup:
     decision = preview.decision
     told = element("div", steps_table(decision.described), decisions_list(decision.words))
-    both = element("div", told, golden_figure(preview.golden), class_="beside")
+    both = element("div", told, golden_figure(preview.golden, preview.regions), class_="beside")
     return element("div", both, numbers_tables(decision.numbers))
 
 
@@ -63,7 +64,9 @@ def _sheet(preview: Preview) -> list[Markup]:
 
 def _row(row: PreviewRow, preview: Preview, words: Mapping[str, str]) -> Markup:
     pictures = zip(PICTURES, (row.raw, row.aligned, row.working, row.region), strict=True)
-    strip = (embedded(picture, f"{row.name}: {name}") for name, picture in pictures)
+    height, width = row.region.shape[:2]
+    strip = [embedded(picture, f"{row.name}: {name}") for name, picture in pictures]
+    strip[-1] = over(strip[-1], preview.regions, (width, height), named=False)
     badge = element("span", "refused", class_="badge NO_CALL") if row.reasons else None
     told = [*(words[reason] for reason in row.reasons), *_pose_words(row, preview)]
     return element(

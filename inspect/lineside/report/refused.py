@@ -6,12 +6,12 @@ from lineside.batch.no_call import NoCalls
 from lineside.batch.row import Row
 from lineside.batch.table import percent
 from lineside.report.document import table
-from lineside.report.gallery import Card, pictured_section
+from lineside.report.gallery import Card, pages
 from lineside.report.markup import Markup, element, section
 
 
-def no_call_section(no_call: NoCalls, cards: Sequence[Card], threshold: float, cut: str = "") -> Markup:
-    """Say why no call was made, how often, and show some.
+def no_call_section(no_call: NoCalls, cards: Sequence[Card], threshold: float, count: int, all_in: str) -> Markup:
+    """Say why no call was made, how often, and show pictures.
 
     Parameters
     ----------
@@ -19,21 +19,21 @@ def no_call_section(no_call: NoCalls, cards: Sequence[Card], threshold: float, c
     cards : sequence of Card
     threshold : float
         Scores are shown beside it.
-    cut : str
-        How many are shown, as the end of a sentence.
+    count : int
+        How many could be shown.
+    all_in : str
+        Where all of them are named.
     """
     rows = ((reason.words, reason.name, reason.count) for reason in no_call.reasons)
     allowed = "" if no_call.limit is None else f"; at most {percent(no_call.limit)} allowed"
     found = f"{percent(no_call.share)} of the readable images ({no_call.count} of {no_call.readable}{allowed})."
-    words = f"The picture is not fit for a verdict; the reasons stand below each{cut}."
-    return pictured_section(
+    words = "The picture is not fit for a verdict; the reasons stand below each, maybe several. Highest score first."
+    return section(
         "No call",
-        cards,
-        threshold,
-        words,
+        element("p", words, class_="note"),
         element("p", no_call.complaint, class_="warning") if no_call.too_many else element("p", found),
         table(("Reason", "Name", "Images"), rows, class_="text"),
-        element("p", "An image may have several reasons.", class_="note"),
+        pages(cards, threshold, count, all_in),
     )
 
 

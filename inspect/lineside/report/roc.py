@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from lineside.batch.table import area, number, percent
 from lineside.report.curve import line_sample
+from lineside.report.document import table
 from lineside.report.markup import Markup, element
 from lineside.report.ticks import round_steps
 
 Doubles = npt.NDArray[np.float64]
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480.0, 320.0, 50.0, 24.0, 14.0, 40.0
 _MOST_POINTS = 600
+_ROWS = 24
 _GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -92,7 +94,25 @@ def operating_curves(points: Operating, threshold: float, auroc: float) -> Marku
         element("figure", _against(points, threshold), element("figcaption", _against_words(threshold))),
         class_="gallery curves",
     )
-    return element("div", drawings, slider, id="operating", data_points=json.dumps(data, separators=(",", ":")))
+    listed = element("details", element("summary", "The same as a table"), _table(points, at))
+    return element("div", drawings, slider, listed, id="operating", data_points=json.dumps(data, separators=(",", ":")))
+
+
+def _table(points: Operating, at: int) -> Markup:
+    """Some of the thresholds, the model's own among them; the ends say what always and never calling NG would do."""
+    some = np.linspace(0, len(points.thresholds) - 1, min(_ROWS, len(points.thresholds))).round().astype(int)
+    rows = []
+    for i in sorted({at, *some.tolist()}):
+        own = " (the model's)" if i == at else ""
+        shares = (float(points.overkill[i]), float(points.escapes[i]))
+        counts = (round(shares[0] * points.good), round(shares[1] * points.defective))
+        rows.append((f"{number(float(points.thresholds[i]))}{own}", *_counted(counts, shares)))
+    names = ("NG above", f"Overkill, of {points.good}", "", f"Escapes, of {points.defective}", "")
+    return table(names, rows)
+
+
+def _counted(counts: tuple[int, int], shares: tuple[float, float]) -> tuple[object, ...]:
+    return counts[0], percent(shares[0]), counts[1], percent(shares[1])
 
 
 def _roc(points: Operating, at: int, auroc: float) -> Markup:

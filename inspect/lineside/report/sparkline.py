@@ -27,11 +27,16 @@ def sparkline(found: QualityFound) -> Markup | None:
         f"{number(course.medians[0])} at first, {number(course.medians[-1])} at last, "
         f"{number(min(course.medians))} to {number(max(course.medians))}."
     )
+    dots = [
+        element("circle", element("title", f"{moment(time)}: {number(value)}"), cx=place[0], cy=place[1], r=6)
+        for time, value, place in zip(course.times, course.medians, (p.split(",") for p in places), strict=True)
+    ]
     drawing = element(
         "svg",
         element("title", words),
         [element("line", x1=0, x2=_WIDTH, y1=y(limit), y2=y(limit), class_="limit") for limit in limits],
         element("path", d=f"M{'L'.join(places)}", class_="course"),
+        element("g", dots, class_="points"),
         viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
         role="img",
         class_="histogram",

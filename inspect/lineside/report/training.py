@@ -5,25 +5,28 @@ machine. The pictures are taken with the very graph that goes into the bundle. `
 only, or where its torch is loaded already: this room is torch-free.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from lineside.batch.gallery import Look, Picture, pictures_of
+from lineside.batch.gallery import Look, Picture, Seen, pictures_of
 from lineside.batch.judge import read_frame
+from lineside.batch.regions import DEFECT, find_regions
 from lineside.batch.summary import Limits
-from lineside.contract import INPUT_FRAME, Contract
+from lineside.batch.working import WorkingImages
+from lineside.contract import INPUT_FRAME, Contract, Verdict
 from lineside.errors import LinesideError
 from lineside.report.copies import copies_section
 from lineside.report.document import document
-from lineside.report.gallery import HOW_TO_READ, Card, colour_scale, gallery
-from lineside.report.histogram import histogram
+from lineside.report.gallery import Card, Kind, galleries, in_turn
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import threshold_section
+from lineside.report.scores import drawn_scores
 from lineside.report.training_classes import classes
 from lineside.report.training_sections import (
     evaluation,
@@ -42,8 +45,9 @@ if TYPE_CHECKING:
     from lineside.train.record import ScoredImage, TrainingRecord
 
 REPORT_FILE = "report.html"
-SHOWN = 12
-"""Images in each gallery."""
+CALIBRATION_SHOWN = 12
+"""Of the images that the threshold was taken from; escapes, overkill, review and no call are shown all."""
+PARITY_FILE = "parity.csv"
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,14 @@ class _Shown:
 
     escapes: "tuple[ScoredImage, ...]"
     overkill: "tuple[ScoredImage, ...]"
+    review: "tuple[ScoredImage, ...]"
     no_call: "tuple[ScoredImage, ...]"
     calibration: "tuple[ScoredImage, ...]"
 
-    def __iter__(self) -> "Iterator[ScoredImage]":
-        """Every image once for each place where it stands."""
-        yield from (*self.escapes, *self.overkill, *self.no_call, *self.calibration)
+    @property
+    def in_turn(self) -> "list[ScoredImage]":
+        """Every image once for each place where it stands, those first whose pictures matter most."""
+        return in_turn(self.escapes, self.overkill, self.review, self.no_call, self.calibration)
 
 
 def pages(record: "TrainingRecord") -> dict[str, bytes]:
@@ -75,10 +81,10 @@ def pages(record: "TrainingRecord") -> dict[str, bytes]:
     """
     contract = record.contract
     shown = _shown(record)
-    paths = {image.name: image.path for image in shown}
-    workers = processors()
+    paths = {image.name: image.path for image in shown.in_turn}
     graph = _graph(record.model)
-    pictures = pictures_of(paths, contract.frame, _eye(graph), contract.threshold_ng.value, workers)
+    read, look = partial(read_frame, spec=contract.frame), _eye(graph, record)
+    pictures = pictures_of(paths, read, look, contract.threshold_ng.value, processors())
     found = {image.name: _found(image.path, graph, contract) for image in shown.overkill}
     introduction = (element("p", in_words(record), class_="lead"),)
     footer = f"lineside {contract.software.get('lineside', '')} · model {record.model_sha256[:12]}"
@@ -102,10 +108,16 @@ def _found(path: Path, graph: "Graph", contract: Contract) -> tuple[str, ...]:
     return contract.found(dict(zip(contract.quality_names, quality.astype(float).tolist(), strict=True)))
 
 
-def _eye(graph: "Graph") -> Look:
-    def look(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        outputs = graph({INPUT_FRAME: frame[None]}, ["anomaly_map"])
-        return cast("npt.NDArray[np.float32]", outputs["anomaly_map"][0])  # [h, w]
+def _eye(graph: "Graph", record: "TrainingRecord") -> Look:
+    contract, working = record.contract, WorkingImages(record.model, "the bundle's model.onnx")
+
+    def look(frame: npt.NDArray[np.uint8]) -> Seen:
+        told = graph({INPUT_FRAME: frame[None]}, ["anomaly_map", "verdict", "defect_class"])
+        anomaly_map = cast("npt.NDArray[np.float32]", told["anomaly_map"][0])  # [h, w]
+        named = contract.class_name(int(told["defect_class"][0])) or DEFECT
+        level, size_wh = contract.map_threshold, (frame.shape[1], frame.shape[0])
+        passed = Verdict(int(told["verdict"][0])) in (Verdict.OK, Verdict.NO_CALL)
+        return Seen(anomaly_map, () if passed else find_regions(anomaly_map, level, size_wh, named), working(frame))
 
     return look
 
@@ -115,17 +127,18 @@ def _shown(record: "TrainingRecord") -> _Shown:
     return _Shown(
         escapes=_lowest(image for image in tested if not is_good(image.label) and image.verdict == "OK"),
         overkill=_highest(image for image in tested if is_good(image.label) and image.verdict == "NG"),
+        review=_highest(image for image in tested if image.verdict == "REVIEW"),
         no_call=_highest(image for image in tested if image.verdict == "NO_CALL"),
-        calibration=_highest(record.calibration),
+        calibration=_highest(record.calibration)[:CALIBRATION_SHOWN],
     )
 
 
 def _lowest(images: "Iterable[ScoredImage]") -> "tuple[ScoredImage, ...]":
-    return tuple(sorted(images, key=lambda image: (image.score, image.name))[:SHOWN])
+    return tuple(sorted(images, key=lambda image: (image.score, image.name)))
 
 
 def _highest(images: "Iterable[ScoredImage]") -> "tuple[ScoredImage, ...]":
-    return tuple(sorted(images, key=lambda image: (-image.score, image.name))[:SHOWN])
+    return tuple(sorted(images, key=lambda image: (-image.score, image.name)))
 
 
 def _sections(
@@ -155,7 +168,7 @@ def _scores(record: "TrainingRecord") -> Markup:
     calibration, is_good = _floats(record.calibration), record.contract.is_good
     goods = _floats(image for image in called if is_good(image.label))
     defective = _floats(image for image in called if not is_good(image.label))
-    drawing = histogram(
+    drawn = drawn_scores(
         calibration,
         defective,
         record.contract.threshold_ng.value,
@@ -169,7 +182,18 @@ def _scores(record: "TrainingRecord") -> Markup:
         f"defective images{_of_both(record)}. Red lies above the threshold. "
         "Images without a call are left out."
     )
-    return section("Scores", element("div", drawing, class_="scroll"), element("p", words, class_="note"))
+    return section("Scores", drawn, element("p", words + _divided(record.contract), class_="note"))
+
+
+def _divided(contract: Contract) -> str:
+    """Say which scores are divided for tolerated classes and which are not, since they stand on one axis."""
+    if not contract.class_factors:
+        return ""
+    named = ", ".join(f"{name} {factor:g}" for name, factor in sorted(contract.class_factors.items()))
+    return (
+        f" Scores of the test are divided where the model calls a tolerated class ({named}), as on the line; those of "
+        "the calibration are not, for the threshold was taken from them undivided: so they stand rather too far right."
+    )
 
 
 def _of_both(record: "TrainingRecord") -> str:
@@ -185,33 +209,30 @@ def _floats(images: "Iterable[ScoredImage]") -> npt.NDArray[np.float32]:
 def _galleries(
     record: "TrainingRecord", shown: _Shown, pictures: Mapping[str, Picture], found: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Markup]:
-    is_good = record.contract.is_good
-    defective = sum(not is_good(image.label) for image in record.tested)
+    defective = sum(not record.contract.is_good(image.label) for image in record.tested)
     goods = len(record.tested) - defective
-    escaped = sum(not is_good(image.label) and image.verdict == "OK" for image in record.tested)
-    called_ng = sum(is_good(image.label) and image.verdict == "NG" for image in record.tested)
-    escapes = f"Defective images called OK, {escaped} of {defective}{_of_both(record)}"
+    escapes = f"Defective images called OK, {len(shown.escapes)} of {defective}{_of_both(record)}; lowest score first."
     worst = (
         f"The highest of the {len(record.calibration)} scores that the threshold was taken from. The score is that of "
         "a model fitted without this part; the map is the bundle's own, which may have learned the part and then sees "
         "less in it."
     )
     named = {
-        "Escapes": (shown.escapes, f"{escapes}; lowest score first."),
-        "Overkill": (shown.overkill, f"Good test images called NG, {called_ng} of {goods}; highest score first."),
+        "Escapes": (shown.escapes, escapes),
+        "Overkill": (
+            shown.overkill,
+            f"Good test images called NG, {len(shown.overkill)} of {goods}; highest score first.",
+        ),
+        "Review": (shown.review, "Images for a person to decide; highest score first."),
         "No call": (shown.no_call, "The picture is not fit for a verdict; the reasons stand below each."),
         "Worst good images": (shown.calibration, worst),
     }
-    limit = record.contract.threshold_ng.value
-    sections: dict[str, Markup] = {}
-    for title, (images, words) in named.items():
-        if title == "No call" and not images:
-            continue
-        legend = () if sections else (element("p", HOW_TO_READ, class_="note"), colour_scale(limit))
-        cut = f" The first {SHOWN}." if len(images) == SHOWN else ""
-        note = element("p", words + cut, class_="note")
-        sections[title] = section(title, note, legend, gallery(_cards(record.contract, images, pictures, found), limit))
-    return sections
+    kinds = [
+        Kind(title, words, _cards(record.contract, images, pictures, found), len(images), PARITY_FILE)
+        for title, (images, words) in named.items()
+        if images or title not in ("Review", "No call")
+    ]
+    return galleries(kinds, record.contract.threshold_ng.value)
 
 
 def _cards(

@@ -17,6 +17,7 @@ from lineside.report.light_pose import (
     steps_table,
 )
 from lineside.report.markup import Markup, element, section
+from lineside.report.not_tested import not_tested
 from lineside.report.origin import code, components_table, definitions, fitted_details
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def light_and_pose(record: "TrainingRecord") -> Markup:
         element(
             "div",
             element("div", steps_table(contract.normalisation), decisions_list(front.words)),
-            golden_figure(front.golden),
+            golden_figure(front.golden, front.regions),
             class_="beside",
         ),
         numbers_tables(front.numbers),
@@ -217,5 +218,4 @@ def untested(record: "TrainingRecord") -> Markup:
     """Return what nobody tested; the words are the card's."""
     from lineside.train.card import limits  # its package loads torch, which a training run has loaded already
 
-    words = list(limits(record))
-    return section("Not tested", element("ul", (element("li", sentence) for sentence in words)))
+    return not_tested(limits(record))

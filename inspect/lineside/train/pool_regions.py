@@ -3,11 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from lineside.capture.decode import read_image
 from lineside.contract_thresholds import RegionLimit
 from lineside.errors import UsageError
-from lineside.normalise.region import region_cells, region_mask
+from lineside.normalise.region import region_cells
 from lineside.recipe import LoadedRecipe
+from lineside.train.recipe_regions import recipe_mask
 from lineside.transfer.pooling import PoolRegion
 
 REST = "the rest"
@@ -35,8 +35,7 @@ def pool_regions(
     free, made = np.ones(grid_hw[0] * grid_hw[1], np.bool_), list[PoolRegion]()
     for name, region in named.items():
         key = f"calibrate.regions.{name}.roi"
-        drawn = read_image(loaded.resolve(region.roi), channels=1, bit_depth=8) if isinstance(region.roi, str) else None
-        mask = region_mask(region.roi if drawn is None else drawn, frame_wh, working_wh, key)  # type: ignore[arg-type]
+        mask = recipe_mask(loaded, region.roi, frame_wh, working_wh, key)
         inside = (region_cells(mask, grid_hw, key).ravel() >= 0.5) & free
         if not inside.any():
             raise UsageError(

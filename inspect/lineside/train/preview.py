@@ -20,6 +20,7 @@ from lineside.recipe import LoadedRecipe
 from lineside.train.front_fit import front_limits, open_limits
 from lineside.train.images import FrameReader, References
 from lineside.train.progress import Journal, Progress
+from lineside.train.recipe_regions import DrawnRegion, drawn_regions
 from lineside.train.setup import anchor_frame, front_request, usual_frame_wh
 from lineside.transfer.augment import Augmenter
 
@@ -68,6 +69,8 @@ class Preview:
     limits : mapping of str to (low, high)
         Of the gate, by quality name; None where there is none.
     rows : tuple of PreviewRow
+    regions : tuple of DrawnRegion
+        What the recipe draws on the golden part.
     """
 
     part: str
@@ -75,6 +78,7 @@ class Preview:
     golden: Pixels
     limits: dict[str, tuple[float | None, float | None]]
     rows: tuple[PreviewRow, ...]
+    regions: tuple[DrawnRegion, ...]
 
 
 def preview(loaded: LoadedRecipe, image: Path | None, progress: Progress) -> Preview:
@@ -122,9 +126,8 @@ def preview(loaded: LoadedRecipe, image: Path | None, progress: Progress) -> Pre
         for sample in references.samples:
             rows.append(shown.row(sample.name, reader.read(sample)))
             journal.step()
-    return Preview(
-        recipe.part, decision, _picture(decision.golden.transpose(1, 2, 0)), shown.named_limits(), tuple(rows)
-    )
+    golden, regions = _picture(decision.golden.transpose(1, 2, 0)), drawn_regions(loaded, request.frame_wh)
+    return Preview(recipe.part, decision, golden, shown.named_limits(), tuple(rows), regions)
 
 
 class _Shown:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lineside.capture.copies import Copies
 from lineside.contract import Contract
+from lineside.train.recipe_regions import DrawnRegion
 from lineside.transfer.adaptation_gate import Outcome
 
 
@@ -45,12 +46,15 @@ class FrontRecord:
         The middle of the aligned good frames at the working size, light as it was.
     good_ranges : mapping of str to (least, greatest)
         Of each number of `quality` over the good training frames, by the deployed front.
+    regions : tuple of DrawnRegion
+        What the recipe draws on the golden part.
     """
 
     words: tuple[str, ...]
     numbers: Mapping[str, Mapping[str, float]]
     golden: npt.NDArray[np.uint8] = field(repr=False)
     good_ranges: Mapping[str, tuple[float, float]]
+    regions: tuple[DrawnRegion, ...] = ()
 
 
 @dataclass(frozen=True)

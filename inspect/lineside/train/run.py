@@ -39,7 +39,9 @@ from lineside.train.method import FittedHead, Method
 from lineside.train.precision import CHOSEN, compare, unguaranteed
 from lineside.train.progress import Journal, Progress, SilentProgress
 from lineside.train.proofs import parity_cases, parity_table, unseen, vector_candidates
+from lineside.train.recipe_regions import drawn_regions
 from lineside.train.record import Evaluation, FrontRecord, ScoredImage, TrainingRecord
+from lineside.train.setup import usual_frame_wh
 from lineside.train.sorting_images import sorting_references
 from lineside.train.task import Task, class_names, task_of
 from lineside.train.thresholds import with_defects
@@ -98,7 +100,7 @@ def train(
         journal.stage("vectors")
         vectors = make_vectors(graph, contract, vector_candidates(cases, proofs))
         made = proofs, vectors, deployed.adaptation
-        record = _record(contract, out, model, dataset, copies, references, calibration, *made, journal)
+        record = _record(loaded, contract, out, model, dataset, copies, references, calibration, *made, journal)
         journal.stage("bundle")
         files = {
             MODEL_FILE: model,
@@ -273,6 +275,7 @@ def _with_classes(
 
 
 def _record(
+    loaded: LoadedRecipe,
     contract: Contract,
     out: Path,
     model: bytes,
@@ -308,7 +311,7 @@ def _record(
         parity_frames=len(proofs),
         parity_worst_rel=max(proof.difference_rel for proof in proofs),
         swap_vector=bool(json.loads(vectors[VECTORS_FILE])["tells_swapped_channels"]),
-        front=_front(contract, calibration.head, references),
+        front=_front(loaded, contract, calibration.head, references),
         adaptation=adaptation,
         copies=copies,
         decisions=tuple(journal.decisions),
@@ -322,7 +325,7 @@ def _evaluated(dataset: Dataset, proofs: Sequence[ParityRecord], contract: Contr
     return evaluate(tested, [parts[proof.name] for proof in tested], contract)
 
 
-def _front(contract: Contract, head: FittedHead, references: References) -> FrontRecord:
+def _front(loaded: LoadedRecipe, contract: Contract, head: FittedHead, references: References) -> FrontRecord:
     """Gather what was decided of light and pose, and the quality numbers of the good frames behind it."""
     positions = range(len(references.samples))
     quality = head.front.outputs["front_quality"][references.rows(positions, with_copies=False)]
@@ -337,4 +340,5 @@ def _front(contract: Contract, head: FittedHead, references: References) -> Fron
             name: (float(values.min()), float(values.max()))
             for name, values in zip(contract.quality_names, columns, strict=True)
         },
+        regions=drawn_regions(loaded, usual_frame_wh(references)),
     )

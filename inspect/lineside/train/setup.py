@@ -10,10 +10,10 @@ from lineside.capture.flat_image import read_flat_image
 from lineside.contract import Fitted
 from lineside.normalise.flat_field import FlatMaps, flat_maps
 from lineside.normalise.front_fit import FrontRequest
-from lineside.normalise.region import region_mask
 from lineside.recipe import LoadedRecipe
 from lineside.recipe_normalise import as_paths
 from lineside.train.images import References
+from lineside.train.recipe_regions import recipe_mask
 from lineside.transfer.backbone import Triple
 
 Pixels = npt.NDArray[np.uint8]
@@ -65,7 +65,7 @@ def front_request(
         grid_wh=grid_wh,
         fixed_frame_wh=recipe.export.frame,
         flat=_flat(loaded, references, frame_wh),
-        roi=_roi(loaded, frame_wh),
+        roi=recipe_mask(loaded, recipe.normalise.roi, frame_wh, recipe.normalise.working_wh(frame_wh)),
         blank_outside=blank_outside,
         mean=mean,
         std=std,
@@ -91,10 +91,3 @@ def _flat(loaded: LoadedRecipe, references: References, frame_wh: tuple[int, int
             "normalise.light.flat_field",
         )
     return flat_maps(pictures, read(as_paths(light.dark_frame)))
-
-
-def _roi(loaded: LoadedRecipe, frame_wh: tuple[int, int]) -> npt.NDArray[np.float32]:
-    region, working_wh = loaded.recipe.normalise.roi, loaded.recipe.normalise.working_wh(frame_wh)
-    if isinstance(region, str):
-        return region_mask(read_image(loaded.resolve(region), channels=1, bit_depth=8), frame_wh, working_wh)
-    return region_mask(region, frame_wh, working_wh)

@@ -15,7 +15,16 @@ from lineside.batch.labels import GOOD
 from lineside.batch.parts import CALLS
 from lineside.batch.plan import Census
 from lineside.batch.row import Row, finite
-from lineside.batch.run import InspectOptions, JudgedRun, Progress, Work, check_options, judged_images, summarised
+from lineside.batch.run import (
+    InspectOptions,
+    JudgedRun,
+    Progress,
+    Work,
+    check_options,
+    check_takt,
+    judged_images,
+    summarised,
+)
 from lineside.batch.store import EVALUATION_FILE, REPORT_FILE, SUMMARY_FILE
 from lineside.batch.summary import Collector, Summary
 from lineside.bench.evaluation.copies import joined
@@ -151,7 +160,13 @@ def evaluate_images(
     paths = [image.path for image in found.images]
     work = Work(found.sources, paths, Census(len(paths), found.masks), "evaluate", keep)
     how = InspectOptions(
-        "ng", labels=True, workers=options.workers, fresh=options.fresh, parquet=options.parquet, group=found.pattern
+        "ng",
+        labels=True,
+        workers=options.workers,
+        fresh=options.fresh,
+        parquet=options.parquet,
+        group=found.pattern,
+        takt_s=options.takt_s,
     )
     check_options(how)
     with judged_images(inspector, work, folder, how, progress) as run:
@@ -212,8 +227,7 @@ def evaluation_document(made: Evaluation) -> dict[str, object]:
 
 def _check(inspector: Inspector, options: EvaluateOptions) -> None:
     check_plant(options.defect_rate_ppm, options.costs)
-    if options.takt_s is not None and not 0.0 < options.takt_s < float("inf"):
-        raise UsageError(f"--takt must be a time per part in seconds, above 0, found {options.takt_s:g}.")
+    check_takt(options.takt_s)
     if inspector.overridden:
         raise UsageError("An evaluation judges by the model's own thresholds: open it without others.")
 

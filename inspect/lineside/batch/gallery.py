@@ -1,9 +1,10 @@
 """Pictures for the reports: the raw image, what the network was given of it, and the heatmap, small enough to embed.
 
-The heatmap is drawn anew at the size shown, from one more look at the image: an overlay file shrunk to a thumbnail
-loses its contour, and OK images near the threshold have none. Where next to nothing of a map lies above the threshold,
-as on an escape, a ring marks its highest place: two equal pictures would not say what the model looked at. Boxes are
-taken from that same look, whether the run was asked for them or not. What is seen here changes no result.
+The heatmap is drawn anew at the size shown, from the anomaly map that the run kept or from one more look at the image:
+an overlay file shrunk to a thumbnail loses its contour, and OK images near the threshold have none. Where next to
+nothing of a map lies above the threshold, as on an escape, a ring marks its highest place: two equal pictures would not
+say what the model looked at. Boxes are taken from that same map, whether the run was asked for them or not. What is
+seen here changes no result.
 
 A page stays small because pictures are taken only until they would make it too large; those after that say so.
 """
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.batch.judge import read_frame
+from lineside.batch.kept import KeptResults
 from lineside.batch.overlay import draw_boxes, encode_jpeg, mark_peak, overlay
 from lineside.batch.regions import Region, regions_of
 from lineside.batch.row import Row
@@ -46,8 +48,8 @@ class Seen:
     """The working image [h, w, 3], where the model tells it."""
 
 
-Look = Callable[[npt.NDArray[np.uint8]], Seen]
-"""A model's eye for frames uint8 [H, W, C]; called from several threads."""
+Look = Callable[[Path, npt.NDArray[np.uint8]], Seen]
+"""A model's eye for frames uint8 [H, W, C], and where each came from; called from several threads."""
 Read = Callable[[Path], npt.NDArray[np.uint8]]
 """Reads a frame; called from several threads."""
 
@@ -74,7 +76,9 @@ LEFT_OUT = Picture(b"", b"", "Left out to keep the page below 15 MB.")
 """Stands for a picture that would have made the page too large."""
 
 
-def take_pictures(rows: Sequence[Row], inspector: Inspector, workers: int) -> dict[str, Picture]:
+def take_pictures(
+    rows: Sequence[Row], inspector: Inspector, workers: int, results: KeptResults | None = None
+) -> dict[str, Picture]:
     """Return the pictures of inspected images, by path; each image is read once.
 
     Parameters
@@ -85,11 +89,14 @@ def take_pictures(rows: Sequence[Row], inspector: Inspector, workers: int) -> di
         The model of the run, with its thresholds.
     workers : int
         Threads.
+    results : KeptResults, optional
+        Of the images that need no further look.
     """
     working = WorkingImages(load_bundle(inspector.path, sha256=inspector.model_sha256).model, str(inspector.path))
 
-    def look(frame: npt.NDArray[np.uint8]) -> Seen:
-        result = inspector.inspect(frame, reduced=True)
+    def look(path: Path, frame: npt.NDArray[np.uint8]) -> Seen:
+        known = results.get(path.as_posix()) if results else None
+        result = known or inspector.inspect(frame, reduced=True)
         return Seen(result.anomaly_map, regions_of(result, inspector.contract.map_threshold), working(frame))
 
     read = partial(read_frame, spec=inspector.contract.frame, max_pixels=inspector.max_frame_pixels)
@@ -135,7 +142,7 @@ def pictures_of(
 def _picture(path: Path, read: Read, look: Look, threshold: float) -> Picture:
     try:
         frame = read(path)
-        seen = look(frame)
+        seen = look(path, frame)
     except LinesideError:
         there = "can no longer be read" if path.exists() else "is no longer where it was inspected"
         return Picture(b"", b"", f"The image {there}.")

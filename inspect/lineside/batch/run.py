@@ -19,6 +19,7 @@ from lineside import __version__
 from lineside.batch.coco import write_coco
 from lineside.batch.files import storage_errors, write_atomic_with, write_text
 from lineside.batch.judge import Judge, OverlayMode, Seen
+from lineside.batch.kept import KeptResults
 from lineside.batch.labels import truth_of
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.parquet import write_parquet
@@ -103,6 +104,8 @@ class JudgedRun:
     judged: int
     """Images judged by this call; the others were judged before it was resumed."""
     elapsed_s: float
+    results: KeptResults
+    """Of those that the report may show."""
 
 
 def limits_of(inspector: Inspector) -> Limits:
@@ -206,6 +209,7 @@ def judged_images(
     workers = options.workers or processors()
     limits = limits_of(inspector)
     with open_store(folder, _header(inspector, work, options, limits), fresh=options.fresh) as store:
+        kept = KeptResults()
         judge = Judge(
             inspector,
             folder,
@@ -216,6 +220,7 @@ def judged_images(
             part_names(options.group) if options.group else None,
             options.boxes,
             work.seen,
+            kept,
             BoundedSemaphore(workers),
         )
         start = time.perf_counter()
@@ -228,7 +233,7 @@ def judged_images(
                 if progress:
                     progress(Progress(store.n_resumed + judged, work.census.images, row))
         elapsed_s = time.perf_counter() - start
-        yield JudgedRun(store, inspector, options, limits, work.census, workers, judged, elapsed_s)
+        yield JudgedRun(store, inspector, options, limits, work.census, workers, judged, elapsed_s, kept)
 
 
 def _header(inspector: Inspector, work: Work, options: InspectOptions, limits: Limits) -> RunHeader:
@@ -278,7 +283,7 @@ def _finish(run: JudgedRun) -> Summary:
             summary=summary,
             contract=run.inspector.contract,
             shown=shown,
-            pictures=take_pictures(pictured, run.inspector, run.workers),
+            pictures=take_pictures(pictured, run.inspector, run.workers, run.results),
             good_scores=collector.scores(good=True),
             other_scores=collector.scores(good=False),
             course=collector.course(),

@@ -43,7 +43,9 @@ class WorkingImages:
         """
         if self._session is None:
             return None
-        working, slope, offset = self._session.run((WORKING, SLOPE, OFFSET), {INPUT_FRAME: frame[None]})
+        options = ort.RunOptions()
+        options.only_execute_path_to_fetches = True  # light and pose alone: neither network nor heads
+        working, slope, offset = self._session.run((WORKING, SLOPE, OFFSET), {INPUT_FRAME: frame[None]}, options)
         levels = ((working + offset) / slope)[0].transpose(1, 2, 0)
         return np.asarray(np.clip(np.rint(levels), 0, 255), np.uint8)
 

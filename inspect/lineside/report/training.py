@@ -111,7 +111,7 @@ def _found(path: Path, graph: "Graph", contract: Contract) -> tuple[str, ...]:
 def _eye(graph: "Graph", record: "TrainingRecord") -> Look:
     contract, working = record.contract, WorkingImages(record.model, "the bundle's model.onnx")
 
-    def look(frame: npt.NDArray[np.uint8]) -> Seen:
+    def look(_: Path, frame: npt.NDArray[np.uint8]) -> Seen:
         told = graph({INPUT_FRAME: frame[None]}, ["anomaly_map", "verdict", "defect_class"])
         anomaly_map = cast("npt.NDArray[np.float32]", told["anomaly_map"][0])  # [h, w]
         named = contract.class_name(int(told["defect_class"][0])) or DEFECT

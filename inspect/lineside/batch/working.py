@@ -22,7 +22,7 @@ WORKING, SLOPE, OFFSET = "working", "front/slope", "front/offset"
 """Inner values: the working tensor [N, 3, h, w] is grey levels × slope - offset, both [1, 3, 1, 1]."""
 _MODEL_GRAPH, _GRAPH_NODE, _GRAPH_OUTPUT, _GRAPH_INITIALIZER = 7, 1, 12, 5
 _NODE_OUTPUT, _TENSOR_NAME, _VALUE_NAME = 2, 8, 1
-"""Field numbers of onnx.proto: in ModelProto and GraphProto; NodeProto.output, TensorProto.name, ValueInfoProto.name."""
+"""Field numbers of onnx.proto: of the model and its graph; NodeProto.output, TensorProto.name, ValueInfoProto.name."""
 _VARINT, _BYTES = 0, 2
 _FIXED = {1: 8, 5: 4}
 """Wire types of protobuf, and the bytes of those of fixed length."""

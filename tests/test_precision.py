@@ -1,5 +1,6 @@
 """Models in int8: trained and proven, chosen only where nothing is lost, and stated in the contract."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 
 from caps import cap, folder_of
 from conftest import Trained, train_part, write_part
+from javascript import agree, browse, node_verify, shown_right
 from lineside.calibrate.crossfit import grouped_folds
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.wishes import thresholds
@@ -193,6 +195,18 @@ def test_an_int8_model_separates_as_the_float_one_does(small: Trained, small8: T
         tested = trained.record.tested
         goods, defects = ([one.score for one in tested if (one.label == "good") is good] for good in (True, False))
         assert min(defects) > max(goods)
+
+
+def test_node_reproduces_the_vectors_of_an_int8_bundle(small8: Trained) -> None:
+    """Integers give the same verdicts there, and scores within the tolerance that the contract states."""
+    done = node_verify(small8.bundle)
+    assert done.returncode == 0, done.stderr
+    agree([json.loads(line) for line in done.stdout.splitlines()], small8.bundle)
+
+
+def test_a_browser_reproduces_the_vectors_of_an_int8_bundle(small8: Trained, tmp_path: Path) -> None:
+    """WebAssembly has integer kernels of its own."""
+    shown_right(browse(small8.bundle, tmp_path / "page"), small8.bundle)
 
 
 def test_an_int8_bundle_follows_its_line(small8: Trained, tmp_path: Path) -> None:

@@ -142,9 +142,11 @@ class NativeMethod:
         front = self._fronts.fit(positions, self._int8.build(positions) if self._int8 else None)
         rows = self._references.rows(positions, with_copies=True)
         passed = rows[front.gate[rows] == 0]
+        plain = self._fronts.fit(positions) if self._int8 else None
         known = self._rows(
             {name: front.outputs[name][passed] for name in (*self._taps, REGION)},
             (passed // self._references.rows_per_frame).tolist(),
+            {name: plain.outputs[name][passed] for name in self._taps} if plain else None,
         )
         refuse_unseen(self._shape.regions, known.inside(self._shape.grid_hw))
         self._journal.stage(f"head on {len(passed)} frames")
@@ -152,7 +154,9 @@ class NativeMethod:
         choice = self._choice(posed)
         mirrored = None
         if not posed and self._transfer.mirror:
-            mirrored = self._rows(*self._fronts.changed(front, positions, Mirror(len(positions))))
+            mirror = Mirror(len(positions))
+            guide = self._fronts.changed(plain, positions, mirror)[0] if plain else None
+            mirrored = self._rows(*self._fronts.changed(front, positions, mirror), guide)
         spoiled = None if posed else partial(self._spoiled, front, positions)
         fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
         self.embedding = _embedding_in_words(fit.shape.dimensions)
@@ -175,10 +179,13 @@ class NativeMethod:
         some = np.random.default_rng(self._seed).permutation(positions)[:CHOSEN_ON].tolist()
         return self._rows(*self._fronts.changed(front, some, Spoil(self._references.samples, self._seed)))
 
-    def _rows(self, outputs: Arrays, frames: Sequence[int]) -> Rows:
-        features = {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
-        parts = [self._parts[frame] for frame in frames]
-        return Rows(features, outputs[REGION].astype(np.float32, copy=False), frames, parts)
+    def _rows(self, outputs: Arrays, frames: Sequence[int], guide: Arrays | None = None) -> Rows:
+        """Rows of some frames; `guide` has the taps of float32, which the memory's entries are chosen by."""
+        parts, region = [self._parts[frame] for frame in frames], outputs[REGION].astype(np.float32, copy=False)
+        return Rows(self._features(outputs), region, frames, parts, self._features(guide) if guide else None)
+
+    def _features(self, outputs: Arrays) -> Features:
+        return {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
 
     def _choice(self, posed: bool) -> Choice:
         """What the head may choose of what `HeadFit.unit` names, in its order."""

@@ -7,6 +7,11 @@ have the same backbone, and a training takes as many quantisations as folds; and
 threshold from nine in ten images is not the one that float32 gets from all: on ball-screw drives, caps and weave 5, 1
 and 4 % of the test verdicts differed, at the same number of good parts that are NG none of caps and weave.
 
+Which patches a memory keeps is chosen by what float32 makes of the fold's own images: a choice of the farthest takes
+other patches where features differ by hundredths. Measured (weave, lite0, a memory of 1,024 patches of 24 good images,
+26 others, mean of the 10 and of the 100 largest distances): int8 differs from float32 by 1.3 and 0.6 % with its own
+choice, by 0.7 and 0.2 % with that of float32.
+
 One part in ten is enough, for what widens the ranges is not more parts but what may happen to them: other light, a
 small turn, a defect.
 """

@@ -100,19 +100,18 @@ def shown_right(report: dict[str, Any], bundle: Path) -> None:
     assert (report["loaded"], report["checked"]) == ("ready", "ready")
     agree(json.loads(report["vectors"]), bundle)
     inspector = Inspector(bundle)
-    rel = inspector.contract.score_tolerance_rel
     assert report["part"] == inspector.contract.part
     assert list(report["drops"]) == list(recorded(bundle))
     for name, seen in report["drops"].items():
         frame = cv2.cvtColor(cv2.imread(str(bundle / "vectors" / f"{name}.png")), cv2.COLOR_BGR2RGB)
         wanted = inspector.inspect(frame)
         assert (seen["state"], seen["verdict"]) == ("ready", wanted.verdict.name)
-        assert float(seen["score"].split()[1].rstrip(",")) == pytest.approx(wanted.score, rel=rel)
+        assert float(seen["score"].split()[1].rstrip(",")) == pytest.approx(wanted.score, rel=1e-3)
         assert seen["reasons"] == [inspector.contract.in_words(r) for r in wanted.reasons if wanted.gate]
         assert tuple(seen["image_wh"]) == wanted.frame_wh
         cells = wanted.anomaly_map.astype(np.float64)
         assert tuple(seen["heat_hw"]) == cells.shape
-        clear = np.abs(cells - inspector.contract.map_threshold) > max(0.02, 3 * rel) * cells.max()
+        clear = np.abs(cells - inspector.contract.map_threshold) > 0.02 * cells.max()
         assert np.array_equal(
             np.reshape(seen["hot"], cells.shape)[clear], (cells > inspector.contract.map_threshold)[clear]
         )

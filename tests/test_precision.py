@@ -14,7 +14,7 @@ from torch import nn
 
 from caps import cap, folder_of
 from conftest import Trained, train_part, write_part
-from javascript import agree, browse, node_verify, shown_right
+from javascript import agree, node_verify
 from lineside.calibrate.crossfit import grouped_folds
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.wishes import thresholds
@@ -202,11 +202,6 @@ def test_node_reproduces_the_vectors_of_an_int8_bundle(small8: Trained) -> None:
     done = node_verify(small8.bundle)
     assert done.returncode == 0, done.stderr
     agree([json.loads(line) for line in done.stdout.splitlines()], small8.bundle)
-
-
-def test_a_browser_reproduces_the_vectors_of_an_int8_bundle(small8: Trained, tmp_path: Path) -> None:
-    """WebAssembly has integer kernels of its own."""
-    shown_right(browse(small8.bundle, tmp_path / "page"), small8.bundle)
 
 
 def test_an_int8_bundle_follows_its_line(small8: Trained, tmp_path: Path) -> None:

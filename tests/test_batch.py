@@ -22,8 +22,9 @@ from lineside.batch import InspectOptions, inspect_images, judge
 from lineside.batch.plan import plan_images
 from lineside.batch.row import Row
 from lineside.batch.run import _judged
+from lineside.batch.store import RunStore
 from lineside.contract import Verdict
-from lineside.errors import ImageError
+from lineside.errors import ImageError, StorageError
 from lineside.runtime import Inspector, Result
 from tiny import write_tiny_bundle
 
@@ -91,6 +92,20 @@ def test_the_plan_is_lazy_and_the_window_bounded() -> None:
         next(rows)
     rows.close()
     assert len(taken) <= 10 + 2 * 4
+
+
+def test_no_worker_outlives_the_hold_on_the_folder(
+    images: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a row cannot be written, all threads have ended before the next inspection may take the folder."""
+
+    def full(store: RunStore, row: Row) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(RunStore, "append", full)
+    with pytest.raises(StorageError, match="no space left"):  # the error holds on to the frames that it came through
+        inspect_images(inspector, [images], "out", InspectOptions(overlays="all", workers=1))
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("lineside")]
 
 
 # ---- results

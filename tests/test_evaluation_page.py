@@ -156,7 +156,7 @@ def test_the_page_is_small_and_needs_nothing_but_itself(made: Made) -> None:
 def test_the_working_image_stands_in_the_middle_where_a_model_tells_it(inspector: Inspector) -> None:
     """Three pictures with it, two without; a graph without such a value gives none, and is opened all the same."""
     eye = Eye((Path(inspector.path) / "model.onnx").read_bytes(), inspector.contract, (20.0, 20.0), "it")
-    assert eye(np.zeros((8, 8, 3), np.uint8)).working is None
+    assert eye(Path(), np.zeros((8, 8, 3), np.uint8)).working is None
     for working, wanted in ((b"w", ["cGF0aA==", "dw==", "aGVhdA=="]), (b"", ["cGF0aA==", "aGVhdA=="])):
         picture = Picture(b"path", b"heat", working=working)
         page = Page(str(gallery([Card("a.png", "OK", 1.0, picture)], 2.0)))

@@ -89,7 +89,7 @@ def test_pictures_are_taken_until_they_would_be_too_many(tmp_path: Path) -> None
     paths, seen = [(path.name, path) for path in sorted(tmp_path.iterdir())], list[int]()
     names = [name for name, _ in paths]
 
-    def look(frame: np.ndarray) -> Seen:
+    def look(_: Path, frame: np.ndarray) -> Seen:
         seen.append(1)
         return Seen(np.zeros((6, 8), np.float32))
 
@@ -112,7 +112,7 @@ def test_an_eye_sees_what_an_inspector_tells(tmp_path: Path, limits: tuple[float
     inspector = Inspector(bundle, threshold_ng=limits[0], threshold_review=limits[1])
     frame = np.full((16, 16, 3), (250, 60, 90), np.uint8)
     result = inspector.inspect(frame)
-    seen = Eye((bundle / "model.onnx").read_bytes(), inspector.contract, limits, "it")(frame)
+    seen = Eye((bundle / "model.onnx").read_bytes(), inspector.contract, limits, "it")(Path(), frame)
     assert np.array_equal(seen.anomaly_map, result.anomaly_map)
     assert seen.regions == regions_of(result, inspector.contract.map_threshold)
     assert len(seen.regions) == boxes
@@ -126,7 +126,7 @@ def test_a_heatmap_has_contour_and_box(tmp_path: Path) -> None:
     heat[4:8, 4:12] = 30.0
     boxed = Seen(heat, find_regions(heat, 20.0, (256, 256)))
     made = [
-        pictures_of([("a", path)], read, lambda _, seen=seen: seen, 20.0, workers=1)["a"]
+        pictures_of([("a", path)], read, lambda *_, seen=seen: seen, 20.0, workers=1)["a"]
         for seen in (boxed, Seen(heat))
     ]
     drawn, bare = (cv2.imdecode(np.frombuffer(one.overlay, np.uint8), 1).astype(int) for one in made)

@@ -1,5 +1,6 @@
 """Models in int8: trained and proven, chosen only where nothing is lost, and stated in the contract."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,21 +10,25 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from torch import nn
 
 from caps import cap, folder_of
 from conftest import Trained, train_part, write_part
+from javascript import agree, node_verify
+from lineside.calibrate.crossfit import grouped_folds
 from lineside.calibrate.honest import Honest
 from lineside.calibrate.wishes import thresholds
 from lineside.contract import Precision
 from lineside.contract_thresholds import Wish
 from lineside.graph.quantise import NotQuantisableError
+from lineside.graph.trunk import export_backbone
 from lineside.recipe import Export
 from lineside.runtime import Inspector, verify_bundle
-from lineside.train import precision, run
+from lineside.train import precision, ranges, run
 from lineside.train.calibration import Calibration
 from lineside.train.line import adapt, extend
 from lineside.train.precision import Compared, flipped, frames_to_rank, rank_correlation, stated_precision
-from lineside.train.ranges import RANGED, spared
+from lineside.train.ranges import RANGED, Int8, range_frames
 from lineside.train.run import Deployable, deployable
 
 GOOD = Compared(rank=0.996, frames=240, flipped=(), speedup=1.3, faster=1.0)
@@ -76,27 +81,25 @@ def calibration(scores: dict[int, float], wish: Wish = Wish("overkill", 0.2)) ->
 
 
 NAMES = [f"{i}.png" for i in range(11)]
+SCORES = {i: float(i) for i in range(11)}
 
 
-def test_verdicts_of_the_same_images_are_compared() -> None:
-    """An image that the int8 model was not calibrated on moves its quantile, and is no verdict that differs."""
-    scores = {i: float(i) for i in range(11)}
-    fewer = {i: 10.0 * score for i, score in scores.items() if i != 3}
-    assert flipped((calibration(scores), calibration(fewer)), None, NAMES) == ()
+def test_scores_of_another_size_flip_nothing() -> None:
+    """Each model judges by its own threshold."""
+    larger = {i: 10.0 * score for i, score in SCORES.items()}
+    assert flipped((calibration(SCORES), calibration(larger)), NAMES) == ()
 
 
 def test_a_verdict_that_differs_is_named() -> None:
     """Two images change places across the threshold."""
-    scores = {i: float(i) for i in range(11)}
-    swapped = {**scores, 4: 10.0, 10: 4.0}
-    assert flipped((calibration(scores), calibration(swapped)), None, NAMES) == ("4.png", "10.png")
+    swapped = {**SCORES, 4: 10.0, 10: 4.0}
+    assert flipped((calibration(SCORES), calibration(swapped)), NAMES) == ("4.png", "10.png")
 
 
-def test_a_fixed_threshold_stays_where_it_is() -> None:
-    """What people wrote into the recipe is not taken anew from the images."""
-    fixed = Wish("fixed", score=5.5)
-    scores = {i: float(i) for i in range(11)}
-    assert flipped((calibration(scores, fixed), calibration({**scores, 5: 5.6}, fixed)), None, NAMES) == ("5.png",)
+def test_no_call_of_one_model_is_a_verdict_that_differs() -> None:
+    """A good image that only one of the gates lets through is named; one that neither does is not."""
+    some, fewer = ({i: score for i, score in SCORES.items() if i not in gone} for gone in ((5,), (3, 5)))
+    assert flipped((calibration(some), calibration(fewer)), NAMES) == ("3.png",)
 
 
 @pytest.mark.parametrize("count", [3, 8, 120])
@@ -114,14 +117,25 @@ def test_at_least_two_hundred_frames_are_ranked(count: int) -> None:
 
 
 def test_ranges_come_from_a_block_of_neighbours() -> None:
-    """One part in ten, at least one and at most eight, with all its frames; three parts are needed."""
-    assert len(spared([f"p{i}" for i in range(8)], 0)) == 1
-    assert len(spared([f"p{i:03d}" for i in range(200)], 0)) == 8
-    twice = spared([f"p{i // 2:02d}" for i in range(60)], 3)
-    assert len(twice) == 6
-    assert {i // 2 for i in twice} in [{(start + k) % 30 for k in range(3)} for start in range(30)]
-    with pytest.raises(NotQuantisableError, match=r"at least 3 parts, .* found 2"):
-        spared(["a", "b", "b"], 0)
+    """One part in ten, at least one and at most eight, with all its frames."""
+    for parts, count in ((2, 1), (8, 1), (60, 6), (200, 8)):
+        chosen = range_frames([f"p{i // 2:03d}" for i in range(2 * parts)], range(2 * parts))
+        assert len(chosen) == 2 * count
+        assert {i // 2 for i in chosen} == set(range(chosen[0] // 2, chosen[0] // 2 + count))
+
+
+@pytest.mark.parametrize("parts", [2, 7, 50, 173])
+@pytest.mark.parametrize("count", [2, 5, 10])
+def test_ranges_are_fitted_again_without_the_fold(parts: int, count: int) -> None:
+    """A fold takes them from parts that it does not score; all but two folds at most take them from the same parts as
+    the deployed model, and so have its very backbone."""
+    groups = [f"p{i:03d}" for i in range(parts)]
+    deployed = range_frames(groups, range(parts))
+    folds = grouped_folds(groups, count)
+    chosen = [range_frames(groups, fold.fit) for fold in folds]
+    assert not any(set(some) & set(fold.score) for some, fold in zip(chosen, folds, strict=True))
+    assert {len(some) for some in chosen} == {len(deployed)}
+    assert sum(some != deployed for some in chosen) in (1, 2)
 
 
 def test_the_contract_says_what_the_weights_are_for() -> None:
@@ -135,15 +149,33 @@ def test_the_contract_says_what_the_weights_are_for() -> None:
 
 
 def test_an_int8_bundle_is_proven_and_stated(small8: Trained) -> None:
-    """Its vectors hold, its contract names precision and ranges, and the parts of the ranges gave no score."""
+    """Its vectors hold, its contract names precision and ranges, and every part gave a score."""
     assert verify_bundle(small8.bundle).vectors > 0
     contract = Inspector(small8.bundle).contract
     assert (contract.precision.network, contract.precision.weight_bits) == ("int8", 7)
     assert RANGED in contract.fitted
     assert contract.score_tolerance_rel == 0.02
-    assert len(small8.method.seen) == 1
-    assert contract.threshold_ng.n == len(small8.references.samples) - 1
-    assert "the 1 good frame that the backbone was fitted on has no say" in contract.threshold_ng.rule
+    assert contract.threshold_ng.n == len(small8.references.samples)
+
+
+def test_folds_with_the_same_ranges_share_one_backbone(small8: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quantised once for each choice of parts; what is asked for again is the very same."""
+    images: list[Sequence[int]] = []
+
+    def remember(_: Int8, chosen: Sequence[int]) -> Sequence[int]:
+        images.append(chosen)
+        return chosen
+
+    monkeypatch.setattr(Int8, "_images", remember)
+    monkeypatch.setattr(ranges, "quantised", lambda model, chosen, **_: model)
+    request: Any = None
+    backbone = export_backbone(nn.Conv2d(3, 4, 3), ("tap0",), (8, 8), "test: one convolution")
+    anchor, journal = np.zeros((8, 8, 3), np.uint8), run.Journal(run.SilentProgress())
+    made = Int8(backbone, {}, request, small8.references, anchor, journal, vnni=False)
+    whole, without, other = made.build(range(14)), made.build(range(10)), made.build(range(5))
+    assert whole is without
+    assert other is not whole
+    assert images == [(6,), (0,)]
 
 
 def test_the_whole_int8_graph_is_standard_and_smaller(small: Trained, small8: Trained) -> None:
@@ -163,6 +195,13 @@ def test_an_int8_model_separates_as_the_float_one_does(small: Trained, small8: T
         tested = trained.record.tested
         goods, defects = ([one.score for one in tested if (one.label == "good") is good] for good in (True, False))
         assert min(defects) > max(goods)
+
+
+def test_node_reproduces_the_vectors_of_an_int8_bundle(small8: Trained) -> None:
+    """Integers give the same verdicts there, and scores within the tolerance that the contract states."""
+    done = node_verify(small8.bundle)
+    assert done.returncode == 0, done.stderr
+    agree([json.loads(line) for line in done.stdout.splitlines()], small8.bundle)
 
 
 def test_an_int8_bundle_follows_its_line(small8: Trained, tmp_path: Path) -> None:
@@ -262,7 +301,7 @@ def test_scores_that_chose_the_model_guarantee_nothing(
 def test_a_model_is_its_own_equal(small: Trained) -> None:
     """Compared with itself it ranks alike and flips nothing; the other is faster in about half of the rounds."""
     model = (small.bundle / "model.onnx").read_bytes()
-    found = precision.compare((model, model), (small.calibration, small.calibration), None, small.references, 0)
+    found = precision.compare((model, model), (small.calibration, small.calibration), small.references, 0)
     assert (found.rank, found.flipped) == (pytest.approx(1.0), ())
     assert found.frames >= 200
     assert 0.5 < found.speedup < 2.0

@@ -4,12 +4,14 @@ import json
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from commands import invoke
 from flat_parts import paint_parts
 from lineside.bench.cold_start import cold_start_ms
+from lineside.bench.process import held_to
 from lineside.bench.throughput import Throughput, _rates, _Run, measure_throughput
 from lineside.bench.throughput_table import promises
 from lineside.errors import ImageError, LinesideError, UsageError
@@ -70,6 +72,14 @@ def test_the_processors_are_given_back(bundle: Path, folder: Path) -> None:
     before = usable()
     measure_throughput(bundle, folder, workers=1, rounds=1)
     assert usable() == before
+
+
+def test_opencv_is_held_too() -> None:
+    """Its own threads, which would run on other processors, are as few, and as many as before afterwards."""
+    before = cv2.getNumThreads()
+    with held_to(1):
+        assert cv2.getNumThreads() == 1
+    assert cv2.getNumThreads() == before
 
 
 def test_nothing_is_left_in_the_folder(found: Throughput, folder: Path) -> None:

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 
 import lineside
 from conftest import Trained, write_part
-from lineside.batch.eye import WORKING, Eye
+from lineside.batch.eye import Eye
+from lineside.batch.working import WORKING
 from lineside.capture.decode import read_image
 from lineside.contract import METADATA_KEY, Contract, Verdict
 from lineside.errors import BundleError, LinesideError, ParityError, StorageError, UsageError
@@ -50,7 +51,7 @@ def test_the_working_image_is_what_the_network_was_given(small: Trained) -> None
     before = inspector.inspect(frame).score
     limits = inspector.threshold_ng, inspector.threshold_review
     eye = Eye((small.bundle / "model.onnx").read_bytes(), inspector.contract, limits, "the bundle")
-    shown = eye(frame).working
+    shown = eye(Path(), frame).working
     assert shown is not None
     assert np.abs(shown - np.clip(levels, 0, 255)).max() <= 0.51
     assert inspector.inspect(frame).score == before

@@ -1,9 +1,10 @@
 """Pictures for the reports: the raw image, what the network was given of it, and the heatmap, small enough to embed.
 
-The heatmap is drawn anew at the size shown, from one more look at the image: an overlay file shrunk to a thumbnail
-loses its contour, and OK images near the threshold have none. Where next to nothing of a map lies above the threshold,
-as on an escape, a ring marks its highest place: two equal pictures would not say what the model looked at. Boxes are
-taken from that same look, whether the run was asked for them or not. What is seen here changes no result.
+The heatmap is drawn anew at the size shown, from the anomaly map that the run kept or from one more look at the image:
+an overlay file shrunk to a thumbnail loses its contour, and OK images near the threshold have none. Where next to
+nothing of a map lies above the threshold, as on an escape, a ring marks its highest place: two equal pictures would not
+say what the model looked at. Boxes are taken from that same map, whether the run was asked for them or not. What is
+seen here changes no result.
 
 A page stays small because pictures are taken only until they would make it too large; those after that say so.
 """
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from lineside.batch.eye import Eye, Seen
 from lineside.batch.judge import read_frame
+from lineside.batch.kept import KeptResults
 from lineside.batch.overlay import draw_boxes, encode_jpeg, mark_peak, overlay
 from lineside.batch.row import Row
 from lineside.contract import FrameSpec
@@ -35,8 +37,8 @@ _SMALL_SHARE = 0.002  # of the map: a contour smaller than this is overlooked on
 _AT_ONCE = 32  # pictures taken before it is asked whether more are wanted
 
 
-Look = Callable[[npt.NDArray[np.uint8]], Seen]
-"""A model's eye for frames uint8 [H, W, C]; called from several threads."""
+Look = Callable[[Path, npt.NDArray[np.uint8]], Seen]
+"""A model's eye for frames uint8 [H, W, C], and where each came from; called from several threads."""
 Read = Callable[[Path], npt.NDArray[np.uint8]]
 """Reads a frame; called from several threads."""
 
@@ -63,7 +65,9 @@ LEFT_OUT = Picture(b"", b"", "Left out to keep the page below 15 MB.")
 """Stands for a picture that would have made the page too large."""
 
 
-def take_pictures(rows: Sequence[Row], inspector: Inspector, workers: int) -> dict[str, Picture]:
+def take_pictures(
+    rows: Sequence[Row], inspector: Inspector, workers: int, results: KeptResults | None = None
+) -> dict[str, Picture]:
     """Return the pictures of inspected images, by path; each image is read once.
 
     Parameters
@@ -74,9 +78,12 @@ def take_pictures(rows: Sequence[Row], inspector: Inspector, workers: int) -> di
         The model of the run, with its thresholds.
     workers : int
         Threads.
+    results : KeptResults, optional
+        Of the images that need no further look.
     """
     model = load_bundle(inspector.path, sha256=inspector.model_sha256).model
-    look = Eye(model, inspector.contract, (inspector.threshold_ng, inspector.threshold_review), str(inspector.path))
+    limits = inspector.threshold_ng, inspector.threshold_review
+    look = Eye(model, inspector.contract, limits, str(inspector.path), results)
     read = partial(read_frame, spec=inspector.contract.frame, max_pixels=inspector.max_frame_pixels)
     shown = [(row.path, Path(row.path)) for row in rows]
     return pictures_of(shown, read, look, inspector.threshold_ng, workers)
@@ -127,7 +134,7 @@ def pictures_of(
 def _picture(path: Path, read: Read, look: Look, threshold: float) -> Picture:
     try:
         frame = read(path)
-        seen = look(frame)
+        seen = look(path, frame)
     except LinesideError:
         there = "can no longer be read" if path.exists() else "is no longer where it was inspected"
         return Picture(b"", b"", f"The image {there}.")

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.batch.files import storage_errors, write_atomic
+from lineside.batch.kept import KeptResults
 from lineside.batch.labels import truth_of
 from lineside.batch.overlay import draw_boxes, encode_jpeg, encode_png, mirrored_name, overlay
 from lineside.batch.plan import MASK_FOLDER, OVERLAY_FOLDER
@@ -52,6 +53,8 @@ class Judge:
     """Whether the places of defects are told, and get masks; on an overlay they have a box in any case."""
     seen: Seen | None = None
     """Told every result while its anomaly map is there; from several threads."""
+    kept: KeptResults | None = None
+    """Told every result, for the report."""
     slot: AbstractContextManager[object] = field(default_factory=nullcontext)
     """Held while computing, never while waiting for the disk: a semaphore of as many images as are judged at once."""
 
@@ -70,6 +73,8 @@ class Judge:
         except LinesideError as error:
             message = error.message.removeprefix(f"{path}: ")
             return failed_row(path.as_posix(), message, recipe_id=self.inspector.recipe_id, label=label, opc=identity)
+        if self.kept is not None:
+            self.kept.add(path.as_posix(), result)
         shown = self._overlay_name(path, result)
         with self.slot:
             facts = self.seen(path, frame, result) if self.seen else {}

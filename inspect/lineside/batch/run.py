@@ -1,15 +1,14 @@
 """A whole inspection: walk, judge, write; then the table, the summary and the report from what was written.
 
-The workers read, judge and draw (OpenCV and ONNX Runtime let go of Python's lock while they work); this thread alone
-writes rows, in input order, from a window of bounded length. Processes were rejected: each would hold the model again.
+The workers read, judge, draw and write pictures (OpenCV and ONNX Runtime let go of Python's lock while they work); this
+thread alone writes rows, in input order, and no worker outlives the run's hold on its folder. Processes were rejected:
+each would hold the model again.
 """
 
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from lineside import __version__
 from lineside.batch.coco import write_coco
 from lineside.batch.files import storage_errors, write_atomic_with, write_text
 from lineside.batch.judge import Judge, OverlayMode, Seen
+from lineside.batch.kept import KeptResults
 from lineside.batch.labels import truth_of
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.parquet import write_parquet
@@ -34,6 +34,7 @@ from lineside.errors import UsageError, require
 from lineside.export.known_images import recipe_group
 from lineside.runtime import Inspector
 from lineside.session import processors
+from lineside.stream import in_order
 
 _WINDOW_PER_WORKER = 4  # enough that a slow image does not starve the others
 _THREADS_PER_WORKER = 2  # one computes while the other waits for the disk
@@ -103,6 +104,8 @@ class JudgedRun:
     judged: int
     """Images judged by this call; the others were judged before it was resumed."""
     elapsed_s: float
+    results: KeptResults
+    """Of those that the report may show."""
 
 
 def limits_of(inspector: Inspector) -> Limits:
@@ -206,6 +209,7 @@ def judged_images(
     workers = options.workers or processors()
     limits = limits_of(inspector)
     with open_store(folder, _header(inspector, work, options, limits), fresh=options.fresh) as store:
+        kept = KeptResults()
         judge = Judge(
             inspector,
             folder,
@@ -216,18 +220,20 @@ def judged_images(
             part_names(options.group) if options.group else None,
             options.boxes,
             work.seen,
+            kept,
             BoundedSemaphore(workers),
         )
         start = time.perf_counter()
         judged = 0
         pending = (path for path in work.paths if not store.done(path.as_posix()))
-        for row in _judged(judge, pending, store.n_resumed, workers):
-            store.append(row)
-            judged += 1
-            if progress:
-                progress(Progress(store.n_resumed + judged, work.census.images, row))
+        with closing(_judged(judge, pending, store.n_resumed, workers)) as rows:
+            for row in rows:
+                store.append(row)
+                judged += 1
+                if progress:
+                    progress(Progress(store.n_resumed + judged, work.census.images, row))
         elapsed_s = time.perf_counter() - start
-        yield JudgedRun(store, inspector, options, limits, work.census, workers, judged, elapsed_s)
+        yield JudgedRun(store, inspector, options, limits, work.census, workers, judged, elapsed_s, kept)
 
 
 def _header(inspector: Inspector, work: Work, options: InspectOptions, limits: Limits) -> RunHeader:
@@ -252,19 +258,15 @@ def _header(inspector: Inspector, work: Work, options: InspectOptions, limits: L
     )
 
 
-def _judged(judge: Judge, paths: Iterator[Path], n_before: int, workers: int) -> Iterator[Row]:
+def _judged(judge: Judge, paths: Iterable[Path], n_before: int, workers: int) -> Generator[Row, None, None]:
     """Judge in parallel, yield in order, hold no more than the window; the judge lets `workers` threads compute."""
-    window: deque[Future[Row]] = deque()
-    pool = ThreadPoolExecutor(workers * _THREADS_PER_WORKER, thread_name_prefix="inspect")
-    try:
-        for number, path in enumerate(paths, n_before + 1):
-            window.append(pool.submit(judge, path, f"{judge.job_id}-{number:07d}"))
-            if len(window) >= workers * _WINDOW_PER_WORKER:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+    def row(numbered: tuple[int, Path]) -> Row:
+        number, path = numbered
+        return judge(path, f"{judge.job_id}-{number:07d}")
+
+    threads, ahead = workers * _THREADS_PER_WORKER, workers * _WINDOW_PER_WORKER
+    return in_order(enumerate(paths, n_before + 1), row, workers=threads, ahead=ahead)
 
 
 def _finish(run: JudgedRun) -> Summary:
@@ -281,7 +283,7 @@ def _finish(run: JudgedRun) -> Summary:
             summary=summary,
             contract=run.inspector.contract,
             shown=shown,
-            pictures=take_pictures(pictured, run.inspector, run.workers),
+            pictures=take_pictures(pictured, run.inspector, run.workers, run.results),
             good_scores=collector.scores(good=True),
             other_scores=collector.scores(good=False),
             course=collector.course(),

@@ -12,16 +12,23 @@ _STATUS = Path("/proc/self/statm")
 
 @contextmanager
 def held_to(count: int) -> Iterator[None]:
-    """Keep this thread, and those that it starts, on as many processors, where the system has a call for it."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    free = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, set(sorted(free)[:count]))
+    """Keep this thread, and those that it starts, on as many processors, where the system has a call for it.
+
+    OpenCV is told to take no more threads: it keeps those that it once started, wherever they may run.
+    """
+    import cv2
+
+    threads, holds = cv2.getNumThreads(), hasattr(os, "sched_setaffinity")
+    free = os.sched_getaffinity(0) if holds else set()
+    if holds:
+        os.sched_setaffinity(0, set(sorted(free)[:count]))
+    cv2.setNumThreads(count)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, free)
+        if holds:
+            os.sched_setaffinity(0, free)
+        cv2.setNumThreads(threads)
 
 
 class MemoryWatch:

@@ -7,14 +7,15 @@ fitted, and exported graphs, which depend on the settings alone and take the fit
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.errors import UsageError
 from lineside.graph.run import parallel
-from lineside.graph.trunk import Reduction, Trunk, export_reduction
-from lineside.normalise.front import GATE_LIMITS, FrontSettings
+from lineside.graph.trunk import Reduction, Trunk, export_reduction, export_trunk
+from lineside.normalise.front import GATE_LIMITS, Front, FrontSettings
 from lineside.normalise.front_fit import FrontDecision, FrontRequest, decide_front
 from lineside.normalise.gate_limits import NO_LIMIT, fit_limits, gate_of
 from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS, GateSettings
@@ -23,6 +24,9 @@ from lineside.train.images import References
 from lineside.train.progress import Journal
 from lineside.train.reductions import Reductions, reduce_all
 from lineside.transfer.familiar import novelty_limit
+
+if TYPE_CHECKING:
+    import onnx
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -100,11 +104,18 @@ class FrontFitter:
         self._request, self._references, self._anchor = request, references, anchor
         self._build, self._wanted, self._journal = build, tuple(wanted), journal
         self._reductions: dict[tuple[int, int], tuple[Reduction, Reductions]] = {}
-        self._trunks: dict[FrontSettings, Trunk] = {}
+        self._trunks: dict[tuple[FrontSettings, Build], Trunk] = {}
         self._decisions: dict[tuple[int, ...], FrontDecision] = {}
 
-    def fit(self, positions: Sequence[int]) -> FittedFront:
-        """Decide and fit on these good frames, then run the exported front on all frames and copies."""
+    def fit(self, positions: Sequence[int], build: Build | None = None) -> FittedFront:
+        """Decide and fit on these good frames, then run the exported front on all frames and copies.
+
+        Parameters
+        ----------
+        positions : sequence of int
+        build : callable, optional
+            In place of the fitter's own, such as with another backbone.
+        """
         rows = self._references.rows(positions, with_copies=False)
         reduction, reduced = self._reduced(self._request.search_middle_wh)
         decision = self._decisions.get(tuple(positions))
@@ -112,7 +123,7 @@ class FrontFitter:
             self._journal.stage(f"light and pose of {len(rows)} frames")
             decision = decide_front(reduced.middle[rows], reduction(self._anchor)[0][0], self._request)
             self._decisions[tuple(positions)] = decision
-        trunk = self._trunk(decision)
+        trunk = self._trunk(decision, build or self._build)
         values = {**decision.values, GATE_LIMITS: open_limits(decision.settings.gate)}
         outputs = self._run(trunk, decision, values)
         quality = outputs["front_quality"].astype(np.float32, copy=False)
@@ -168,14 +179,14 @@ class FrontFitter:
             self._reductions[middle_wh] = reduction, reduce_all(reduction, self._references, self._journal)
         return self._reductions[middle_wh]
 
-    def _trunk(self, decision: FrontDecision) -> Trunk:
+    def _trunk(self, decision: FrontDecision, build: Build) -> Trunk:
         settings = decision.settings
-        if settings not in self._trunks:
+        if (settings, build) not in self._trunks:
             reduction, _ = self._reduced(settings.middle_wh)
             self._journal.stage("export of front and trunk")
             values = {**decision.values, GATE_LIMITS: open_limits(settings.gate)}
-            self._trunks[settings] = self._build(settings, values, reduction)
-        return self._trunks[settings]
+            self._trunks[settings, build] = build(settings, values, reduction)
+        return self._trunks[settings, build]
 
     def _run(self, trunk: Trunk, decision: FrontDecision, values: Mapping[str, Floats]) -> Arrays:
         """Run every row by itself, as on the line, and stack the outputs."""
@@ -197,6 +208,15 @@ class FrontFitter:
                     stacked[name] = np.empty((count, *value.shape[1:]), value.dtype)
                 stacked[name][row] = value[0]
         return stacked
+
+
+def behind_front(backbone: "onnx.ModelProto", taps: Sequence[str]) -> Build:
+    """Return what exports fronts with a backbone behind them, see `lineside.graph.trunk.export_trunk`."""
+
+    def build(settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
+        return export_trunk(Front(settings), backbone, taps, values, reduction)
+
+    return build
 
 
 def open_limits(settings: GateSettings) -> Floats:

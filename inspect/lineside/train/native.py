@@ -12,22 +12,20 @@ import numpy.typing as npt
 from lineside.contract import Component, Fitted
 from lineside.export.parity import reference_score
 from lineside.graph.join import map_outputs
-from lineside.graph.quantise import check_quantisable, quantised
 from lineside.graph.run import Graph
-from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
+from lineside.graph.trunk import export_backbone
 from lineside.least_defect import least_defect
-from lineside.normalise.front import Front, FrontSettings
 from lineside.normalise.front_fit import FrontRequest
-from lineside.recipe import LoadedRecipe, Target
+from lineside.recipe import LoadedRecipe
 from lineside.train.adapting import ADAPTED, Score, adapted_backbone, try_adaptation
 from lineside.train.changes import Mirror, Spoil
-from lineside.train.front_fit import FittedFront, FrontFitter
+from lineside.train.front_fit import FittedFront, FrontFitter, behind_front
 from lineside.train.images import References
 from lineside.train.line_state import HeadKept, head_state
 from lineside.train.method import FittedHead, State
 from lineside.train.pool_regions import pool_regions, refuse_unseen, region_limits
 from lineside.train.progress import Journal
-from lineside.train.ranges import RANGED, range_images
+from lineside.train.ranges import RANGED, Int8
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
 from lineside.transfer.adaptation_gate import Outcome
@@ -100,20 +98,23 @@ class NativeMethod:
             loaded, references, self._backbone.mean, self._backbone.std, (width, height), blank_outside=False
         )
         anchor = anchor_frame(loaded, references)
+        maps = self._adapt(request, anchor) if recipe.transfer.adapt == "try" else {}
+        self._int8: Int8 | None = None
         if recipe.export.precision == "int8":
-            self._quantise(request, anchor, recipe.export.target)
-        if recipe.transfer.adapt == "try":
-            self._adapt(request, anchor)
+            vnni = recipe.export.target == "vnni"
+            self._int8 = Int8(self._backbone_model, maps, request, references, anchor, journal, vnni=vnni)
+            self.fitted = (*self.fitted, RANGED)
         self.components = (*self._backbone.components, _own_component())
-        self._fronts = FrontFitter(request, references, anchor, self._build, self._taps, journal)
+        build = behind_front(map_outputs(self._backbone_model, maps), self._taps)
+        self._fronts = FrontFitter(request, references, anchor, build, self._taps, journal)
         journal.note(_described(self._backbone, self._shape, references))
         if self.least_defect:
             journal.note(self.least_defect.statement)
         for region in self.regions:
             journal.note(f"Region {region.statement}")
 
-    def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8]) -> None:
-        """Put the adapted trunk in the frozen one's place, where it is better."""
+    def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8]) -> dict[str, Floats]:
+        """Return maps behind the taps, by name, where the adapted trunk is better; none where it is not."""
         frozen, grid = Graph(self._backbone_model), self._shape.grid_hw
         tried = try_adaptation(request, self._references, anchor, frozen, self._taps, self._scorer, grid, self._journal)
         self.adaptation = tried.outcome
@@ -121,16 +122,7 @@ class NativeMethod:
             self.seen |= tried.seen
             self.fitted = (*self.fitted, ADAPTED)
             self._backbone = adapted_backbone(self._backbone, tried.maps)
-            self._backbone_model = map_outputs(self._backbone_model, dict(zip(self._taps, tried.maps, strict=True)))
-
-    def _quantise(self, request: FrontRequest, anchor: npt.NDArray[np.uint8], target: Target) -> None:
-        """Put the backbone in int8 in the place of the exported one."""
-        check_quantisable(self._backbone_model)
-        ranged = range_images(request, self._references, anchor, self._journal)
-        self._journal.stage(f"int8 backbone from {len(ranged.images)} images")
-        self._backbone_model = quantised(self._backbone_model, ranged.images, vnni=target == "vnni")
-        self.seen |= ranged.seen
-        self.fitted = (*self.fitted, RANGED)
+        return dict(zip(self._taps, tried.maps, strict=True)) if tried.maps else {}
 
     def _scorer(self, features: Features, regions: Floats, frames: Sequence[int], posed: bool) -> Score:
         """Fit a head for the adaptation's contest."""
@@ -147,12 +139,14 @@ class NativeMethod:
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit front, scales and memory on these good frames and their copies."""
-        front = self._fronts.fit(positions)
+        front = self._fronts.fit(positions, self._int8.build(positions) if self._int8 else None)
         rows = self._references.rows(positions, with_copies=True)
         passed = rows[front.gate[rows] == 0]
+        plain = self._fronts.fit(positions) if self._int8 else None
         known = self._rows(
             {name: front.outputs[name][passed] for name in (*self._taps, REGION)},
             (passed // self._references.rows_per_frame).tolist(),
+            {name: plain.outputs[name][passed] for name in self._taps} if plain else None,
         )
         refuse_unseen(self._shape.regions, known.inside(self._shape.grid_hw))
         self._journal.stage(f"head on {len(passed)} frames")
@@ -160,7 +154,9 @@ class NativeMethod:
         choice = self._choice(posed)
         mirrored = None
         if not posed and self._transfer.mirror:
-            mirrored = self._rows(*self._fronts.changed(front, positions, Mirror(len(positions))))
+            mirror = Mirror(len(positions))
+            guide = self._fronts.changed(plain, positions, mirror)[0] if plain else None
+            mirrored = self._rows(*self._fronts.changed(front, positions, mirror), guide)
         spoiled = None if posed else partial(self._spoiled, front, positions)
         fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
         self.embedding = _embedding_in_words(fit.shape.dimensions)
@@ -183,10 +179,13 @@ class NativeMethod:
         some = np.random.default_rng(self._seed).permutation(positions)[:CHOSEN_ON].tolist()
         return self._rows(*self._fronts.changed(front, some, Spoil(self._references.samples, self._seed)))
 
-    def _rows(self, outputs: Arrays, frames: Sequence[int]) -> Rows:
-        features = {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
-        parts = [self._parts[frame] for frame in frames]
-        return Rows(features, outputs[REGION].astype(np.float32, copy=False), frames, parts)
+    def _rows(self, outputs: Arrays, frames: Sequence[int], guide: Arrays | None = None) -> Rows:
+        """Rows of some frames; `guide` has the taps of float32, which the memory's entries are chosen by."""
+        parts, region = [self._parts[frame] for frame in frames], outputs[REGION].astype(np.float32, copy=False)
+        return Rows(self._features(outputs), region, frames, parts, self._features(guide) if guide else None)
+
+    def _features(self, outputs: Arrays) -> Features:
+        return {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
 
     def _choice(self, posed: bool) -> Choice:
         """What the head may choose of what `HeadFit.unit` names, in its order."""
@@ -203,9 +202,6 @@ class NativeMethod:
     def _run(self, front: FittedFront, graph: Graph, fit: HeadFit, row: int) -> Arrays:
         taken = {name: front.outputs[name][row : row + 1] for name in (*self._taps, REGION)}
         return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "anomaly_map", "embedding"))
-
-    def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
-        return export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)
 
 
 def _reference(fit: HeadFit, outputs: Arrays) -> float:

@@ -17,7 +17,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from lineside.calibrate.wishes import thresholds
 from lineside.contract import INPUT_FRAME, Precision, Verdict
 from lineside.contract_thresholds import Threshold
 from lineside.export.parity import TOLERANCE_REL, decide
@@ -27,7 +26,6 @@ from lineside.synth.drift import drifted, spread_of
 from lineside.synth.spoil import KINDS, spoil
 from lineside.train.calibration import Calibration
 from lineside.train.images import References
-from lineside.wish_images import needs_defects
 
 Pixels = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
@@ -60,7 +58,7 @@ class Compared:
     frames : int
         That were scored.
     flipped : tuple of str
-        Good images of the calibration that one calls NG and the other does not, each by its own threshold.
+        Good images of the calibration that they judge differently, each by its own thresholds.
     speedup : float
         Time of the whole graph in float32 over that in int8, median of the rounds.
     faster : float
@@ -122,7 +120,6 @@ def stated_precision(export: Export) -> Precision:
 def compare(
     models: tuple[bytes, bytes],
     calibrations: tuple[Calibration, Calibration],
-    review: float | None,
     references: References,
     seed: int,
 ) -> Compared:
@@ -133,8 +130,6 @@ def compare(
     models : (bytes, bytes)
     calibrations : (Calibration, Calibration)
         What their thresholds were taken from.
-    review : float or None
-        The recipe's band for REVIEW.
     references : References
     seed : int
         Of the disturbances and defects.
@@ -146,7 +141,7 @@ def compare(
     return Compared(
         rank=rank_correlation(scores[:, 0], scores[:, 1]),
         frames=len(scores),
-        flipped=flipped(calibrations, review, [sample.name for sample in references.samples]),
+        flipped=flipped(calibrations, [sample.name for sample in references.samples]),
         speedup=float(np.median(seconds[:, 0] / seconds[:, 1])),
         faster=float((seconds[:, 1] < seconds[:, 0]).mean()),
     )
@@ -186,34 +181,17 @@ def rank_correlation(first: Doubles, second: Doubles) -> float:
     return float(spearmanr(first, second).statistic)
 
 
-def flipped(
-    calibrations: tuple[Calibration, Calibration], review: float | None, names: Sequence[str]
-) -> tuple[str, ...]:
-    """Return names of the good images that the two judge differently.
-
-    The int8 model has fewer images for its threshold than the other, and a quantile of fewer is another one. So images
-    that only one was calibrated on are left out, and where the good images alone decide, both thresholds are taken
-    again from the others.
-    """
-    common = sorted(set(calibrations[0].called) & set(calibrations[1].called))
-    first, second = (_verdicts(one, common, review) for one in calibrations)
-    return tuple(names[i] for i, was, now in zip(common, first, second, strict=True) if was is not now)
+def flipped(calibrations: tuple[Calibration, Calibration], names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of the good images that the two judge differently, each by its own thresholds."""
+    verdicts = [_verdicts(one) for one in calibrations]
+    judged = sorted(set().union(*verdicts))
+    return tuple(names[i] for i in judged if verdicts[0].get(i) is not verdicts[1].get(i))
 
 
-def _verdicts(one: Calibration, positions: Sequence[int], review: float | None) -> list[Verdict]:
-    known = list(one.called)
-    at = [known.index(position) for position in positions]
-    goods = replace(
-        one.goods,
-        scores=one.goods.scores[at],
-        groups=tuple(one.goods.groups[i] for i in at),
-        labels=tuple(one.goods.labels[i] for i in at),
-    )
-    limits = one.threshold, one.review
-    if not needs_defects(one.threshold.wish):
-        again = thresholds(one.threshold.wish, review, goods, None)
-        limits = again.ng, again.review
-    return [decide(float(score), 0, limits[0].value, limits[1].value) for score in goods.scores]
+def _verdicts(one: Calibration) -> dict[int, Verdict]:
+    """Verdicts by position, of the images that got a call."""
+    limits = one.threshold.value, one.review.value
+    return {i: decide(float(score), 0, *limits) for i, score in zip(one.called, one.goods.scores, strict=True)}
 
 
 def _scored(graphs: tuple[Graph, Graph], load: Load) -> list[float]:

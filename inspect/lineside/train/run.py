@@ -147,8 +147,7 @@ def deployable(loaded: LoadedRecipe, dataset: Dataset, journal: Journal) -> Depl
         return _stated(plain, f"Precision: fp32. {refused}", tried, 0, journal)
     journal.stage("int8 and fp32 compared")
     calibrations = plain.calibration, small.calibration
-    review, seed = loaded.recipe.calibrate.review, loaded.recipe.seed
-    found = compare((plain.model, small.model), calibrations, review, plain.references, seed)
+    found = compare((plain.model, small.model), calibrations, plain.references, loaded.recipe.seed)
     taken = (plain, small)[found.taken]
     made = _stated(_without_guarantee(taken), found.in_words(), tried, int(found.taken), journal)
     if made.calibration.threshold.kind != taken.calibration.threshold.kind:

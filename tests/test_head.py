@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lineside.errors import UsageError
-from lineside.export.parity import reference_score
+from lineside.export.head_reference import reference_score
 from lineside.graph.run import Graph
 from lineside.transfer.distance import Way
 from lineside.transfer.head import (

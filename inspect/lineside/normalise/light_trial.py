@@ -106,8 +106,8 @@ class Trial:
                 bad.append(shaded(judged[index], mask, depth))
         owners = [index for _, index, _ in defects]
         light = Light(LightSettings(), images.shape[1], (images.shape[3], images.shape[2]))
-        lit = (_lit(light, values, *planes) for planes in ((judged, inside), (np.stack(bad), inside[owners])))
-        return _Half(values, *lit, defects)
+        good = _lit(light, values, judged, inside)
+        return _Half(values, good, _lit(light, values, np.stack(bad), inside[owners]), defects)
 
     def measured(self, settings: LightSettings) -> Measured:
         """Spread of the good images and visibility of the defects, means over the halves."""

@@ -1,7 +1,7 @@
 """lineside's own method: a pretrained trunk and a memory of good patches."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
-from lineside.export.parity import reference_score
+from lineside.export.head_reference import HeadReference
 from lineside.graph.join import map_outputs
 from lineside.graph.quantise import check_quantisable, quantised
 from lineside.graph.run import Graph
@@ -30,6 +30,7 @@ from lineside.train.progress import Journal
 from lineside.train.ranges import RANGED, range_images
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
+from lineside.train.together import at_once, together
 from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.align import resized_weights, tap_statistics
 from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[np.generic]]
+
+COPIES = 16
+"""Bytes that a head's fit needs for each number of its frames' embeddings: features, and embeddings, chosen, twice."""
 
 
 class NativeMethod:
@@ -147,22 +151,50 @@ class NativeMethod:
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit front, scales and memory on these good frames and their copies."""
-        front = self._fronts.fit(positions)
+        (head,) = self.fit_each([positions])
+        return head
+
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit heads side by side, as many at a time as there is memory for."""
+        self._fronts.decide(many)
+        places = math.prod(self._shape.grid_hw) * self._shape.dimensions
+        bytes_each = COPIES * len(self._references.samples) * self._references.rows_per_frame * places
+        some = at_once(bytes_each)
+        for start in range(0, len(many), some):
+            yield from self._fit_some(many[start : start + some], bytes_each)
+
+    def _fit_some(self, many: Sequence[Sequence[int]], bytes_each: int) -> Iterator[FittedHead]:
+        fronts = [self._fronts.fit(positions) for positions in many]
+        parts = [self._known(front, positions) for front, positions in zip(fronts, many, strict=True)]
+        for known in parts:
+            refuse_unseen(self._shape.regions, known.inside(self._shape.grid_hw))
+        frames = " and ".join(str(len(known.frames)) for known in parts)
+        self._journal.stage(f"head on {frames} frames", len(many))
+        fits = together(self._learned, list(zip(fronts, parts, many, strict=True)), bytes_each)
+        for front, known, positions, fit in zip(fronts, parts, many, fits, strict=True):
+            yield self._finished(front, known, positions, fit)
+
+    def _known(self, front: FittedFront, positions: Sequence[int]) -> Rows:
+        """Features of frames and copies that the gate lets through."""
         rows = self._references.rows(positions, with_copies=True)
         passed = rows[front.gate[rows] == 0]
-        known = self._rows(
+        return self._rows(
             {name: front.outputs[name][passed] for name in (*self._taps, REGION)},
             (passed // self._references.rows_per_frame).tolist(),
         )
-        refuse_unseen(self._shape.regions, known.inside(self._shape.grid_hw))
-        self._journal.stage(f"head on {len(passed)} frames")
+
+    def _learned(self, given: tuple[FittedFront, Rows, Sequence[int]]) -> HeadFit:
+        front, known, positions = given
         posed = front.decision.settings.pose is not None
-        choice = self._choice(posed)
         mirrored = None
         if not posed and self._transfer.mirror:
             mirrored = self._rows(*self._fronts.changed(front, positions, Mirror(len(positions))))
         spoiled = None if posed else partial(self._spoiled, front, positions)
-        fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
+        fit = fit_best(self._shape, known, self._seed, self._choice(posed), mirrored, spoiled)
+        self._journal.step()
+        return fit
+
+    def _finished(self, front: FittedFront, known: Rows, positions: Sequence[int], fit: HeadFit) -> FittedHead:
         self.embedding = _embedding_in_words(fit.shape.dimensions)
         exported, graph = self._exported(fit.shape)
         head = HeadRun(
@@ -170,7 +202,7 @@ class NativeMethod:
             constants=fit.values.feed(fit.shape),
             wanted=(*self._taps, REGION),
             run=partial(self._run, front, graph, fit),
-            reference=partial(_reference, fit),
+            reference=partial(_reference, HeadReference(fit.shape, fit.values)),
             words=fit.words,
             unit=fit.unit,
             state=partial(_state, fit, known),
@@ -208,9 +240,9 @@ class NativeMethod:
         return export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)
 
 
-def _reference(fit: HeadFit, outputs: Arrays) -> float:
-    features: Features = {i: outputs[tap_name(i)].astype(np.float32) for i in range(len(fit.shape.channels))}
-    return reference_score(fit.shape, fit.values, features, outputs[REGION].astype(np.float32))
+def _reference(head: HeadReference, outputs: Arrays) -> float:
+    features: Features = {i: outputs[tap_name(i)].astype(np.float32) for i in range(len(head.shape.channels))}
+    return head.score(features, outputs[REGION].astype(np.float32))
 
 
 def _state(fit: HeadFit, known: Rows) -> State:

@@ -4,7 +4,7 @@ Everything, the front too, is fitted on images of all classes; every fold of the
 that the accuracy that is stated and the scores behind the threshold come from models that never saw the part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -96,6 +96,11 @@ class SortingMethod:
         kept = (CLASS_EMBEDDING, DRIFT, *((*self._taps, CLASS_WEIGHT) if self._tunes else ()))
         self._fronts = FrontFitter(request, references, anchor, self._build, kept, journal)
         journal.note(_described(backbone.components[0].name, backbone.strides, self._names, references))
+
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit heads one after the other, their fronts side by side."""
+        self._fronts.decide(many)
+        return map(self.fit, many)
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit front and classes on these frames and their copies."""

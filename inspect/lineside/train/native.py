@@ -14,7 +14,7 @@ from lineside.export.head_reference import HeadReference
 from lineside.graph.join import map_outputs
 from lineside.graph.quantise import check_quantisable, quantised
 from lineside.graph.run import Graph
-from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
+from lineside.graph.trunk import Reduction, Trunk, export_trunk, tap_grids
 from lineside.least_defect import least_defect
 from lineside.normalise.front import Front, FrontSettings
 from lineside.normalise.front_fit import FrontRequest
@@ -33,7 +33,7 @@ from lineside.train.tail import HeadRun, finish
 from lineside.train.together import at_once, together
 from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.align import resized_weights, tap_statistics
-from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
+from lineside.transfer.backbone import Backbone, load_backbone
 from lineside.transfer.extend import covering_radius, place_counts
 from lineside.transfer.head import (
     REGION,
@@ -70,7 +70,10 @@ class NativeMethod:
         self._backbone = load_backbone(
             recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder), working_wh
         )
-        grids_hw = tap_grids(self._backbone.module, working_wh)
+        self._taps = tuple(tap_name(number) for number in range(len(self._backbone.channels)))
+        journal.stage("export of the backbone")
+        self._backbone_model = self._backbone.exported(self._taps, working_wh)
+        grids_hw = tap_grids(self._backbone_model)
         self.least_defect = least_defect(loaded, frame_wh, max(grids_hw, key=math.prod)[::-1])
         self._shape: HeadShape = head_shape(
             self._backbone.channels,
@@ -95,9 +98,6 @@ class NativeMethod:
         groups = [sample.group for sample in references.samples]
         self._parts = [groups.index(group) for group in groups]
         self._journal = journal
-        self._taps = tuple(tap_name(number) for number in range(len(self._backbone.channels)))
-        journal.stage("export of the backbone")
-        self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh, self._backbone.key)
         self._heads: dict[HeadShape, tuple[onnx.ModelProto, Graph]] = {}
         height, width = self._shape.grid_hw
         request = front_request(

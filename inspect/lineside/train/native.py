@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
 from lineside.export.head_reference import HeadReference
-from lineside.graph.join import map_outputs
+from lineside.graph.join import fixed, map_outputs
 from lineside.graph.quantise import check_quantisable, quantised
 from lineside.graph.run import Graph
 from lineside.graph.trunk import Reduction, Trunk, export_trunk, tap_grids
@@ -98,7 +98,7 @@ class NativeMethod:
         groups = [sample.group for sample in references.samples]
         self._parts = [groups.index(group) for group in groups]
         self._journal = journal
-        self._heads: dict[HeadShape, tuple[onnx.ModelProto, Graph]] = {}
+        self._heads: dict[HeadShape, onnx.ModelProto] = {}
         height, width = self._shape.grid_hw
         request = front_request(
             loaded, references, self._backbone.mean, self._backbone.std, (width, height), blank_outside=False
@@ -140,12 +140,11 @@ class NativeMethod:
         """Fit a head for the adaptation's contest."""
         choice = Choice(position=posed, whiten="off", way=self._transfer.distance)
         fit = fit_best(self._shape, Rows(features, regions, frames), self._seed, choice)
-        _, graph = self._exported(fit.shape)
-        values = fit.values.feed(fit.shape)
+        graph = Graph(fixed(self._exported(fit.shape), fit.values.feed(fit.shape)))
 
         def score(taps: Features, region: Floats) -> float:
             named = {tap_name(number): tap for number, tap in taps.items()}
-            return float(graph({**named, REGION: region, **values}, ("score",))["score"][0])
+            return float(graph({**named, REGION: region}, ("score",))["score"][0])
 
         return score
 
@@ -196,12 +195,12 @@ class NativeMethod:
 
     def _finished(self, front: FittedFront, known: Rows, positions: Sequence[int], fit: HeadFit) -> FittedHead:
         self.embedding = _embedding_in_words(fit.shape.dimensions)
-        exported, graph = self._exported(fit.shape)
+        exported, values = self._exported(fit.shape), fit.values.feed(fit.shape)
         head = HeadRun(
             model=exported,
-            constants=fit.values.feed(fit.shape),
+            constants=values,
             wanted=(*self._taps, REGION),
-            run=partial(self._run, front, graph, fit),
+            run=partial(self._run, front, Graph(fixed(exported, values))),
             reference=partial(_reference, HeadReference(fit.shape, fit.values)),
             words=fit.words,
             unit=fit.unit,
@@ -226,15 +225,14 @@ class NativeMethod:
         whiten = "off" if self._transfer.whiten == "auto" and not whitening else self._transfer.whiten
         return Choice(posed and position, whiten, self._transfer.distance, fixed=fixed)
 
-    def _exported(self, shape: HeadShape) -> "tuple[onnx.ModelProto, Graph]":
+    def _exported(self, shape: HeadShape) -> "onnx.ModelProto":
         if shape not in self._heads:
-            model = export_head(shape)
-            self._heads[shape] = model, Graph(model)
+            self._heads[shape] = export_head(shape)
         return self._heads[shape]
 
-    def _run(self, front: FittedFront, graph: Graph, fit: HeadFit, row: int) -> Arrays:
+    def _run(self, front: FittedFront, graph: Graph, row: int) -> Arrays:
         taken = {name: front.outputs[name][row : row + 1] for name in (*self._taps, REGION)}
-        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "anomaly_map", "embedding"))
+        return graph(taken, ("score", "anomaly_map", "embedding"))
 
     def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
         return export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)

@@ -1,8 +1,8 @@
 """What follows every head alike: whether the frame shows this part at all, and the findings that no patch shows."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -203,7 +203,10 @@ def finish(
         UNFAMILIAR_LIMIT: np.array([limit], np.float32),
         FINDING_LIMITS: limits if len(limits) else np.zeros((1, 2), np.float32),
     }
-    deployed = Graph(select_outputs(front.trunk.joined(front.decision.values), (*head.wanted, "front_quality")))
+
+    @functools.cache  # of the deployed head alone it is asked
+    def deployed() -> Graph:
+        return Graph(select_outputs(front.trunk.joined(front.decision.values), (*head.wanted, "front_quality")))
 
     def judge(positions: Sequence[int]) -> list[Judged]:
         at = references.rows(positions, with_copies=False)
@@ -215,14 +218,14 @@ def finish(
         return [Judged(*row) for row in zip(*columns, strict=True)]
 
     def reference(frame: Pixels) -> Reference:
-        out = deployed({"frame": frame[None]})
+        out = deployed()({"frame": frame[None]})
         return Reference(head.reference(out), bool(found(front, limits, out["front_quality"])[0]))
 
     parts = (
         *_head_and_map(front.decision.settings, head.model, map_wh),
         ("familiar", export_familiarity(embeddings.shape[1])),
     )
-    kept = head.state and partial(_state, head.state, front, passed, embeddings)
+    kept = head.state and functools.partial(_state, head.state, front, passed, embeddings)
     return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference, state=kept)
 
 

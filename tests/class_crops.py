@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from deeppcb import places_of
 from lineside.graph.run import Graph
-from lineside.graph.trunk import export_backbone
-from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
+from lineside.graph.trunk import tap_grids
+from lineside.transfer.backbone import Backbone, load_backbone
 from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.fit import ClassFit, fit_classes
 from lineside.transfer.classes.head import classify_reference
@@ -58,9 +58,10 @@ class Eye:
 
     def __init__(self) -> None:
         backbone: Backbone = load_backbone("lite0", (8, 16), ("apache-2.0",), Path())
-        grids = tap_grids(backbone.module, (SIDE_PX, SIDE_PX))
+        exported = backbone.exported(("tap0", "tap1"), (SIDE_PX, SIDE_PX))
+        grids = tap_grids(exported)
         shape = PoolShape(backbone.channels, grids, grids[0])
-        self._trunk = Graph(export_backbone(backbone.module, ("tap0", "tap1"), (SIDE_PX, SIDE_PX), backbone.key))
+        self._trunk = Graph(exported)
         self._pool = Graph(export_pool(shape))
         self.shape, self._weight = shape, np.ones((1, 1, *grids[0]), np.float32)
         self._mean, self._std = np.array(backbone.mean, np.float32), np.array(backbone.std, np.float32)

@@ -4,7 +4,7 @@ Every image has an effect of its own, far stronger than what its patches differ 
 as soon as anything that gives it has seen the image. Maps are tiny, so that thousands of heads can be fitted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,6 +63,10 @@ class DrawnMethod:
     withheld: frozenset[int] = frozenset()
     last: list[HeadFit] = field(default_factory=list)
     """The head that was fitted last: the deployed one."""
+
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit one after the other."""
+        return map(self.fit, many)
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit projection, memory of averaged patches and of patches as they are, on these images and their copies."""

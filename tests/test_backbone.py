@@ -1,6 +1,7 @@
 """Backbones of any architecture: tapped, resized to their patches, exported, and refused where their licence is."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from conftest import write_part
 from lineside.cli.backbones import command
 from lineside.errors import UsageError
 from lineside.graph.run import Graph
-from lineside.graph.trunk import export_backbone
+from lineside.graph.trunk import tap_grids
 from lineside.recipe import load_recipe
 from lineside.train import train
-from lineside.transfer.backbone import load_backbone, tap_grids
+from lineside.transfer.backbone import load_backbone
 from lineside.transfer.backbone_table import KNOWN, known_backbones, measured
 from lineside.transfer.backbone_taps import choose_taps, probed
 
@@ -69,8 +70,9 @@ def test_every_kind_of_network_becomes_the_same_trunk(
     write_network(tmp_path / "net", architecture, "apache-2.0", **arguments)
     backbone = load_backbone("local-dir:net", "auto", ALLOWED, tmp_path, (96, 64))
     assert backbone.taps == words
-    assert tap_grids(backbone.module, (96, 64)) == grids
-    graph = Graph(export_backbone(backbone.module, ("tap0", "tap1"), (96, 64), backbone.key))
+    exported = backbone.exported(("tap0", "tap1"), (96, 64))
+    assert tap_grids(exported) == grids
+    graph = Graph(exported)
     working = np.random.default_rng(0).standard_normal((3, 3, 64, 96)).astype(np.float32)
     with torch.inference_mode():
         expected = [tap.numpy() for tap in backbone.module(torch.from_numpy(working))]
@@ -113,6 +115,23 @@ def test_nothing_behind_the_last_tap_is_kept() -> None:
     ]
     assert counts[0] == 700_768
     assert counts[1] > 4 * counts[0]
+
+
+def test_the_embedded_network_is_what_is_said_of_it_before_it_is_built() -> None:
+    """Channels and strides of all its stages are those that its maps have."""
+    backbone = load_backbone("lite0", (2, 4, 8, 16, 32), ALLOWED, Path())
+    with torch.inference_mode():
+        maps = backbone.module(torch.zeros(1, 3, 64, 96))
+    assert [tap.shape[1] for tap in maps] == list(backbone.channels)
+    assert [(64 // tap.shape[2], 96 // tap.shape[3]) for tap in maps] == [(s, s) for s in backbone.strides]
+
+
+def test_an_export_that_was_kept_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded backbone's graph is found by the hash of its weights; timm is not even imported for it."""
+    kept = load_backbone("lite0", (8,), ALLOWED, Path()).exported(("tap0",), (64, 64))
+    monkeypatch.setitem(sys.modules, "timm", None)
+    again = load_backbone("lite0", (8,), ALLOWED, Path()).exported(("tap0",), (64, 64))
+    assert again.SerializeToString(deterministic=True) == kept.SerializeToString(deterministic=True)
 
 
 def test_a_position_embedding_is_resampled_when_the_weights_are_loaded(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The deployed head and its threshold: folds, hold-out, frames without a say, and heads whose scores do not compare."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +39,10 @@ class Stub:
     seen: frozenset[int] = frozenset()
     fits: list[tuple[int, ...]] = field(default_factory=list)
     scored: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit one after the other."""
+        return map(self.fit, many)
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Return a head that knows these positions."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from front_parts import DARK, decide, request, view
+from lineside.graph.run import WORKERS_VARIABLE
 from lineside.graph.trunk import Reduction, Trunk
 from lineside.normalise.flat_field import flat_maps
 from lineside.normalise.front import FRONT_OUTPUTS, GATE_LIMITS, PART, Front, FrontSettings
@@ -175,6 +176,16 @@ class Shelf:
         return References(tuple(range(len(self.frames))), Reader(3, 8), Augmenter("none", 0), 0)  # type: ignore[arg-type]
 
 
+class Twice:
+    """Copies each frame as it is."""
+
+    active = True
+
+    def copies(self, frame: np.ndarray, index: int, count: int) -> list[np.ndarray]:
+        """Return the frame so many times."""
+        return [frame] * count
+
+
 def in_torch(settings: FrontSettings, values: Any, reduction: Reduction) -> Trunk:
     """Return what a fitter takes for an exported front: the same computed by torch, which needs no export."""
     front = Front(settings)
@@ -212,6 +223,31 @@ def test_a_front_has_never_seen_the_frames_of_its_fold() -> None:
         assert np.array_equal(value, other.decision.values[name]), name
     assert clean.gate[[3, 6]].tolist() == [0, 0]
     assert (other.gate[[3, 6]] != 0).all()
+
+
+def test_fronts_are_the_same_whether_decided_alone_or_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three folds at a time or one after the other: the same decisions and the same numbers, to the bit."""
+    frames, folds = still(9), [tuple(i for i in range(9) if i % 3 != fold) for fold in range(3)]
+    fronts = []
+    for workers in ("1", "3"):
+        monkeypatch.setenv(WORKERS_VARIABLE, workers)
+        made = fitter(frames)
+        made.decide(folds)
+        fronts.append([made.fit(fold).decision for fold in folds])
+    for alone, beside in zip(*fronts, strict=True):
+        assert alone.words == beside.words
+        assert all(np.array_equal(value, beside.values[name]) for name, value in alone.values.items())
+    assert not np.array_equal(fronts[0][0].values["light_mean"], fronts[0][1].values["light_mean"])
+
+
+def test_copies_of_frames_that_are_held_out_are_not_even_seen() -> None:
+    """A front runs on every frame, and on copies of its own ones alone; of the others nothing is known."""
+    references = replace(Shelf(still(4)).references(), augmenter=Twice(), copies=1)
+    made = FrontFitter(asked(), references, still(1)[0], in_torch, ("working",), Journal(SilentProgress()))
+    front = made.fit((0, 1, 2))
+    seen = np.isfinite(front.outputs["working"].astype(np.float32)).all(axis=(1, 2, 3))
+    assert seen.tolist() == [True] * 7 + [False]
+    assert front.gate[7] != 0
 
 
 def test_a_front_that_has_seen_them_is_another() -> None:

@@ -5,20 +5,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from lineside.errors import UsageError
-from lineside.export.parity import reference_score
+from lineside.export.head_reference import reference_score
 from lineside.graph.run import Graph
 from lineside.transfer.distance import Way
 from lineside.transfer.head import (
     HeadShape,
     HeadValues,
+    PatchHead,
     export_head,
     head_shape,
     patch_distances,
     tap_name,
 )
-from lineside.transfer.head_fit import Choice, fit_best, fit_head, scores
+from lineside.transfer.head_fit import Choice, fit_best, fit_head
+from lineside.transfer.head_scores import scores
 from lineside.transfer.rows import Rows, embed_patches
 from lineside.transfer.sharp import Sharp
 
@@ -198,6 +201,19 @@ def test_the_map_is_in_the_unit_of_the_score() -> None:
     assert peaks.tolist() == pytest.approx(out["score"].tolist(), rel=0.15)
 
 
+@pytest.mark.parametrize("averaged", [True, False])
+def test_a_fit_embeds_patches_as_the_head_does(averaged: bool) -> None:
+    """Patch after patch or channel after channel: one and the same linear map, offsets and borders included."""
+    head, taps = shape(), features(3, 5)
+    projections = weights(head, taps)[0]
+    offsets = tuple(np.random.default_rng(i).standard_normal(head.dimensions).astype(np.float32) for i in range(2))
+    module = PatchHead(head)
+    tensors = [[torch.from_numpy(a) for a in some] for some in (taps.values(), projections, offsets)]
+    wanted = module.gather(module.project(*tensors), averaged=averaged)
+    found = embed_patches(head, taps, projections, offsets, averaged=averaged)
+    np.testing.assert_allclose(found.reshape(wanted.shape), wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
 def test_taps_count_alike_whatever_their_unit() -> None:
     """A tap whose activations are a hundred times larger gives the same embedding."""
     head, one = shape(), features(4, 0)
@@ -275,7 +291,8 @@ def test_mirror_images_are_remembered() -> None:
     """A frame given as a mirror image is nothing new to the memory, and strange to one that was not given it."""
     goods, mirrored = part(6, 0, noise=0.02), features(6, 7)
     head, one = shape(memory=10_000), rows({i: a[:1] for i, a in mirrored.items()})
-    told = [scores(fit_best(head, rows(goods), 0, Choice(), mirrored=m), one)[0] for m in (None, rows(mirrored))]
+    fits = [fit_best(head, rows(goods), 0, Choice(), mirrored=m) for m in (None, rows(mirrored))]
+    told = [scores(fit.shape, fit.values, one)[0] for fit in fits]
     assert told[0] > 0.5
     assert told[1] < 1e-3
 

@@ -19,7 +19,8 @@ import torch
 from head_draws import DrawnMethod, calibration_of, draw, leaky_scores, scored
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract_thresholds import Threshold
-from lineside.transfer.head_fit import HeadFit, scores
+from lineside.transfer.head_fit import HeadFit
+from lineside.transfer.head_scores import scores
 
 NEW = 100
 """New parts that each deployed head judges."""
@@ -70,7 +71,7 @@ def test_heads_of_the_simulation_are_those_of_training() -> None:
     assert head.unit == ("nearest", "whitened", "memory")
     assert head.values.memory is not None
     assert head.values.sharp_memory is not None
-    np.testing.assert_allclose(scored(head, new), scores(head, new), rtol=1e-4)
+    np.testing.assert_allclose(scored(head, new), scores(head.shape, head.values, new), rtol=1e-4)
 
 
 def test_cross_fitting_keeps_its_word_and_what_has_seen_the_images_does_not() -> None:

@@ -16,7 +16,8 @@ from conftest import write_part
 from images import write_recipe
 from lineside.capture.check import check_recipe
 from lineside.errors import RecipeError
-from lineside.export.parity import TOLERANCE_REL, reference_score
+from lineside.export.head_reference import reference_score
+from lineside.export.parity import TOLERANCE_REL
 from lineside.export.state import read_state
 from lineside.graph.run import Graph
 from lineside.least_defect import least_defect

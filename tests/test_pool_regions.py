@@ -14,7 +14,7 @@ from conftest import write_part
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.capture.decode import read_image
 from lineside.errors import RecipeError, UsageError
-from lineside.export.parity import reference_score
+from lineside.export.head_reference import reference_score
 from lineside.graph.run import Graph
 from lineside.recipe import LoadedRecipe, load_recipe
 from lineside.report.training import pages

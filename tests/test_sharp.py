@@ -1,5 +1,7 @@
 """Patches as they are: when places are trusted, in which unit, and what they learn later."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,14 @@ from lineside.transfer.head import HeadShape
 from lineside.transfer.head_fit import Choice, fit_best
 from lineside.transfer.rows import Rows
 from lineside.transfer.sharp import SharpPlace, from_place
-from lineside.transfer.sharp_fit import FIXED, SharpCounts, extended_sharp_place, fit_sharp_place, fixedness
+from lineside.transfer.sharp_fit import (
+    FIXED,
+    SharpCounts,
+    extended_sharp_place,
+    fit_sharp_place,
+    fixedness,
+    sharp_basis,
+)
 
 PLACES, SIZE = 30, 12
 SAME = np.random.default_rng(99).standard_normal((PLACES, SIZE))
@@ -33,12 +42,20 @@ def distances(place: SharpPlace, made: np.ndarray) -> np.ndarray:
     return from_place(torch.from_numpy(made) @ basis, mean, triangles).numpy()
 
 
+def fitted(
+    made: np.ndarray, counts: np.ndarray, frames: Sequence[int], parts: Sequence[int]
+) -> tuple[SharpPlace, SharpCounts]:
+    """Fit places on patches [n, P, d]."""
+    basis = sharp_basis(made.shape[2], 0)
+    return fit_sharp_place(basis, made @ basis, counts, frames, parts)
+
+
 def learned(frames: int, seed: int) -> tuple[SharpPlace, SharpCounts, np.ndarray]:
     """Fit places on frames with a slightly different copy of each."""
     own = patches(frames, seed)
     made = np.concatenate((own, own + 0.1 * np.random.default_rng(seed + 50).standard_normal(own.shape)))
     made = made.astype(np.float32)
-    return *fit_sharp_place(made, everywhere(made), *2 * ([*range(frames)] * 2,), 0), made
+    return *fitted(made, everywhere(made), *2 * ([*range(frames)] * 2,)), made
 
 
 def test_fixedness_tells_a_part_that_lies_still_from_a_texture() -> None:
@@ -104,7 +121,7 @@ def test_pictures_of_one_part_are_left_out_together() -> None:
     own = patches(6, 9)
     made = np.repeat(own, 5, axis=0) + 0.02 * np.random.default_rng(1).standard_normal((30, PLACES, SIZE))
     made, parts = made.astype(np.float32), np.repeat(np.arange(6), 5).tolist()
-    place, _ = fit_sharp_place(made, everywhere(made), range(30), parts, 0)
+    place, _ = fitted(made, everywhere(made), range(30), parts)
     assert float(np.square(distances(place, patches(200, 10))).mean()) == pytest.approx(1.0, abs=0.5)
 
 
@@ -113,7 +130,7 @@ def test_rare_places_borrow_and_unseen_ones_say_nothing() -> None:
     made = patches(20, 11)
     counts = everywhere(made)
     counts[2:, 0], counts[:, 1] = False, False
-    place, _ = fit_sharp_place(made, counts, range(20), range(20), 0)
+    place, _ = fitted(made, counts, range(20), range(20))
     away = np.sqrt(np.square(distances(place, patches(200, 12))).mean(axis=0))
     assert away[0] == pytest.approx(float(np.median(away)), rel=0.5)
     assert away[1] == 0.0
@@ -122,7 +139,7 @@ def test_rare_places_borrow_and_unseen_ones_say_nothing() -> None:
 def test_frames_that_are_all_alike_leave_finite_numbers() -> None:
     """One picture again and again: their own distance is next to nothing, not rounding."""
     made = np.repeat(patches(1, 13), 6, axis=0)
-    place, _ = fit_sharp_place(made, everywhere(made), range(6), range(6), 0)
+    place, _ = fitted(made, everywhere(made), range(6), range(6))
     assert float(distances(place, made).max()) < 1.0
 
 

@@ -7,6 +7,7 @@ verdict when red and blue are swapped, which is the mistake that every port make
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from lineside.contract import INPUT_FRAME, NO_DEFECT_CLASS, OUTPUTS, UNKNOWN_DEFECT_CLASS, Contract, Verdict
 from lineside.export.recorded import VECTORS_FILE
-from lineside.graph.run import Graph
+from lineside.graph.run import Graph, parallel
 
 Pixels = npt.NDArray[np.uint8]
 Files = dict[str, bytes]
@@ -60,7 +61,7 @@ def make_vectors(graph: Graph, contract: Contract, candidates: Iterable[Candidat
         ``vectors/vectors.json``; for each vector a ``.u8`` file (the raw frame), a ``.png`` to look at and a
         ``.map.f32`` file (the anomaly map, little-endian float32).
     """
-    judged = [_judge(graph, contract, candidate) for candidate in candidates]
+    judged = list(parallel(partial(_judge, graph, contract), candidates))
     chosen: dict[str, Candidate] = {}
     for verdict in Verdict:
         of_kind = [j for j in judged if j.verdict == verdict and j.margin >= MARGIN_REL and j.steady]
@@ -83,9 +84,11 @@ def _vector_name(verdict: Verdict, told: int) -> str:
 
 def _steady(graph: Graph, frame: Pixels, told: int) -> bool:
     """Whether a class stays when every sample moves by one level: rounding elsewhere moves it by far less."""
+    if told == NO_DEFECT_CLASS:
+        return True
     moved = (np.where(frame < 255, frame + 1, frame), np.where(frame > 0, frame - 1, frame))
     classes = (graph({INPUT_FRAME: f[None].astype(np.uint8)}, ("defect_class",))["defect_class"][0] for f in moved)
-    return told == NO_DEFECT_CLASS or all(int(found) == told for found in classes)
+    return all(int(found) == told for found in classes)
 
 
 def _judge(graph: Graph, contract: Contract, candidate: Candidate) -> _Judged:
@@ -102,17 +105,18 @@ def _swap_vector(graph: Graph, contract: Contract, good: Sequence[Candidate]) ->
     """Find a frame whose verdict turns with its channels: a good one, tinted where the part itself is colourless."""
     if contract.frame.channels != 3:
         return None
-    best: tuple[float, Candidate] | None = None
-    for candidate in good[:4]:
-        for tint in TINTS:
-            frame = _tinted(candidate.frame, tint) if tint else candidate.frame
-            straight = _judge(graph, contract, Candidate(candidate.name, frame))
-            swapped = _judge(graph, contract, Candidate(candidate.name, np.ascontiguousarray(frame[..., ::-1])))
-            margin = min(straight.margin, swapped.margin)
-            turned = straight.verdict != swapped.verdict
-            if turned and margin >= MARGIN_REL and (best is None or margin > best[0]):
-                best = (margin, Candidate(candidate.name, frame))
-    return best[1] if best else None
+
+    def turned(tried: tuple[Candidate, float]) -> tuple[float, Candidate] | None:
+        candidate, tint = tried
+        frame = _tinted(candidate.frame, tint) if tint else candidate.frame
+        straight = _judge(graph, contract, Candidate(candidate.name, frame))
+        swapped = _judge(graph, contract, Candidate(candidate.name, np.ascontiguousarray(frame[..., ::-1])))
+        margin = min(straight.margin, swapped.margin)
+        turns = straight.verdict != swapped.verdict and margin >= MARGIN_REL
+        return (margin, Candidate(candidate.name, frame)) if turns else None
+
+    found = list(parallel(turned, [(candidate, tint) for candidate in good[:4] for tint in TINTS]))
+    return max((one for one in found if one), key=lambda one: one[0], default=(0.0, None))[1]
 
 
 def _tinted(frame: Pixels, amount: float) -> Pixels:

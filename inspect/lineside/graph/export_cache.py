@@ -79,16 +79,26 @@ def export_sha256(
     dynamic: Mapping[str, Mapping[int, str]],
 ) -> str:
     """Hash everything that an export depends on; parameters as of `lineside.graph.onnx_export.export_module`."""
-    total = hashlib.sha256(repr(_program()).encode())
+    total = hashlib.sha256(known_sha256(key, inputs, outputs, dynamic).encode())
     parts = [(name, f"{type(part).__module__}.{type(part).__qualname__}") for name, part in module.named_modules()]
-    examples = [(name, str(tensor.dtype), tuple(tensor.shape)) for name, tensor in inputs.items()]
-    axes = [(name, sorted(named.items())) for name, named in sorted(dynamic.items())]
-    total.update(repr((key, parts, repr(module), examples, list(outputs), axes)).encode())
+    total.update(repr((parts, repr(module))).encode())
     named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
     for name, tensor in named:  # state_dict would leave out buffers that are not persistent
         total.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
         total.update(_content(tensor))
     return total.hexdigest()
+
+
+def known_sha256(
+    key: str,
+    inputs: "Mapping[str, torch.Tensor]",
+    outputs: Sequence[str],
+    dynamic: Mapping[str, Mapping[int, str]],
+) -> str:
+    """Hash what an export depends on besides the module; all of it where the key names the module's numbers too."""
+    examples = [(name, str(tensor.dtype), tuple(tensor.shape)) for name, tensor in inputs.items()]
+    axes = [(name, sorted(named.items())) for name, named in sorted(dynamic.items())]
+    return hashlib.sha256(repr((_program(), key, examples, list(outputs), axes)).encode()).hexdigest()
 
 
 def cache_folder() -> Path | None:

@@ -50,6 +50,16 @@ def fix_input(model: "onnx.ModelProto", name: str, value: "npt.NDArray[np.generi
     model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
 
 
+def fixed(model: "onnx.ModelProto", values: "Mapping[str, npt.NDArray[np.generic]]") -> "onnx.ModelProto":
+    """Return a copy of the model with these inputs' values written in: what follows from them is computed once."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    for name, value in values.items():
+        fix_input(model, name, value)
+    return model
+
+
 def rename_output(model: "onnx.ModelProto", old: str, new: str) -> "onnx.ModelProto":
     """Return a copy of the model with one output under another name."""
     import onnx

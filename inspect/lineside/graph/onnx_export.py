@@ -8,13 +8,13 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING
 
 from lineside.errors import ParityError
-from lineside.graph.export_cache import cached, export_sha256
+from lineside.graph.export_cache import cached, export_sha256, known_sha256
 from lineside.graph.export_shortcuts import shortcuts
 
 if TYPE_CHECKING:
@@ -61,6 +61,21 @@ def export_module(
     """
     export = partial(_exported, module, inputs, outputs, dynamic)
     return export() if key is None else cached(export_sha256(key, module, inputs, outputs, dynamic), export)
+
+
+def export_known(
+    build: "Callable[[], torch.nn.Module]",
+    inputs: Mapping[str, "torch.Tensor"],
+    outputs: Sequence[str],
+    dynamic: Mapping[str, Mapping[int, str]],
+    key: str,
+) -> "onnx.ModelProto":
+    """Export a module of which the key says everything, its numbers too: it is built only where no export was kept.
+
+    Other parameters as of `export_module`.
+    """
+    identity = known_sha256(key, inputs, outputs, dynamic)
+    return cached(identity, lambda: _exported(build(), inputs, outputs, dynamic))
 
 
 def _exported(

@@ -44,9 +44,14 @@ class Graph:
         return dict(zip(names, self._session.run(names, dict(feed)), strict=True))
 
 
+def usual_workers() -> int:
+    """Return how many threads work side by side where nobody says it."""
+    return int(os.environ.get(WORKERS_VARIABLE, 0)) or processors()
+
+
 def parallel(function: Callable[[_I], _O], items: Iterable[_I], workers: int | None = None) -> Iterator[_O]:
     """Map over items in a pool of threads, in order, holding only a few items at a time."""
-    workers = workers or int(os.environ.get(WORKERS_VARIABLE, 0)) or processors()
+    workers = workers or usual_workers()
     with ThreadPoolExecutor(workers) as pool:
         pending = []
         for item in items:

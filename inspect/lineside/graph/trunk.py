@@ -5,7 +5,7 @@ them (design: the graph comes first). Two graphs: the reduction, which holds not
 everything behind it, whose fitted values are inputs; joined they are the beginning of the deployed graph.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.graph.join import fix_input, join
-from lineside.graph.onnx_export import export_module
+from lineside.graph.onnx_export import export_known, export_module
 from lineside.graph.reduction import reduction_model
 from lineside.graph.run import Graph
 
@@ -98,10 +98,26 @@ def export_backbone(
     key : str or None
         What the module was made from, see `lineside.graph.onnx_export.export_module`.
     """
+    return export_module(module, _working(working_wh), tuple(taps), {"working": {0: "N"}}, key=key)
+
+
+def export_known_backbone(
+    build: "Callable[[], torch.nn.Module]", taps: Sequence[str], working_wh: tuple[int, int], key: str
+) -> "onnx.ModelProto":
+    """Export a backbone of which the key says everything (`lineside.graph.onnx_export.export_known`)."""
+    return export_known(build, _working(working_wh), tuple(taps), {"working": {0: "N"}}, key)
+
+
+def _working(working_wh: tuple[int, int]) -> "dict[str, torch.Tensor]":
     import torch
 
-    inputs = {"working": torch.zeros(2, 3, working_wh[1], working_wh[0])}
-    return export_module(module, inputs, tuple(taps), {"working": {0: "N"}}, key=key)
+    return {"working": torch.zeros(2, 3, working_wh[1], working_wh[0])}
+
+
+def tap_grids(backbone: "onnx.ModelProto") -> tuple[tuple[int, int], ...]:
+    """Return rows and columns of each tap of an exported backbone."""
+    shapes = [tap.type.tensor_type.shape.dim for tap in backbone.graph.output]
+    return tuple((height.dim_value, width.dim_value) for _, _, height, width in shapes)
 
 
 def export_trunk(

@@ -129,9 +129,12 @@ class Light(nn.Module):
         numbers : Tensor of float32 [N, 10]
             See `LIGHT_NUMBERS`.
         """
-        golden, (templates, spans) = Golden(*values[:7]), values[7:]
         cells = self.sampler(image, valid)
-        estimate = self.estimator(cells, golden)
+        return self.corrected(image, cells, self.estimator(cells, Golden(*values[:7])), *values)
+
+    def corrected(self, image: Tensor, cells: Cells, estimate: Estimate, *values: Tensor) -> tuple[Tensor, Tensor]:
+        """Correct images whose light is known, as `forward` does; the estimate is the same whatever is switched on."""
+        golden, (templates, spans) = Golden(*values[:7]), values[7:]
         ratio = estimate.level_ratio if self.settings.contrast else estimate.ratio
         mean_ratio = (ratio * golden.level).sum(dim=1, keepdim=True) / golden.level.sum()  # [N, 1]
         cast = self._cast(cells, ratio, mean_ratio)  # [N, C]

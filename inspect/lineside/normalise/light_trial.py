@@ -13,8 +13,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from lineside.normalise.light import LIGHT_NUMBERS, Light, LightSettings
+from lineside.normalise.light_cells import Cells
+from lineside.normalise.light_estimate import Estimate, Golden
 from lineside.normalise.light_fit import as_tensors, fit_light
 from lineside.synth.shading_defects import KINDS, Kind, draw_shading, shaded
 
@@ -39,13 +42,22 @@ class Measured:
 
 
 @dataclass(frozen=True, eq=False)
+class _Lit:
+    """Images [n, C, h, w] and the light on them, which no setting changes."""
+
+    images: Tensor
+    cells: Cells
+    estimate: Estimate
+
+
+@dataclass(frozen=True, eq=False)
 class _Half:
     """Good images that the golden light was not fitted on, and the same with defects."""
 
-    images: F32
-    valid: F32
-    values: dict[str, F32]
-    defects: Sequence[tuple[Kind, int, F32, F32]]  # kind, image, mask at the judged size, shaded image [C, h, w]
+    values: tuple[Tensor, ...]
+    good: _Lit
+    bad: _Lit
+    defects: Sequence[tuple[Kind, int, F32]]  # of each of the bad: kind, good image, mask at the judged size
 
 
 class Trial:
@@ -84,14 +96,18 @@ class Trial:
         shape: F32,
         rng: np.random.Generator,
     ) -> _Half:
-        values = fit_light(images[~chosen], valid[~chosen], foreground=part)
-        judged = images[chosen]
-        defects = []
+        values = as_tensors(fit_light(images[~chosen], valid[~chosen], foreground=part))
+        judged, inside = images[chosen], valid[chosen]
+        defects, bad = list[tuple[Kind, int, F32]](), list[F32]()
         for kind in self._kinds:
             for index in range(min(DEFECT_IMAGES, len(judged))):
                 mask, depth = draw_shading(rng, kind, shape)
-                defects.append((kind, index, _reduced(mask[None, None])[0, 0], shaded(judged[index], mask, depth)))
-        return _Half(judged, valid[chosen], values, defects)
+                defects.append((kind, index, _reduced(mask[None, None])[0, 0]))
+                bad.append(shaded(judged[index], mask, depth))
+        owners = [index for _, index, _ in defects]
+        light = Light(LightSettings(), images.shape[1], (images.shape[3], images.shape[2]))
+        good = _lit(light, values, judged, inside)
+        return _Half(values, good, _lit(light, values, np.stack(bad), inside[owners]), defects)
 
     def measured(self, settings: LightSettings) -> Measured:
         """Spread of the good images and visibility of the defects, means over the halves."""
@@ -104,15 +120,12 @@ class Trial:
         return self._known[settings]
 
     def _of_half(self, half: _Half, settings: LightSettings) -> Measured:
-        good, _ = _corrected(half.images, half.valid, half.values, settings)
+        good, _ = _corrected(half.good, half.values, settings)
         level = float(good.mean())
         spread = _spreads(good)
-        owners = [index for _, index, _, _ in half.defects]
-        bad, shading = _corrected(
-            np.stack([image for *_, image in half.defects]), half.valid[owners], half.values, settings
-        )
+        bad, shading = _corrected(half.bad, half.values, settings)
         seen: dict[Kind, list[float]] = {kind: [] for kind in self._kinds}
-        for row, (kind, index, mask, _) in enumerate(half.defects):
+        for row, (kind, index, mask) in enumerate(half.defects):
             change = (bad[row] - good[index]).mean(axis=0) / level
             in_picture = abs(_mean(change, mask) - _mean(change, 1.0 - mask)) / max(spread["contrast"], 1e-6)
             counts = self._scored and kind != "spot"
@@ -120,20 +133,20 @@ class Trial:
         return Measured(spread, {kind: float(np.median(values)) for kind, values in seen.items()})
 
 
-def _corrected(
-    images: F32, valid: F32, values: dict[str, F32], settings: LightSettings
-) -> tuple[F32, npt.NDArray[np.float32]]:
-    """Corrected images at the judged size [n, C, 64, 64], and their shading numbers [n]."""
-    channels, height, width = images.shape[1:]
-    light = Light(settings, channels, (width, height))
-    tensors = as_tensors(values)
-    small, shading = [], []
+def _lit(light: Light, values: tuple[Tensor, ...], images: F32, valid: F32) -> _Lit:
     with torch.no_grad():
-        for image, inside in zip(images, valid, strict=True):
-            corrected, numbers = light(torch.from_numpy(image[None]), torch.from_numpy(inside[None]), *tensors)
-            small.append(_reduced(corrected.numpy())[0])
-            shading.append(float(numbers[0, LIGHT_NUMBERS.index("shading")]))
-    return np.stack(small), np.asarray(shading, np.float32)
+        planes = torch.from_numpy(images)
+        cells = light.sampler(planes, torch.from_numpy(valid))
+        return _Lit(planes, cells, light.estimator(cells, Golden(*values[:7])))
+
+
+def _corrected(lit: _Lit, values: tuple[Tensor, ...], settings: LightSettings) -> tuple[F32, F32]:
+    """Corrected images at the judged size [n, C, 64, 64], and their shading numbers [n]."""
+    channels, height, width = lit.images.shape[1:]
+    light = Light(settings, channels, (width, height))
+    with torch.no_grad():
+        corrected, numbers = light.corrected(lit.images, lit.cells, lit.estimate, *values)
+    return _reduced(corrected.numpy()), numbers[:, LIGHT_NUMBERS.index("shading")].numpy()
 
 
 def _reduced(images: F32, size: tuple[int, int] = (JUDGED_SIDE, JUDGED_SIDE)) -> F32:

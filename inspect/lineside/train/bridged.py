@@ -1,7 +1,7 @@
 """anomalib's models as a method: our front before them, our thresholds behind them, one graph."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -74,6 +74,11 @@ class BridgedMethod:
         anchor = anchor_frame(loaded, references)
         self._fronts = FrontFitter(request, references, anchor, export_front, ("working",), journal)
 
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit heads one after the other, their fronts side by side."""
+        self._fronts.decide(many)
+        return map(self.fit, many)
+
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Train the model on these good frames, by anomalib's own Engine."""
         front = self._fronts.fit(positions)
@@ -84,7 +89,7 @@ class BridgedMethod:
             model = fit_anomalib(self._spec(Path(folder)), working[rows[front.gate[rows] == 0]])
         if not model.has_map:
             self.neutral_outputs = {"anomaly_map": "0: the model gives no map"}
-        exported = export_bridged_head(model, self.map_wh, working[:2])
+        exported = export_bridged_head(model, self.map_wh, working[rows[:2]])
         graph = Graph(exported)
 
         def run(row: int) -> Arrays:

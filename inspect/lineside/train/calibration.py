@@ -186,20 +186,20 @@ def _fitted(
     method: Method, folds: Sequence[Fold], count: int, held_out: bool, journal: Journal
 ) -> tuple[FittedHead | None, dict[int, Judged], list[tuple[str, ...]], set[tuple[str, ...]]]:
     """Return deployed head (None where two heads have different units), judgements, fold decisions, and the units."""
-    judged, decided, heads = dict[int, Judged](), list[tuple[str, ...]](), set[tuple[str, ...]]()
-    for number, fold in enumerate(folds, 1):
-        journal.stage("hold-out" if held_out else f"cross-fitting, fold {number} of {len(folds)}")
-        head = method.fit(fold.fit)
-        judged.update(zip(fold.score, head.judge(fold.score), strict=True))
-        decided.append(head.front.decision.choices)
-        heads.add(head.unit)
-        if len(heads) > 1:
-            return None, judged, decided, heads
-    if not held_out:
-        journal.stage("head on all good frames")
-        head = method.fit(range(count))
-        heads.add(head.unit)
-    return head if len(heads) == 1 else None, judged, decided, heads
+    judged, decided, units = dict[int, Judged](), list[tuple[str, ...]](), set[tuple[str, ...]]()
+    head: FittedHead | None = None
+    whole = [] if held_out else [tuple(range(count))]
+    words = "hold-out" if held_out else f"cross-fitting in {len(folds)} folds, and a head on all good frames"
+    journal.stage(words)
+    for number, head in enumerate(method.fit_each([*(fold.fit for fold in folds), *whole])):
+        units.add(head.unit)
+        if number < len(folds):
+            score = folds[number].score
+            judged.update(zip(score, head.judge(score), strict=True))
+            decided.append(head.front.decision.choices)
+        if len(units) > 1:
+            return None, judged, decided, units
+    return head, judged, decided, units
 
 
 def _note_front(head: FittedHead, decided: Sequence[tuple[str, ...]], journal: Journal) -> None:

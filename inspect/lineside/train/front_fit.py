@@ -23,6 +23,7 @@ from lineside.recipe_normalise import Gate
 from lineside.train.images import References
 from lineside.train.progress import Journal
 from lineside.train.reductions import Reductions, reduce_all
+from lineside.train.together import together
 from lineside.transfer.familiar import novelty_limit
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ class FittedFront:
     decision : FrontDecision
         Settings, fitted values (limits included), and the reasons.
     outputs : mapping of name to ndarray [rows, ...]
-        Of every good frame and copy: taps or working tensors, region and quality.
+        Of every good frame, and of the copies of those that it was fitted on; of other copies NaN: taps or working
+        tensors, region and quality.
     gate : ndarray of int64 [rows]
-        By the fitted limits.
+        By the fitted limits; what is NaN is refused.
     novelty_limit : float
     seed : int
     margin : float
@@ -66,6 +68,8 @@ class FittedFront:
     margin: float
 
 
+COPIES = 16
+"""Bytes that deciding a front needs for each of all frames' reductions: working images in single precision, thrice."""
 OTHERWISE = "Look at them with `lineside preview`, or set normalise.gate.mode to off."
 REMEDIES = {
     "exposure": "Widen normalise.light.gain_limits, or take brighter pictures.",
@@ -108,7 +112,7 @@ class FrontFitter:
         self._decisions: dict[tuple[int, ...], FrontDecision] = {}
 
     def fit(self, positions: Sequence[int], build: Build | None = None) -> FittedFront:
-        """Decide and fit on these good frames, then run the exported front on all frames and copies.
+        """Decide and fit on these good frames, then run the exported front on all frames, and on copies of these.
 
         Parameters
         ----------
@@ -117,15 +121,11 @@ class FrontFitter:
             In place of the fitter's own, such as with another backbone.
         """
         rows = self._references.rows(positions, with_copies=False)
-        reduction, reduced = self._reduced(self._request.search_middle_wh)
-        decision = self._decisions.get(tuple(positions))
-        if decision is None:
-            self._journal.stage(f"light and pose of {len(rows)} frames")
-            decision = decide_front(reduced.middle[rows], reduction(self._anchor)[0][0], self._request)
-            self._decisions[tuple(positions)] = decision
+        self.decide([positions])
+        decision = self._decisions[tuple(positions)]
         trunk = self._trunk(decision, build or self._build)
         values = {**decision.values, GATE_LIMITS: open_limits(decision.settings.gate)}
-        outputs = self._run(trunk, decision, values)
+        outputs = self._run(trunk, decision, values, self._references.rows(positions, with_copies=True))
         quality = outputs["front_quality"].astype(np.float32, copy=False)
         limits = front_limits(quality[rows], decision.settings.gate, self._request.normalise.gate)
         gate = gate_of(quality, limits, decision.settings.gate)
@@ -135,6 +135,23 @@ class FrontFitter:
         margin = -1.0 if off else request.normalise.gate.margin
         strange = NO_LIMIT if off else novelty_limit(margin)
         return FittedFront(trunk, fitted, outputs, gate, strange, request.seed, margin)
+
+    def decide(self, many: Sequence[Sequence[int]]) -> None:
+        """Decide fronts on several choices of good frames, side by side; `fit` knows them then."""
+        wanted = [at for at in dict.fromkeys(map(tuple, many)) if at not in self._decisions]
+        if not wanted:
+            return
+        reduction, reduced = self._reduced(self._request.search_middle_wh)
+        anchor, counts = reduction(self._anchor)[0][0], sorted({len(at) for at in wanted})
+        self._journal.stage(f"light and pose of {' or '.join(map(str, counts))} frames", len(wanted))
+
+        def one(positions: tuple[int, ...]) -> FrontDecision:
+            rows = self._references.rows(positions, with_copies=False)
+            decision = decide_front(reduced.middle[rows], anchor, self._request)
+            self._journal.step()
+            return decision
+
+        self._decisions.update(zip(wanted, together(one, wanted, COPIES * reduced.middle.nbytes), strict=True))
 
     def changed(self, front: FittedFront, positions: Sequence[int], change: Change) -> tuple[Arrays, list[int]]:
         """Run a fitted front on changed copies of good frames, such as mirror images.
@@ -188,12 +205,15 @@ class FrontFitter:
             self._trunks[settings, build] = build(settings, values, reduction)
         return self._trunks[settings, build]
 
-    def _run(self, trunk: Trunk, decision: FrontDecision, values: Mapping[str, Floats]) -> Arrays:
-        """Run every row by itself, as on the line, and stack the outputs."""
+    def _run(
+        self, trunk: Trunk, decision: FrontDecision, values: Mapping[str, Floats], fitted: npt.NDArray[np.int64]
+    ) -> Arrays:
+        """Run every row by itself, as on the line, and stack the outputs; copies that are not fitted on are NaN."""
         _, reduced = self._reduced(decision.settings.middle_wh)
         names = (*self._wanted, "region", "front_quality")
-        count = len(reduced.middle)
-        self._journal.stage("features", count)
+        firsts = self._references.rows(range(len(self._references.samples)), with_copies=False)
+        rows, count = np.union1d(firsts, fitted).tolist(), len(reduced.middle)
+        self._journal.stage("features", len(rows))
 
         def one(row: int) -> Arrays:
             feed = {"middle": reduced.middle[row : row + 1], "frame_wh": reduced.frame_wh[row], **values}
@@ -202,10 +222,10 @@ class FrontFitter:
             return out
 
         stacked: Arrays = {}
-        for row, out in enumerate(parallel(one, range(count))):
+        for row, out in zip(rows, parallel(one, rows), strict=True):
             for name, value in out.items():
-                if row == 0:
-                    stacked[name] = np.empty((count, *value.shape[1:]), value.dtype)
+                if name not in stacked:
+                    stacked[name] = np.full((count, *value.shape[1:]), np.nan, value.dtype)
                 stacked[name][row] = value[0]
         return stacked
 

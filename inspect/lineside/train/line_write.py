@@ -21,8 +21,9 @@ from lineside.capture.known_looks import LOOKS_FILE
 from lineside.contract import CONTRACT_FILE, CONTRACT_VERSION, INPUT_FRAME, MODEL_FILE, Ancestor, Contract, Fitted
 from lineside.contract_thresholds import Threshold
 from lineside.export.bundle import reserved
+from lineside.export.head_reference import HeadReference
 from lineside.export.known_images import LOCK_FILE
-from lineside.export.parity import Kind, ParityCase, ParityRecord, prove_parity, reference_score
+from lineside.export.parity import Kind, ParityCase, ParityRecord, prove_parity
 from lineside.export.sbom import SBOM_FILE, bill_of_materials
 from lineside.export.state import STATE_FILE, pack_state
 from lineside.export.vectors import Candidate, make_vectors
@@ -264,13 +265,13 @@ def _proven(
 def _slow_score(model: "onnx.ModelProto", parent: Parent) -> Scorer:
     """Return what gives a frame's score by the definition of the head, and its quality numbers."""
     shape, taps = parent.state.shape, parent.taps
-    values = head_values(constants(model), shape)
+    head = HeadReference(shape, head_values(constants(model), shape))
     features = Graph(with_outputs(model, (*taps, REGION)))
 
     def score(frame: Pixels) -> tuple[float, Array]:
         out = features({INPUT_FRAME: frame[None]}, (*taps, REGION, "quality"))
         seen = {i: out[name].astype(np.float32) for i, name in enumerate(taps)}
-        return reference_score(shape, values, seen, out[REGION].astype(np.float32)), out["quality"][0]
+        return head.score(seen, out[REGION].astype(np.float32)), out["quality"][0]
 
     return score
 

@@ -4,7 +4,7 @@ A method is ready when it is made. `fit` takes positions of good frames and fits
 included, so that cross-fitting and the deployed fit are one and the same call.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -135,3 +135,9 @@ class Method(Protocol):
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit everything that is fitted on images, on these good frames alone."""
+
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit a head on each of several choices of good frames, in their order, as `fit` would, maybe side by side.
+
+        Heads are made as they are asked for, a few at a time, so that memory does not grow with their number.
+        """

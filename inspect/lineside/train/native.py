@@ -1,7 +1,7 @@
 """lineside's own method: a pretrained trunk and a memory of good patches."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
-from lineside.export.parity import reference_score
-from lineside.graph.join import map_outputs
+from lineside.export.head_reference import HeadReference
+from lineside.graph.join import fixed, map_outputs
 from lineside.graph.run import Graph
-from lineside.graph.trunk import export_backbone
+from lineside.graph.trunk import tap_grids
 from lineside.least_defect import least_defect
 from lineside.normalise.front_fit import FrontRequest
 from lineside.recipe import LoadedRecipe
@@ -28,9 +28,10 @@ from lineside.train.progress import Journal
 from lineside.train.ranges import RANGED, Int8
 from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_request, usual_frame_wh
 from lineside.train.tail import HeadRun, finish
+from lineside.train.together import at_once, together
 from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.align import resized_weights, tap_statistics
-from lineside.transfer.backbone import Backbone, load_backbone, tap_grids
+from lineside.transfer.backbone import Backbone, load_backbone
 from lineside.transfer.extend import covering_radius, place_counts
 from lineside.transfer.head import (
     REGION,
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[np.generic]]
 
+COPIES = 16
+"""Bytes that a head's fit needs for each number of its frames' embeddings: features, and embeddings, chosen, twice."""
+
 
 class NativeMethod:
     """Trunk exported, head exported with its numbers as inputs; see `lineside.train.method.Method`."""
@@ -64,7 +68,10 @@ class NativeMethod:
         self._backbone = load_backbone(
             recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder), working_wh
         )
-        grids_hw = tap_grids(self._backbone.module, working_wh)
+        self._taps = tuple(tap_name(number) for number in range(len(self._backbone.channels)))
+        journal.stage("export of the backbone")
+        self._backbone_model = self._backbone.exported(self._taps, working_wh)
+        grids_hw = tap_grids(self._backbone_model)
         self.least_defect = least_defect(loaded, frame_wh, max(grids_hw, key=math.prod)[::-1])
         self._shape: HeadShape = head_shape(
             self._backbone.channels,
@@ -89,10 +96,7 @@ class NativeMethod:
         groups = [sample.group for sample in references.samples]
         self._parts = [groups.index(group) for group in groups]
         self._journal = journal
-        self._taps = tuple(tap_name(number) for number in range(len(self._backbone.channels)))
-        journal.stage("export of the backbone")
-        self._backbone_model = export_backbone(self._backbone.module, self._taps, working_wh, self._backbone.key)
-        self._heads: dict[HeadShape, tuple[onnx.ModelProto, Graph]] = {}
+        self._heads: dict[HeadShape, onnx.ModelProto] = {}
         height, width = self._shape.grid_hw
         request = front_request(
             loaded, references, self._backbone.mean, self._backbone.std, (width, height), blank_outside=False
@@ -128,45 +132,77 @@ class NativeMethod:
         """Fit a head for the adaptation's contest."""
         choice = Choice(position=posed, whiten="off", way=self._transfer.distance)
         fit = fit_best(self._shape, Rows(features, regions, frames), self._seed, choice)
-        _, graph = self._exported(fit.shape)
-        values = fit.values.feed(fit.shape)
+        graph = Graph(fixed(self._exported(fit.shape), fit.values.feed(fit.shape)))
 
         def score(taps: Features, region: Floats) -> float:
             named = {tap_name(number): tap for number, tap in taps.items()}
-            return float(graph({**named, REGION: region, **values}, ("score",))["score"][0])
+            return float(graph({**named, REGION: region}, ("score",))["score"][0])
 
         return score
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit front, scales and memory on these good frames and their copies."""
-        front = self._fronts.fit(positions, self._int8.build(positions) if self._int8 else None)
+        (head,) = self.fit_each([positions])
+        return head
+
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit heads side by side, as many at a time as there is memory for."""
+        self._fronts.decide(many)
+        places = math.prod(self._shape.grid_hw) * self._shape.dimensions
+        bytes_each = COPIES * len(self._references.samples) * self._references.rows_per_frame * places
+        some = at_once(bytes_each)
+        for start in range(0, len(many), some):
+            yield from self._fit_some(many[start : start + some], bytes_each)
+
+    def _fit_some(self, many: Sequence[Sequence[int]], bytes_each: int) -> Iterator[FittedHead]:
+        fronts = [self._front(positions) for positions in many]
+        parts = [self._known(*front, positions) for front, positions in zip(fronts, many, strict=True)]
+        for known in parts:
+            refuse_unseen(self._shape.regions, known.inside(self._shape.grid_hw))
+        frames = " and ".join(str(len(known.frames)) for known in parts)
+        self._journal.stage(f"head on {frames} frames", len(many))
+        fits = together(self._learned, list(zip(fronts, parts, many, strict=True)), bytes_each)
+        for (front, _), known, positions, fit in zip(fronts, parts, many, fits, strict=True):
+            yield self._finished(front, known, positions, fit)
+
+    def _front(self, positions: Sequence[int]) -> tuple[FittedFront, FittedFront | None]:
+        """Fit a front, before an int8 backbone a second one in float32: what the memory's entries are chosen by."""
+        if self._int8 is None:
+            return self._fronts.fit(positions), None
+        return self._fronts.fit(positions, self._int8.build(positions)), self._fronts.fit(positions)
+
+    def _known(self, front: FittedFront, plain: FittedFront | None, positions: Sequence[int]) -> Rows:
+        """Features of frames and copies that the gate lets through."""
         rows = self._references.rows(positions, with_copies=True)
         passed = rows[front.gate[rows] == 0]
-        plain = self._fronts.fit(positions) if self._int8 else None
-        known = self._rows(
+        return self._rows(
             {name: front.outputs[name][passed] for name in (*self._taps, REGION)},
             (passed // self._references.rows_per_frame).tolist(),
             {name: plain.outputs[name][passed] for name in self._taps} if plain else None,
         )
-        refuse_unseen(self._shape.regions, known.inside(self._shape.grid_hw))
-        self._journal.stage(f"head on {len(passed)} frames")
+
+    def _learned(self, given: tuple[tuple[FittedFront, FittedFront | None], Rows, Sequence[int]]) -> HeadFit:
+        (front, plain), known, positions = given
         posed = front.decision.settings.pose is not None
-        choice = self._choice(posed)
         mirrored = None
         if not posed and self._transfer.mirror:
             mirror = Mirror(len(positions))
             guide = self._fronts.changed(plain, positions, mirror)[0] if plain else None
             mirrored = self._rows(*self._fronts.changed(front, positions, mirror), guide)
         spoiled = None if posed else partial(self._spoiled, front, positions)
-        fit = fit_best(self._shape, known, self._seed, choice, mirrored, spoiled)
+        fit = fit_best(self._shape, known, self._seed, self._choice(posed), mirrored, spoiled)
+        self._journal.step()
+        return fit
+
+    def _finished(self, front: FittedFront, known: Rows, positions: Sequence[int], fit: HeadFit) -> FittedHead:
         self.embedding = _embedding_in_words(fit.shape.dimensions)
-        exported, graph = self._exported(fit.shape)
+        exported, values = self._exported(fit.shape), fit.values.feed(fit.shape)
         head = HeadRun(
             model=exported,
-            constants=fit.values.feed(fit.shape),
+            constants=values,
             wanted=(*self._taps, REGION),
-            run=partial(self._run, front, graph, fit),
-            reference=partial(_reference, fit),
+            run=partial(self._run, front, Graph(fixed(exported, values))),
+            reference=partial(_reference, HeadReference(fit.shape, fit.values)),
             words=fit.words,
             unit=fit.unit,
             state=partial(_state, fit, known),
@@ -193,20 +229,19 @@ class NativeMethod:
         whiten = "off" if self._transfer.whiten == "auto" and not whitening else self._transfer.whiten
         return Choice(posed and position, whiten, self._transfer.distance, fixed=fixed)
 
-    def _exported(self, shape: HeadShape) -> "tuple[onnx.ModelProto, Graph]":
+    def _exported(self, shape: HeadShape) -> "onnx.ModelProto":
         if shape not in self._heads:
-            model = export_head(shape)
-            self._heads[shape] = model, Graph(model)
+            self._heads[shape] = export_head(shape)
         return self._heads[shape]
 
-    def _run(self, front: FittedFront, graph: Graph, fit: HeadFit, row: int) -> Arrays:
+    def _run(self, front: FittedFront, graph: Graph, row: int) -> Arrays:
         taken = {name: front.outputs[name][row : row + 1] for name in (*self._taps, REGION)}
-        return graph({**taken, **fit.values.feed(fit.shape)}, ("score", "anomaly_map", "embedding"))
+        return graph(taken, ("score", "anomaly_map", "embedding"))
 
 
-def _reference(fit: HeadFit, outputs: Arrays) -> float:
-    features: Features = {i: outputs[tap_name(i)].astype(np.float32) for i in range(len(fit.shape.channels))}
-    return reference_score(fit.shape, fit.values, features, outputs[REGION].astype(np.float32))
+def _reference(head: HeadReference, outputs: Arrays) -> float:
+    features: Features = {i: outputs[tap_name(i)].astype(np.float32) for i in range(len(head.shape.channels))}
+    return head.score(features, outputs[REGION].astype(np.float32))
 
 
 def _state(fit: HeadFit, known: Rows) -> State:

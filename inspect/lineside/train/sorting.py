@@ -4,7 +4,7 @@ Everything, the front too, is fitted on images of all classes; every fold of the
 that the accuracy that is stated and the scores behind the threshold come from models that never saw the part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from lineside.export.decision import CLASS_PROBABILITY
 from lineside.export.parity import ClassAnswer
 from lineside.graph.join import join, select_outputs
 from lineside.graph.run import Graph
-from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
+from lineside.graph.trunk import Reduction, Trunk, export_trunk, tap_grids
 from lineside.normalise.front import Front, FrontSettings
 from lineside.recipe import LoadedRecipe
 from lineside.train.classes import class_answer, class_constants, class_part
@@ -33,7 +33,7 @@ from lineside.train.setup import FRONT_FITTED, REFITTED, anchor_frame, front_req
 from lineside.train.sorting_images import Turner
 from lineside.train.tail import HeadRun, finish
 from lineside.transfer.adaptation_gate import Outcome
-from lineside.transfer.backbone import load_backbone, tap_grids
+from lineside.transfer.backbone import load_backbone
 from lineside.transfer.class_sort import DRIFT, export_class_score, export_drift
 from lineside.transfer.class_weight import export_region_weight, weight_reference
 from lineside.transfer.classes.examples import Examples
@@ -69,7 +69,10 @@ class SortingMethod:
         backbone = load_backbone(
             recipe.transfer.backbone, recipe.transfer.taps, recipe.transfer.licences, Path(loaded.folder), working_wh
         )
-        grids = tuple(tap_grids(backbone.module, working_wh))
+        self._taps = tuple(tap_name(number) for number in range(len(backbone.channels)))
+        journal.stage("export of the backbone")
+        self._backbone_model = backbone.exported(self._taps, working_wh)
+        grids = tap_grids(self._backbone_model)
         self.map_wh = (working_wh[0] // 4, working_wh[1] // 4)
         self.embedding = f"mean of the frame's {backbone.channels[-1]}-dimensional features of the deepest stage used"
         self.components: tuple[Component, ...] = (*backbone.components, _own_component())
@@ -80,10 +83,7 @@ class SortingMethod:
         self._names = (*found, *((GOOD,) if self._has_good else ()))
         self._classes, self._seed = recipe.transfer.classes, recipe.seed
         self._loaded, self._references, self._journal = loaded, references, journal
-        self._taps = tuple(tap_name(number) for number in range(len(backbone.channels)))
         self._pool = PoolShape(tuple(backbone.channels), grids, max(grids, key=np.prod))
-        journal.stage("export of the backbone")
-        self._backbone_model = export_backbone(backbone.module, self._taps, working_wh, backbone.key)
         self._behind = self._pooling()
         self._starts: list[Start | None] = []
         self._heads: dict[tuple[tuple[int, ...], ...], onnx.ModelProto] = {}
@@ -96,6 +96,11 @@ class SortingMethod:
         kept = (CLASS_EMBEDDING, DRIFT, *((*self._taps, CLASS_WEIGHT) if self._tunes else ()))
         self._fronts = FrontFitter(request, references, anchor, self._build, kept, journal)
         journal.note(_described(backbone.components[0].name, backbone.strides, self._names, references))
+
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit heads one after the other, their fronts side by side."""
+        self._fronts.decide(many)
+        return map(self.fit, many)
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit front and classes on these frames and their copies."""

@@ -1,8 +1,8 @@
 """What follows every head alike: whether the frame shows this part at all, and the findings that no patch shows."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,6 +150,32 @@ def findings(settings: FrontSettings, limits: Floats) -> tuple[Finding, ...]:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What a head says of some rows: scores, embeddings [n, d], highest values of their maps."""
+
+    scores: list[float]
+    embeddings: Floats
+    peaks: list[float]
+
+
+class _Asked:
+    """A head that is asked about each row once."""
+
+    def __init__(self, run: Callable[[int], Arrays]) -> None:
+        self._run = run
+        self._known: dict[int, tuple[float, npt.NDArray[np.generic], float]] = {}
+
+    def __call__(self, rows: npt.NDArray[np.int64]) -> _Said:
+        """Return what it says of rows."""
+        new = [row for row in rows.tolist() if row not in self._known]
+        for row, out in zip(new, parallel(self._run, new), strict=True):
+            peak = float(out["anomaly_map"].max()) if "anomaly_map" in out else 0.0
+            self._known[row] = float(out["score"][0]), out["embedding"][0], peak
+        scores, embeddings, peaks = zip(*(self._known[row] for row in rows.tolist()), strict=True)
+        return _Said(list(scores), np.stack(embeddings).astype(np.float32), list(peaks))
+
+
 def finish(
     front: FittedFront, head: HeadRun, rows: npt.NDArray[np.int64], references: References, map_wh: tuple[int, int]
 ) -> FittedHead:
@@ -165,9 +191,9 @@ def finish(
     map_wh : tuple of int
         Size of the anomaly map.
     """
-    passed = rows[front.gate[rows] == 0]
-    embeddings = np.concatenate([out["embedding"] for out in parallel(head.run, passed.tolist())])
-    familiar = fit_familiarity(embeddings.astype(np.float32), front.seed, head.least_spread)
+    passed, asked = rows[front.gate[rows] == 0], _Asked(head.run)
+    embeddings = asked(passed).embeddings
+    familiar = fit_familiarity(embeddings, front.seed, head.least_spread)
     limit = front.novelty_limit
     limits = fit_finding_limits(front, rows)
     constants = {
@@ -177,30 +203,29 @@ def finish(
         UNFAMILIAR_LIMIT: np.array([limit], np.float32),
         FINDING_LIMITS: limits if len(limits) else np.zeros((1, 2), np.float32),
     }
-    deployed = Graph(select_outputs(front.trunk.joined(front.decision.values), (*head.wanted, "front_quality")))
+
+    @functools.cache  # of the deployed head alone it is asked
+    def deployed() -> Graph:
+        return Graph(select_outputs(front.trunk.joined(front.decision.values), (*head.wanted, "front_quality")))
 
     def judge(positions: Sequence[int]) -> list[Judged]:
         at = references.rows(positions, with_copies=False)
-        outs = list(parallel(head.run, at.tolist()))
-        scores = np.array([out["score"][0] for out in outs], np.float64)
-        novelty = reference_novelty(np.concatenate([out["embedding"] for out in outs]).astype(np.float32), familiar)
+        said = asked(at)
+        novelty = reference_novelty(said.embeddings, familiar)
         refused = (front.gate[at] != 0) | (novelty > limit)
         raised = found(front, limits, front.outputs["front_quality"][at])
-        peaks = [float(out["anomaly_map"].max()) if "anomaly_map" in out else 0.0 for out in outs]
-        return [
-            Judged(*row)
-            for row in zip(scores.tolist(), novelty.tolist(), refused.tolist(), raised.tolist(), peaks, strict=True)
-        ]
+        columns = (said.scores, novelty.tolist(), refused.tolist(), raised.tolist(), said.peaks)
+        return [Judged(*row) for row in zip(*columns, strict=True)]
 
     def reference(frame: Pixels) -> Reference:
-        out = deployed({"frame": frame[None]})
+        out = deployed()({"frame": frame[None]})
         return Reference(head.reference(out), bool(found(front, limits, out["front_quality"])[0]))
 
     parts = (
         *_head_and_map(front.decision.settings, head.model, map_wh),
         ("familiar", export_familiarity(embeddings.shape[1])),
     )
-    kept = head.state and partial(_state, head.state, front, passed, embeddings)
+    kept = head.state and functools.partial(_state, head.state, front, passed, embeddings)
     return FittedHead(front, head.words, head.unit, parts, constants, limits, judge, reference, state=kept)
 
 

@@ -1,6 +1,6 @@
 """Defects by name: a CLIP model and prompts as a method, our front before them, our thresholds behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 
@@ -71,6 +71,11 @@ class TextMethod:
         anchor = anchor_frame(loaded, references)
         self._fronts = FrontFitter(request, references, anchor, self._build, TOWER_OUTPUTS, journal)
         journal.note(_described(clip, texts, (width, height)))
+
+    def fit_each(self, many: Sequence[Sequence[int]]) -> Iterator[FittedHead]:
+        """Fit heads one after the other, their fronts side by side."""
+        self._fronts.decide(many)
+        return map(self.fit, many)
 
     def fit(self, positions: Sequence[int]) -> FittedHead:
         """Fit the front on these good frames; the head is what the prompts say."""

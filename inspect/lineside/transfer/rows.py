@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from lineside.errors import UsageError
-from lineside.transfer.head import Features, HeadShape, PatchHead
+from lineside.transfer.head import Features, HeadShape, enlarging
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+
+BLOCK = 16
+"""Frames that are embedded at a time."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ def patches_of(
         When no patch lies inside the region.
     """
     embedded = embed_patches(shape, rows.features, projections, offsets or no_offsets(shape), averaged=averaged)
-    patches = embedded.reshape(-1, math.prod(shape.grid_hw), shape.dimensions)
+    patches = embedded.reshape(len(rows.frames), math.prod(shape.grid_hw), -1)
     counts = rows.inside(shape.grid_hw)
     if not counts.any():
         height, width = shape.grid_hw
@@ -121,17 +126,54 @@ def embed_patches(
     *,
     averaged: bool = True,
 ) -> Floats:
-    """Return the patch embeddings of all frames, [n × P, d]."""
-    module = PatchHead(shape)
-    weights = [torch.from_numpy(w) for w in projections]
-    added = [torch.from_numpy(b) for b in offsets]
-    blocks = []
+    """Return the patch embeddings of all frames, [n × P, d].
+
+    The same linear map as the head's (`lineside.transfer.head.PatchHead`), in the order that costs a fit least: patch
+    after patch instead of channel after channel, and averaged before it is projected, on fewer channels.
+    """
+    dimensions = len(projections[0])
+    found = np.empty((len(features[0]), *shape.grid_hw, dimensions), np.float32)
     with torch.inference_mode():
-        for start in range(0, len(features[0]), 16):
-            taps = [torch.from_numpy(features[i][start : start + 16]) for i in range(len(shape.channels))]
-            projected = module.project(taps, weights, added)
-            blocks.append(module.gather(projected, averaged=averaged).reshape(-1, shape.dimensions).numpy())
-    return np.concatenate(blocks)
+        for start in range(0, len(found), BLOCK):
+            block = found[start : start + BLOCK]
+            for number, weights in enumerate(zip(projections, offsets, strict=True)):
+                tap = torch.from_numpy(features[number][start : start + BLOCK])
+                projected = _enlarged(_projected(tap, *weights, averaged=averaged), shape.grid_hw)
+                torch.from_numpy(block).copy_(projected) if number == 0 else torch.from_numpy(block).add_(projected)
+    return found.reshape(-1, dimensions)
+
+
+def _projected(tap: Tensor, projection: Floats, offset: Floats, *, averaged: bool) -> Tensor:
+    """Return a tap [n, C, h, w] projected, [n, h, w, d]."""
+    tap = tap.contiguous(memory_format=torch.channels_last)
+    weights = torch.from_numpy(projection[:, :, 0, 0]).t()
+    share = torch.ones(1, 1, *tap.shape[2:])
+    if averaged:
+        tap, share = _averaged(tap), _averaged(share)
+    projected = torch.matmul(tap.permute(0, 2, 3, 1), weights)
+    return projected + share[0, 0, :, :, None] * torch.from_numpy(offset) if offset.any() else projected
+
+
+def _averaged(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, kernel_size=3, stride=1, padding=1)
+
+
+def _enlarged(x: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """Enlarge [n, h, w, d] to the head's grid."""
+    count, height, width, size = x.shape
+    if (height, width) == grid_hw:
+        return x
+    rows, columns = (enlarging(*sides) for sides in zip((height, width), grid_hw, strict=True))
+    wide = torch.matmul(columns, x.reshape(-1, width, size)).reshape(count, height, -1)  # [n, h, W d]
+    return torch.matmul(rows, wide).reshape(count, *grid_hw, size)
+
+
+def turned_by(
+    basis: Floats, projections: Sequence[Floats], offsets: Sequence[Floats]
+) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """Return projections [r, C, 1, 1] and offsets [r] that give embeddings times a basis [d, r]."""
+    turned = tuple(np.einsum("dr,dcyx->rcyx", basis, projection) for projection in projections)
+    return turned, tuple(np.asarray(offset @ basis, np.float32) for offset in offsets)
 
 
 def no_offsets(shape: HeadShape) -> tuple[Floats, ...]:

@@ -110,8 +110,14 @@ def fixedness(patches: Floats, counts: Bools, parts: Sequence[int], seed: int) -
     return max(0.0, 1.0 - left / whole) if whole > 0 else 0.0
 
 
+def sharp_basis(size: int, seed: int) -> Floats:
+    """Return the random orthonormal directions [size, r] that places are known in."""
+    gaussian = np.random.default_rng(seed).standard_normal((size, min(DIRECTIONS, size)))
+    return np.asarray(np.linalg.qr(gaussian)[0], np.float32)
+
+
 def fit_sharp_place(
-    patches: Floats, counts: Bools, frames: Sequence[int], parts: Sequence[int], seed: int
+    basis: Floats, turned: Floats, counts: Bools, frames: Sequence[int], parts: Sequence[int]
 ) -> tuple[SharpPlace, SharpCounts]:
     """Learn each place from good patches.
 
@@ -121,26 +127,22 @@ def fit_sharp_place(
 
     Parameters
     ----------
-    patches : ndarray of float32 [n, P, d]
-        As they are, of frames and their augmented copies.
+    basis : ndarray of float32 [d, r]
+        Of `sharp_basis`.
+    turned : ndarray of float32 [n, P, r]
+        Patches as they are times the basis, of frames and their augmented copies.
     counts : ndarray of bool [n, P]
         Which of them lie inside the region.
     frames, parts : sequence of int [n]
         Which frame, and which physical part, each row shows; a frame itself first, its copies behind it.
-    seed : int
-        Of the directions.
     """
-    size = patches.shape[2]
-    gaussian = np.random.default_rng(seed).standard_normal((size, min(DIRECTIONS, size)))
-    basis = np.linalg.qr(gaussian)[0].astype(np.float32)
-    reduced = patches @ basis  # [n, P, r]
-    mean, rows = _mean(reduced, counts)
-    seen = _Seen(mean, _scatter(reduced, counts, mean))
+    mean, rows = _mean(turned, counts)
+    seen = _Seen(mean, _scatter(turned, counts, mean))
     common = seen.scatter.sum(axis=0) / max(float(np.maximum(rows - 1.0, 0.0).sum()), 1.0)
-    level = float(np.square(reduced[counts], dtype=np.float64).mean()) if counts.any() else 1.0
+    level = float(np.square(turned[counts], dtype=np.float64).mean()) if counts.any() else 1.0
     ridge = max(RIDGE * float(np.trace(common)) / len(common), LEAST_RIDGE * level, 1e-12)
     typical = float(np.median(rows[rows > 0])) if rows.any() else 0.0
-    return _finished(basis, seen, SharpCounts(rows, typical, common, ridge, 1.0), reduced, counts, frames, parts)
+    return _finished(basis, seen, SharpCounts(rows, typical, common, ridge, 1.0), turned, counts, frames, parts)
 
 
 def extended_sharp_place(

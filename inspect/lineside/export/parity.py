@@ -19,6 +19,7 @@ from lineside.errors import ParityError
 from lineside.graph.run import Graph, parallel
 from lineside.transfer.distance import Way
 from lineside.transfer.head import Features, HeadShape, HeadValues
+from lineside.transfer.leading import Leading
 from lineside.transfer.place import Place
 from lineside.transfer.pooling import plain_pooling, pool_sizes
 
@@ -279,7 +280,9 @@ def reference_score(
         Patches below a half do not count; None: all count.
     """
     averaged = _embedded(shape, values, features, averaged=True)
-    distances = _distances(shape.way, values, averaged)
+    distances = _distances(shape.way, values, _thinned(averaged, shape))
+    if shape.step > 1:
+        distances = _filled(distances, shape)
     if shape.sharp != "off":
         distances = np.sqrt(distances * _sharp_distances(values, _embedded(shape, values, features, averaged=False)))
     pooling = values.pooling or plain_pooling(len(distances), shape.regions)
@@ -290,6 +293,20 @@ def reference_score(
     parts = [distances[list(one.patches)] for one in shape.regions] or [distances]
     means = np.concatenate([_largest_means(part) for part in parts])
     return float(np.max(means**pooling.power * pooling.factor))
+
+
+def _thinned(patches: Doubles, shape: HeadShape) -> Doubles:
+    """Return every second patch [P, d], down and across, where no more are compared."""
+    grid = patches.reshape(*shape.grid_hw, -1)
+    return grid[:: shape.step, :: shape.step].reshape(-1, patches.shape[1])
+
+
+def _filled(distances: Doubles, shape: HeadShape) -> Doubles:
+    """Interpolate the distances of all patches [P] from those of every second one, first down, then across."""
+    height, width = (np.arange(0, side, shape.step) for side in shape.grid_hw)
+    given = distances.reshape(len(height), len(width))
+    down = np.stack([np.interp(np.arange(shape.grid_hw[0]), height, column) for column in given.T], axis=1)
+    return np.concatenate([np.interp(np.arange(shape.grid_hw[1]), width, row) for row in down])
 
 
 def _largest_means(distances: Doubles) -> Doubles:
@@ -326,7 +343,8 @@ def _sharp_distances(values: HeadValues, patches: Doubles) -> Doubles:
     """Distance [P] of patches as they are [P, d]."""
     if values.sharp_place is None:
         assert values.sharp_memory is not None
-        return _from_memory(patches, values.sharp_memory)[0]
+        assert values.sharp_leading is not None
+        return _from_leading(patches, values.sharp_memory, values.sharp_leading)
     place = values.sharp_place
     away = patches @ place.basis.astype(np.float64) - place.mean  # [P, r]
     factors = place.whitening.astype(np.float64)
@@ -360,6 +378,16 @@ def _from_memory(patches: Doubles, memory: npt.NDArray[np.float32]) -> tuple[Dou
     entries = memory.astype(np.float64)
     squared = (patches**2).sum(axis=1)[:, None] + (entries**2).sum(axis=1) - 2.0 * patches @ entries.T  # [P, M]
     return np.asarray(np.sqrt(squared.min(axis=1).clip(min=0.0)), np.float64), squared.argmin(axis=1)
+
+
+def _from_leading(patches: Doubles, memory: npt.NDArray[np.float32], leading: Leading) -> Doubles:
+    """Distance [P] of patches [P, d]: to the nearest entry [M, d] in some directions, to the centre in the others."""
+    basis = leading.basis.astype(np.float64)  # [d, r]
+    away, entries = patches - leading.centre, (memory - leading.centre.astype(np.float64)) @ basis
+    inside = away @ basis
+    outside = np.square(away - inside @ basis.T).sum(axis=1)
+    squared = [float(np.square(entries - one).sum(axis=1).min()) for one in inside]
+    return np.sqrt(np.array(squared) + outside)
 
 
 def _from_place(patches: Doubles, place: Place) -> Doubles:

@@ -27,6 +27,7 @@ import torch
 from lineside.transfer.distance import Way
 from lineside.transfer.distance_fit import fit_density, fit_ranks, fit_subspace
 from lineside.transfer.head import HeadShape, HeadValues, PatchHead
+from lineside.transfer.leading import fit_leading
 from lineside.transfer.memory import k_centre
 from lineside.transfer.place import LEAST_SEPARATION, fit_place, separation
 from lineside.transfer.pooling import fit_pooling, pool_sizes
@@ -226,7 +227,9 @@ def _with_places(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
 
 def _with_memory(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
     patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
-    values = replace(fit.values, sharp_memory=_memory_of(patches[counts], fit.shape, seed))
+    points = patches[counts]
+    memory = _memory_of(points, fit.shape, seed)
+    values = replace(fit.values, sharp_memory=memory, sharp_leading=fit_leading(points, memory, seed))
     return replace(fit, shape=replace(fit.shape, sharp="memory"), values=values)
 
 
@@ -332,7 +335,8 @@ def _distances(fit: HeadFit, rows: Rows) -> Floats:
     with torch.inference_mode():
         for taps in _each(fit, rows):
             projected = head.project(taps, projections, offsets)
-            found.append(head.distance(projected, head.gather(projected, averaged=True), fitted))
+            patches = head.gather(projected, averaged=True, step=shape.step)
+            found.append(head.distance(projected, patches, fitted))
     return np.asarray(torch.cat(found).numpy(), np.float32)
 
 

@@ -26,13 +26,14 @@ import torch
 from torch import Tensor
 
 from lineside.transfer.half import Halves, packed, side_of, unpacked
+from lineside.transfer.leading import directions_of
 
 Floats = npt.NDArray[np.float32]
 
 Sharp = Literal["off", "memory", "place"]
 SHARP_INPUTS: dict[Sharp, tuple[str, ...]] = {
     "off": (),
-    "memory": ("sharp_memory",),
+    "memory": ("sharp_memory", "sharp_memory_centre", "sharp_memory_basis"),
     "place": ("sharp_basis", "sharp_mean", "sharp_whitening"),
 }
 """Names of the graph's inputs that hold what was fitted."""
@@ -89,6 +90,8 @@ def sharp_example(sharp: Sharp, places: int, size: int) -> dict[str, Tensor]:
     directions = min(DIRECTIONS, size)
     shapes: dict[str, tuple[int, ...]] = {
         "sharp_memory": (16, size),
+        "sharp_memory_centre": (size,),
+        "sharp_memory_basis": (size, directions_of(size)),
         "sharp_basis": (size, directions),
         "sharp_mean": (places, directions),
         "sharp_whitening": (places, directions * (directions + 1) // 2),

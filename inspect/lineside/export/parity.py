@@ -343,7 +343,8 @@ def _sharp_distances(values: HeadValues, patches: Doubles) -> Doubles:
     """Distance [P] of patches as they are [P, d]."""
     if values.sharp_place is None:
         assert values.sharp_memory is not None
-        assert values.sharp_leading is not None
+        if values.sharp_leading is None:
+            return _from_memory(patches, values.sharp_memory)[0]
         return _from_leading(patches, values.sharp_memory, values.sharp_leading)
     place = values.sharp_place
     away = patches @ place.basis.astype(np.float64) - place.mean  # [P, r]

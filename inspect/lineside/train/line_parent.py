@@ -230,7 +230,9 @@ def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
         subspace=Subspace(taken["subspace_mean"], taken["subspace_residual"]) if "subspace_mean" in taken else None,
         ranks=Ranks(taken["rank_knots"], taken["rank_slopes"]) if "rank_knots" in taken else None,
         sharp_memory=taken.get("sharp_memory"),
-        sharp_leading=Leading(*(taken[name] for name in SHARP_INPUTS["memory"][1:])) if shape.sharp == "memory" else None,
+        sharp_leading=Leading(*(taken[name] for name in SHARP_INPUTS["leading"][1:]))
+        if shape.sharp == "leading"
+        else None,
         sharp_place=SharpPlace.of(*(taken[name] for name in SHARP_INPUTS["place"])) if shape.sharp == "place" else None,
         pooling=Pooling(*(taken[name] for name in POOL_INPUTS)),
     )

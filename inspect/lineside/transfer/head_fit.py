@@ -172,7 +172,7 @@ def _as_told(shape: HeadShape, known: Rows, seed: int, whiten: bool) -> HeadFit:
         fit = _by_place(plain, projections, *patches_of(plain, known, projections), known.frames)
     else:
         fit = _fit(plain, known, seed, whiten)
-    if shape.sharp == "memory":
+    if shape.sharp in ("memory", "leading"):
         return _with_memory(fit, known, seed)
     return _with_places(fit, known, seed) if shape.sharp == "place" else fit
 
@@ -228,9 +228,11 @@ def _with_places(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
 def _with_memory(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
     patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
     points = patches[counts]
-    memory = _memory_of(points, fit.shape, seed)
-    values = replace(fit.values, sharp_memory=memory, sharp_leading=fit_leading(points, memory, seed))
-    return replace(fit, shape=replace(fit.shape, sharp="memory"), values=values)
+    values = replace(fit.values, sharp_memory=_memory_of(points, fit.shape, seed))
+    if fit.whitened:  # no direction leads
+        return replace(fit, shape=replace(fit.shape, sharp="memory"), values=values)
+    values = replace(values, sharp_leading=fit_leading(points))
+    return replace(fit, shape=replace(fit.shape, sharp="leading"), values=values)
 
 
 def _memory_of(points: Floats, shape: HeadShape, seed: int) -> Floats:

@@ -1,13 +1,21 @@
-"""A memory searched in the directions in which its entries tell something, the others left to a mean.
+"""A memory searched in the directions in which good patches differ most, the others left to their mean.
 
-A full search multiplies every patch with every entry in all directions, and two such searches took longer than the
-network. But an entry tells little of its neighbours in most directions: there a patch is as far from the nearest entry
-as from the mean of all. So patches are compared with entries in the leading half of the directions, 64 at most, and
-what a patch has in the others counts as its distance from the mean. That is one smooth function of the patch, no
-approximation of another: where two entries are equally near, nothing jumps, and reference and graph agree.
+A search multiplies every patch with every entry in all directions, and took nearly as long as half the network. But in
+most directions good patches differ little, and there a patch is about as far from the nearest entry as from the mean of
+all. So patches are compared with entries in the leading half of the directions, 64 at most, and what a patch has in the
+others counts as its distance from the mean. That is one smooth function of the patch and no approximation of another:
+where two entries are equally near nothing jumps, and reference and graph agree.
 
 With z the patch and e an entry in those directions, both from the centre c, the squared distance is
 |x - c|² - max(2 z·e - |e|²): the search is one product and a maximum.
+
+Measured on heads alone (lite0, strides 8/16, light and pose off, 50 good frames, one draw), image AUROC and AUPRO (0.3)
+in all 128 directions, in 64 and in 32. Weave: 1.000, 0.979; 1.000, 0.980; 1.000, 0.980; in 32 without the others'
+distance 0.990, 0.960 (averaged patches too). Where the embedding is whitened no direction leads, and this harms: caps
+at any angle, 5 projections, 0.983, 0.961 in all 152 directions and 0.980, 0.964 in 64; averaged patches alone in 64 of
+them 0.971, 0.958 against 0.978, 0.956 (one projection). There all directions are searched. Rejected: directions in
+which the nearest entry explains most of a patch (caps, 4 projections, every second averaged patch: 0.974, 0.964 against
+0.984, 0.962 of all in all directions); half the entries (one projection: weave 0.998, 0.976; caps 0.972, 0.955).
 """
 
 from dataclasses import dataclass
@@ -20,9 +28,7 @@ from torch import Tensor
 Floats = npt.NDArray[np.float32]
 
 MOST_DIRECTIONS = 64
-"""MEASURED"""
-SAMPLED = 8192
-"""Good patches that the directions are learned from."""
+"""See the header."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +51,17 @@ def directions_of(size: int) -> int:
     return min(MOST_DIRECTIONS, (size + 1) // 2)
 
 
-def fit_leading(points: Floats, memory: Floats, seed: int) -> Leading:
-    """Learn the directions: those in which the nearest entry explains most of how good patches lie about their mean.
-
-    Parameters
-    ----------
-    points : ndarray of float32 [n, d]
-        Good patches.
-    memory : ndarray of float32 [M, d]
-        Chosen among them.
-    seed : int
-        Draws the patches that are looked at.
-    """
+def fit_leading(points: Floats) -> Leading:
+    """Learn the directions in which good patches [n, d] differ most."""
     centre = points.mean(axis=0, dtype=np.float64).astype(np.float32)
-    sample = points[np.random.default_rng(seed).permutation(len(points))[:SAMPLED]]
-    half = 0.5 * np.einsum("md,md->m", memory, memory)
-    nearest = memory[np.argmax(sample @ memory.T - half, axis=1)]
-    away, left = ((sample - origin).astype(np.float64) for origin in (centre, nearest))
-    _, directions = np.linalg.eigh(away.T @ away - left.T @ left)  # ascending
+    away = points - centre
+    _, directions = np.linalg.eigh(away.T.astype(np.float64) @ away)  # ascending
     kept = directions[:, ::-1][:, : directions_of(points.shape[1])]
     return Leading(centre, np.ascontiguousarray(kept, np.float32))
 
 
 def from_memory(patches: Tensor, memory: Tensor, centre: Tensor, basis: Tensor) -> Tensor:
-    """Distance [N, P] of patches [N, P, d] from the entries [M, d] in the leading directions, from the centre in others.
+    """Distance [N, P] of patches [N, P, d]: from the entries [M, d] in leading directions, from the centre in others.
 
     In a deployed graph all that concerns the entries alone is computed when it is opened.
     """

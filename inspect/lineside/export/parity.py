@@ -388,7 +388,7 @@ def _from_leading(patches: Doubles, memory: npt.NDArray[np.float32], leading: Le
     inside = away @ basis
     outside = np.square(away - inside @ basis.T).sum(axis=1)
     squared = [float(np.square(entries - one).sum(axis=1).min()) for one in inside]
-    return np.sqrt(np.array(squared) + outside)
+    return np.asarray(np.sqrt(np.array(squared) + outside), np.float64)
 
 
 def _from_place(patches: Doubles, place: Place) -> Doubles:

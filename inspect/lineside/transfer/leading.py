@@ -72,4 +72,5 @@ def from_memory(patches: Tensor, memory: Tensor, centre: Tensor, basis: Tensor) 
     one = torch.tensor([0.0] * basis.shape[1] + [1.0])
     turned = torch.addmm(one, away.reshape(-1, basis.shape[0]), wide)  # [N P, r + 1], the last column 1
     closeness = torch.matmul(turned, table).amax(dim=1).reshape(patches.shape[:2])  # [N, P]
-    return (torch.linalg.vector_norm(away, dim=2).square() - 2.0 * closeness).clamp(min=0.0).sqrt()
+    length: Tensor = torch.linalg.vector_norm(away, dim=2)
+    return (length.square() - 2.0 * closeness).clamp(min=0.0).sqrt()

@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 from images import write
 from lineside.bench.cuts import STAGES, front_ends, prefix, sections
 from lineside.bench.stage_table import _whole_line, promises
-from lineside.bench.stages import FLOOR, FRONT, WHOLE, StageTimes, bench_frame, floor_model, time_stages
+from lineside.bench.stages import FLOOR, FRONT, WHOLE, StageTimes, _is_plain, bench_frame, floor_model, time_stages
 from lineside.bench.timing import Candidate, Ratio, ratio, summarise, time_in_turns
 from lineside.cli import bench as command_module
 from lineside.errors import LinesideError, UsageError
+from lineside.export.load import load_bundle
 from lineside.session import open_session
 
 FRAME = bench_frame((6, 4), 3)[None]
@@ -176,7 +177,7 @@ def test_promises_are_printed_with_their_limits(times: StageTimes) -> None:
     assert "at most 2.9" in whole
     assert "at most 2.6" in front
     assert "not judged" in front
-    assert "at most 3 ms" in gate
+    assert "at most 0.65" in gate
     assert "has not both" in gate
 
 
@@ -201,6 +202,7 @@ def test_the_whole_graph_is_held_against_its_bare_trunk(
         working_wh=(256, 256),
         threads=threads,
         pose_and_gate=timing if pose else None,
+        is_plain=not pose,
         timings=(timing,),
     )
     for value, said in ratios.items():
@@ -209,6 +211,31 @@ def test_the_whole_graph_is_held_against_its_bare_trunk(
         line = _whole_line(held)
         assert f"trunk: {value:.2f}" in line
         assert said in line
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.6, "kept"), (0.7, "BROKEN")])
+def test_pose_and_gate_are_held_against_the_bare_trunk(times: StageTimes, value: float, said: str) -> None:
+    """At most 0.65 of it on the promised frame; the time itself is told too."""
+    changed = replace(
+        times,
+        frame_whc=(1280, 1024, 3),
+        threads=1,
+        pose_and_gate=replace(times.timings[0], median_ms=7.25),
+        pose_and_gate_to_trunk=Ratio(value, (value, value)),
+    )
+    line = promises(changed)[2]
+    assert f"trunk: {value:.2f}" in line
+    assert line.endswith(f"{said}, 7.25 ms")
+
+
+def test_only_a_graph_with_light_pose_and_gate_off_is_plain(bundle: Path) -> None:
+    """One step that is on, or one number for the gate, and the promise for plain graphs does not hold."""
+    contract = load_bundle(bundle).contract
+    assert contract is not None
+    off = replace(contract, normalisation={"pose": "off", "flat field": "none"}, quality_names=("novelty",))
+    assert _is_plain(off)
+    assert not _is_plain(replace(off, normalisation={"pose": "rigid"}))
+    assert not _is_plain(replace(off, quality_names=("noise_level", "novelty")))
 
 
 def test_without_stages_nothing_is_cut(bundle: Path) -> None:
@@ -270,7 +297,7 @@ def test_the_command_prints_and_writes(bundle: Path, tmp_path: Path, run: CliRun
     assert "2.6" in done.output
     written = json.loads(out.read_text())
     assert written["frame_whc"] == [40, 30, 3]
-    assert written["promised"] == {"front_to_floor": 2.6, "pose_and_gate_ms": 3.0, "whole_to_trunk": None}
+    assert written["promised"] == {"front_to_floor": 2.6, "pose_and_gate_to_trunk": 0.65, "whole_to_trunk": None}
 
 
 def test_an_image_is_the_frame(bundle: Path, images: Path, run: CliRunner) -> None:

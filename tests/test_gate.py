@@ -133,6 +133,22 @@ def test_without_a_search_there_are_no_pose_numbers() -> None:
     assert quality.shape == (2, len(PLAIN.quality_names))
 
 
+def test_a_gate_that_is_off_measures_nothing_of_its_own() -> None:
+    """What light and pose measured for themselves is passed on, and nothing is refused; neither gives no number."""
+    given_ = inputs(2)
+    for names, pose in (((), ()), (LIGHT, POSE)):
+        off = GateSettings((64, 64), 3, names, pose, (30.0, 0.1, 0.05) if pose else None, (320, 240), on=False)
+        assert off.quality_names == (*names, *pose)
+        assert off.stated_names == ()
+        own = {"light_numbers": given_["light_numbers"][:, : len(names)], "pose_numbers": given_["pose_numbers"]}
+        own["pose_numbers"] = own["pose_numbers"][:, : len(pose)]
+        limits = fit_limits(np.zeros((5, len(off.quality_names)), np.float32), off, 6.0)
+        assert limits.shape == (len(off.quality_names), 2)
+        gate, quality = Gate(off)(**{**given_, **own}, limits=torch.from_numpy(limits))
+        assert gate.tolist() == [0, 0]
+        assert quality.shape == (2, len(off.quality_names))
+
+
 def test_a_number_without_a_rule_is_refused() -> None:
     """A column that nobody told the gate about is a mistake, not a number that is silently told only."""
     with pytest.raises(ValueError, match="no rule for glare"):

@@ -15,6 +15,7 @@ from lineside.transfer.head import (
     HeadShape,
     HeadValues,
     PatchHead,
+    between,
     export_head,
     head_shape,
     patch_distances,
@@ -83,7 +84,8 @@ def left_half(n: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("projection", "way", "sharp"),
     [
-        (12, "nearest", "off"), (None, "nearest", "memory"), (500, "nearest", "place"), (12, "place", "off"),
+        (12, "nearest", "off"), (None, "nearest", "memory"), (12, "nearest", "leading"),
+        (500, "nearest", "place"), (12, "place", "off"),
         (None, "place", "place"), (12, "density", "off"), (12, "subspace", "off"), (12, "combined", "off"),
     ],
 )  # fmt: skip
@@ -129,6 +131,22 @@ def test_an_empty_region_scores_nothing(projection: int | None, way: Way, sharp:
     assert out["score"].tolist() == [0.0]
     assert not out["anomaly_map"].any()
     assert np.isfinite(out["embedding"]).all()
+
+
+def test_between_the_averaged_patches_that_are_compared_distances_are_interpolated() -> None:
+    """Every second one down and across is; behind the last of a side of even length its distance is repeated."""
+    assert between(5, 2).tolist() == [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
+    assert between(4, 2).tolist() == [[1, 0], [0.5, 0.5], [0, 1], [0, 1]]
+
+
+def test_compared_patches_are_every_second_of_all() -> None:
+    """With averages taken there alone a patch is what it is where all are taken."""
+    head, taps = shape(), [torch.from_numpy(tap) for tap in features(2, 0).values()]
+    module, (projections, offsets) = PatchHead(head), weights(head, features(3, 1))
+    projected = module.project(taps, *([torch.from_numpy(a) for a in some] for some in (projections, offsets)))
+    every = module.gather(projected, averaged=True).reshape(2, *head.grid_hw, -1)
+    some = module.gather(projected, averaged=True, step=2).reshape(2, 6, 8, -1)
+    assert torch.allclose(some, every[:, ::2, ::2], atol=1e-6)
 
 
 def test_nothing_is_fitted_outside_the_region() -> None:
@@ -206,7 +224,9 @@ def test_a_fit_embeds_patches_as_the_head_does(averaged: bool) -> None:
     """Patch after patch or channel after channel: one and the same linear map, offsets and borders included."""
     head, taps = shape(), features(3, 5)
     projections = weights(head, taps)[0]
-    offsets = tuple(np.random.default_rng(i).standard_normal(head.dimensions).astype(np.float32) for i in range(2))
+    offsets = tuple(
+        np.random.default_rng(i).standard_normal(head.dimensions).astype(np.float32) for i in range(len(taps))
+    )
     module = PatchHead(head)
     tensors = [[torch.from_numpy(a) for a in some] for some in (taps.values(), projections, offsets)]
     wanted = module.gather(module.project(*tensors), averaged=averaged)

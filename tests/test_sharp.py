@@ -153,7 +153,11 @@ def test_places_are_used_where_the_part_lies_still_and_the_choice_is_free() -> N
         assert any(f"from {FIXED:.0%} on" in words for words in fit.words) == fixed
         return fit.shape.sharp
 
-    assert (fitted(2.0, fixed=True), fitted(0.0, fixed=True), fitted(2.0, fixed=False)) == ("place", "memory", "memory")
+    assert (fitted(2.0, fixed=True), fitted(0.0, fixed=True), fitted(2.0, fixed=False)) == (
+        "place",
+        "leading",
+        "leading",
+    )
 
 
 def test_a_bundle_keeps_triangles_without_loss() -> None:

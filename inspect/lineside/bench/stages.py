@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lineside.bench.cuts import TRUNK, front_ends, prefix, sections
 from lineside.bench.machine import Machine, this_machine
-from lineside.bench.timing import Array, Candidate, Ratio, Times, Timing, ratio, summarise, time_in_turns
+from lineside.bench.timing import Array, Candidate, Ratio, Timing, ratio, summarise, time_in_turns
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import BundleError, MissingExtraError, UsageError
 from lineside.export.load import load_bundle
@@ -29,8 +29,10 @@ FRAME_WH = (1280, 1024)
 ROUNDS = 100
 FRONT_LIMIT = 2.6
 """Whole front over the resize alone: what the project promises for a frame of 1280 × 1024."""
-POSE_AND_GATE_LIMIT_MS = 3.0
-"""Pose search and gate together on one core: what the project promises."""
+POSE_AND_GATE_LIMIT = 0.65
+"""Small image, pose search and gate together over the bare trunk: what the project promises. Measured: caps, AMD EPYC
+without AVX-512, thread time in turns, 2026-11: 0.53. It was a time before, 3 ms, which no graph kept on that machine:
+these are some 650 small operations, and how long they take says as much of the machine as of the graph."""
 WHOLE_LIMIT, PLAIN_LIMIT = 2.9, 1.5
 """Whole graph over the bare trunk: what the project promises with light, pose and gate for a frame of 1280 × 1024, and
 with none of them for a frame of the working size."""
@@ -62,8 +64,12 @@ class StageTimes(Conditions):
     """None without stages, or where the graph names no front."""
     pose_and_gate: Timing | None
     """Both stages added up round by round; None where the graph has not both."""
+    pose_and_gate_to_trunk: Ratio | None
+    """None where the graph has not both, or names no trunk."""
     whole_to_trunk: Ratio | None
     """None without stages, or where the graph names no trunk."""
+    is_plain: bool
+    """Whether light, pose and gate are all off."""
 
     @property
     def whole_limit(self) -> float | None:
@@ -72,12 +78,11 @@ class StageTimes(Conditions):
             return None
         if self.pose_and_gate is not None:
             return WHOLE_LIMIT if self.frame_whc[:2] == FRAME_WH else None
-        is_plain = not {timing.name for timing in self.timings} & set(_POSE_AND_GATE)
-        return PLAIN_LIMIT if is_plain and self.frame_whc[:2] == self.working_wh else None
+        return PLAIN_LIMIT if self.is_plain and self.frame_whc[:2] == self.working_wh else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what fits into JSON, the promises included."""
-        limits = {"front_to_floor": FRONT_LIMIT, "pose_and_gate_ms": POSE_AND_GATE_LIMIT_MS}
+        limits = {"front_to_floor": FRONT_LIMIT, "pose_and_gate_to_trunk": POSE_AND_GATE_LIMIT}
         return {**asdict(self), "promised": {**limits, "whole_to_trunk": self.whole_limit}}
 
 
@@ -186,7 +191,9 @@ def time_stages(
         candidates += _cut(subject.model, subject.feed, threads)
     machine = this_machine()
     times = time_in_turns(candidates, rounds)
-    both = [times[name] for name in _POSE_AND_GATE if name in times]
+    found = [times[name] for name in _POSE_AND_GATE if name in times]
+    both = np.sum(found, axis=0) if len(found) == len(_POSE_AND_GATE) else None
+    trunk = times.get(TRUNK.name)
     height, width, channels = frame.shape
     return StageTimes(
         part=contract.part,
@@ -198,8 +205,10 @@ def time_stages(
         machine=machine,
         timings=tuple(summarise(name, taken) for name, taken in times.items()),
         front_to_floor=ratio(times[FRONT], times[FLOOR]) if FRONT in times else None,
-        pose_and_gate=_added(both) if len(both) == len(_POSE_AND_GATE) else None,
-        whole_to_trunk=ratio(times[WHOLE], times[TRUNK.name]) if TRUNK.name in times else None,
+        pose_and_gate=None if both is None else summarise(" and ".join(_POSE_AND_GATE), both),
+        pose_and_gate_to_trunk=None if both is None or trunk is None else ratio(both, trunk),
+        whole_to_trunk=None if trunk is None else ratio(times[WHOLE], trunk),
+        is_plain=_is_plain(contract),
     )
 
 
@@ -225,8 +234,10 @@ def _try(whole: ort.InferenceSession, feed: Mapping[str, Array], where: str) -> 
         raise BundleError(f"{where}: the graph fails on this frame ({str(error).splitlines()[0]}).") from None
 
 
-def _added(times: list[Times]) -> Timing:
-    return summarise(" and ".join(_POSE_AND_GATE), np.sum(times, axis=0))
+def _is_plain(contract: Contract) -> bool:
+    """Whether no step before the network is on, and no number is measured for the gate."""
+    told = {"novelty"}  # of the embedding, behind the network
+    return set(contract.normalisation.values()) <= {"off", "none"} and set(contract.quality_names) <= told
 
 
 def _cut(content: bytes, feed: Mapping[str, Array], threads: int) -> list[Candidate]:

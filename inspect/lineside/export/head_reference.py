@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lineside.transfer.distance import Way
 from lineside.transfer.head import Features, HeadShape, HeadValues
+from lineside.transfer.leading import Leading
 from lineside.transfer.place import Place
 from lineside.transfer.pooling import plain_pooling, pool_sizes
 
@@ -48,7 +49,9 @@ class HeadReference:
         """
         shape, values = self.shape, self.values
         averaged = _embedded(shape, values, features, averaged=True)
-        distances = _distances(shape.way, values, averaged)
+        distances = _distances(shape.way, values, _thinned(averaged, shape))
+        if shape.step > 1:
+            distances = _filled(distances, shape)
         if shape.sharp != "off":
             distances = np.sqrt(distances * self._sharp_distances(_embedded(shape, values, features, averaged=False)))
         pooling = values.pooling or plain_pooling(len(distances), shape.regions)
@@ -65,7 +68,9 @@ class HeadReference:
         place = self.values.sharp_place
         if place is None:
             assert self.values.sharp_memory is not None
-            return _from_memory(patches, self.values.sharp_memory)[0]
+            if self.values.sharp_leading is None:
+                return _from_memory(patches, self.values.sharp_memory)[0]
+            return _from_leading(patches, self.values.sharp_memory, self.values.sharp_leading)
         away = patches @ place.basis.astype(np.float64) - place.mean  # [P, r]
         longer = (self._metrics @ away[:, :, None])[:, :, 0]  # [P, r]
         return np.asarray(np.sqrt((away * longer).sum(axis=1).clip(min=0.0)), np.float64)
@@ -76,6 +81,20 @@ class HeadReference:
         assert self.values.sharp_place is not None
         factors = self.values.sharp_place.whitening.astype(np.float64)
         return np.asarray(factors @ factors.transpose(0, 2, 1), np.float64)
+
+
+def _thinned(patches: Doubles, shape: HeadShape) -> Doubles:
+    """Return every second patch [P, d], down and across, where no more are compared."""
+    grid = patches.reshape(*shape.grid_hw, -1)
+    return grid[:: shape.step, :: shape.step].reshape(-1, patches.shape[1])
+
+
+def _filled(distances: Doubles, shape: HeadShape) -> Doubles:
+    """Interpolate the distances of all patches [P] from those of every second one, first down, then across."""
+    height, width = (np.arange(0, side, shape.step) for side in shape.grid_hw)
+    given = distances.reshape(len(height), len(width))
+    down = np.stack([np.interp(np.arange(shape.grid_hw[0]), height, column) for column in given.T], axis=1)
+    return np.concatenate([np.interp(np.arange(shape.grid_hw[1]), width, row) for row in down])
 
 
 def _largest_means(distances: Doubles) -> Doubles:
@@ -135,6 +154,16 @@ def _from_memory(patches: Doubles, memory: npt.NDArray[np.float32]) -> tuple[Dou
     entries = memory.astype(np.float64)
     squared = (patches**2).sum(axis=1)[:, None] + (entries**2).sum(axis=1) - 2.0 * patches @ entries.T  # [P, M]
     return np.asarray(np.sqrt(squared.min(axis=1).clip(min=0.0)), np.float64), squared.argmin(axis=1)
+
+
+def _from_leading(patches: Doubles, memory: npt.NDArray[np.float32], leading: Leading) -> Doubles:
+    """Distance [P] of patches [P, d]: to the nearest entry [M, d] in some directions, to the centre in the others."""
+    basis = leading.basis.astype(np.float64)  # [d, r]
+    away, entries = patches - leading.centre, (memory - leading.centre.astype(np.float64)) @ basis
+    inside = away @ basis
+    outside = np.square(away - inside @ basis.T).sum(axis=1)
+    squared = (inside**2).sum(axis=1)[:, None] + (entries**2).sum(axis=1) - 2.0 * inside @ entries.T  # [P, M]
+    return np.asarray(np.sqrt(squared.min(axis=1).clip(min=0.0) + outside), np.float64)
 
 
 def _from_place(patches: Doubles, place: Place) -> Doubles:

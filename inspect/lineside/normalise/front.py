@@ -75,6 +75,11 @@ class FrontSettings:
     std: tuple[float, float, float]
     fenced: bool = False
 
+    @property
+    def lit(self) -> bool:
+        """Whether the light is looked at: to be corrected, or for the gate."""
+        return bool(self.gate.light_names)
+
 
 def middle_size(working_wh: tuple[int, int], frame_wh: tuple[int, int]) -> tuple[int, int]:
     """Return the size that a pose samples from: at most 1.5 × the working size, and no larger than the frame."""
@@ -105,12 +110,12 @@ class Front(nn.Module):
         self.flat_field = FlatField(settings.middle_wh, dark) if even else None
         self.flat_field_small = FlatField(settings.small_wh, dark) if even else None
         self.pose_search = PoseSearch(settings.pose) if settings.pose else None
-        self.light = Light(settings.light, settings.channels, settings.working_wh)
+        self.light = Light(settings.light, settings.channels, settings.working_wh) if settings.lit else None
         self.gate = Gate(settings.gate)
         self._blocks = (
             FLAT_VALUES if even else (),
             self.pose_search.value_names if self.pose_search else (),
-            self.light.value_names,
+            self.light.value_names if self.light else (),
             (PART, REGION, GATE_LIMITS, *((FENCE,) if settings.fenced else ())),
         )
 
@@ -137,7 +142,7 @@ class Front(nn.Module):
         small = self.small(middle, flat)  # [N, 1, hs, ws]
         matrix, pose_numbers = self._found(small, pose_values)
         image, valid = self.aligned(middle, flat, matrix)
-        image, light_numbers = self.light(image, valid * fence[0] if fence else valid, *light_values)
+        image, light_numbers = self._lit(image, valid * fence[0] if fence else valid, light_values)
         pose, transform = self._placed(matrix, pose_numbers, frame_wh)
         gate, quality = self.gate(image, valid, part, light_numbers, pose_numbers, pose, frame_wh, limits)
         region = self._region(region_mask, matrix)
@@ -147,6 +152,13 @@ class Front(nn.Module):
         if self.settings.blank_outside:
             working = working * self._over_working(region)
         return working, pose, transform, gate, quality, region, small, matrix
+
+    def _lit(self, image: Tensor, valid: Tensor, values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the image evened out in light, and the light's numbers; as it is and none where nobody asks."""
+        if self.light is None:
+            return image, image.new_zeros((image.shape[0], 0))
+        corrected, numbers = self.light(image, valid, *values)
+        return corrected, numbers
 
     def _split(self, values: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
         parts, start = [], 0

@@ -189,7 +189,9 @@ def _decided(middles: Tensor, anchor: Tensor, request: FrontRequest) -> FrontDec
     valid, shown = valid * request.roi, _shown(part, request)
     light = choose_light(images, valid, recipe.light, request.seed, shown)
     values = {**flat, **(pose.fit.values if pose.fit else {})}
-    values.update(fit_light(images, valid, shown))
+    settings = replace(settings, light=light.settings, gate=_gate(request, light.settings, settings.pose, flat))
+    if settings.lit:
+        values.update(fit_light(images, valid, shown))
     whole = np.ones((request.working_wh[1], request.working_wh[0]), np.float32)
     seen = (whole if part is None else part) * (request.roi >= 0.5)
     region, region_words = _region(part, request)
@@ -197,7 +199,6 @@ def _decided(middles: Tensor, anchor: Tensor, request: FrontRequest) -> FrontDec
     values[REGION] = region[None, None]
     if request.fenced:
         values[FENCE] = request.roi[None, None]
-    settings = replace(settings, light=light.settings, gate=_gate(request, light.settings, settings.pose, flat))
     words = (*flat_words, pose.words, *_light_words(light), *light.words, *region_words)
     return FrontDecision(settings, values, words, _numbers(pose, light), np.median(images, axis=0))
 
@@ -318,14 +319,16 @@ def _gate(
     if light.white_balance != "off":
         stated.append(("cast", 0.0, light.cast_limit))
     reach = (recipe.pose.angle_deg, recipe.pose.shift, recipe.pose.scale)
+    gated = recipe.gate.mode == "on"
     return GateSettings(
         channels=request.channels,
         working_wh=request.working_wh,
-        light_names=LIGHT_NUMBERS,
+        light_names=LIGHT_NUMBERS if gated or light.corrects else (),
         pose_names=POSE_NUMBERS if pose else (),
         pose_range=reach if pose else None,
         frame_wh=only_wh,
         stated=tuple(stated),
+        on=gated,
     )
 
 

@@ -85,7 +85,7 @@ def learned_limits(
         learned = rule.bit is not None and len(values) >= LEAST_GOODS
         unlimited = (-NO_LIMIT, NO_LIMIT)
         rows.append(stated.get(name) or (_learned(values, rule, margin, trusted) if learned else unlimited))
-    return np.array(rows, np.float32)
+    return np.array(rows, np.float32).reshape(-1, 2)
 
 
 def gate_of(quality: F32, limits: F32, settings: GateSettings) -> npt.NDArray[np.int64]:

@@ -116,13 +116,16 @@ class GateSettings:
     channels : int
         Of the working image: 1 or 3.
     light_names, pose_names : tuple of str
-        Columns of the light's and of the pose search's numbers; none of the latter where there is no search.
+        Columns of the light's and of the pose search's numbers; none of the former where neither a correction nor the
+        gate needs them, none of the latter where there is no search.
     pose_range : tuple of float or None
         Largest angle (degrees), shift (share of the frame's longer side) and change of scale; None without a search.
     frame_wh : tuple of int or None
         The only frame size that is taken; None takes every size.
     stated : tuple of (str, float, float)
         Limits that the recipe states, by quality name: taken as they are, not learned.
+    on : bool
+        False: nothing is refused, and nothing is measured that light and pose do not measure for themselves.
     """
 
     working_wh: tuple[int, int]
@@ -132,6 +135,7 @@ class GateSettings:
     pose_range: tuple[float, float, float] | None = None
     frame_wh: tuple[int, int] | None = None
     stated: tuple[tuple[str, float, float], ...] = ()
+    on: bool = True
 
     def __post_init__(self) -> None:
         if bool(self.pose_names) != (self.pose_range is not None):
@@ -148,6 +152,8 @@ class GateSettings:
     @property
     def quality_names(self) -> tuple[str, ...]:
         """Columns of `quality`, in order."""
+        if not self.on:
+            return (*self.light_names, *self.pose_names)
         pose = (*self.pose_names, VIEW_NAME, *RANGE_NAMES) if self.searches else ()
         size = SIZE_NAMES if self.frame_wh is not None else ()
         return (*self.light_names, *MEASURED, *pose, *size)
@@ -155,6 +161,8 @@ class GateSettings:
     @property
     def stated_names(self) -> tuple[str, ...]:
         """Quality numbers whose limits the recipe states and no image has a say in."""
+        if not self.on:
+            return ()
         pose = RANGE_NAMES if self.pose_range is not None else ()
         size = SIZE_NAMES if self.frame_wh is not None else ()
         return (*(name for name, _, _ in self.stated), *pose, *size)

@@ -69,6 +69,11 @@ class LightSettings:
     gradient_limit: float = 0.5
     contrast_limits: tuple[float, float] = (0.7, 1.4)
 
+    @property
+    def corrects(self) -> bool:
+        """Whether any correction is applied."""
+        return self.exposure or self.gradient or self.contrast or self.white_balance != "off"
+
 
 VALUE_NAMES = (
     "light_mean",

@@ -24,6 +24,7 @@ from lineside.image_files import is_own_output, walk_images
 from lineside.train.line_state import LineState, line_state
 from lineside.transfer.distance import WAY_INPUTS, Ranks, Subspace
 from lineside.transfer.head import REGION, HeadShape, HeadValues, offset_name, projection_name, tap_name
+from lineside.transfer.leading import Leading
 from lineside.transfer.place import Place
 from lineside.transfer.pooling import POOL_INPUTS, Pooling
 from lineside.transfer.sharp import SHARP_INPUTS, SharpPlace
@@ -229,6 +230,9 @@ def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
         subspace=Subspace(taken["subspace_mean"], taken["subspace_residual"]) if "subspace_mean" in taken else None,
         ranks=Ranks(taken["rank_knots"], taken["rank_slopes"]) if "rank_knots" in taken else None,
         sharp_memory=taken.get("sharp_memory"),
+        sharp_leading=Leading(*(taken[name] for name in SHARP_INPUTS["leading"][1:]))
+        if shape.sharp == "leading"
+        else None,
         sharp_place=SharpPlace.of(*(taken[name] for name in SHARP_INPUTS["place"])) if shape.sharp == "place" else None,
         pooling=Pooling(*(taken[name] for name in POOL_INPUTS)),
     )

@@ -27,6 +27,7 @@ from lineside.transfer.distance import Way
 from lineside.transfer.distance_fit import fit_density, fit_ranks, fit_subspace
 from lineside.transfer.head import HeadShape, HeadValues
 from lineside.transfer.head_scores import distances, scores
+from lineside.transfer.leading import fit_leading
 from lineside.transfer.memory import k_centre
 from lineside.transfer.place import LEAST_SEPARATION, fit_place, separation
 from lineside.transfer.pooling import fit_pooling, pool_sizes
@@ -156,7 +157,7 @@ def _chosen(
     fit = replace(_fit(flat, shown, seed, whiten), words=words)
     if flat.way not in SHARPENED:
         return fit
-    return _with_places(fit, known, seed) if share >= FIXED else _with_memory(fit, shown, seed)
+    return _with_places(fit, known, seed) if share >= FIXED else _with_memory(fit, shown, seed, _searched(whiten))
 
 
 def fit_head(shape: HeadShape, known: Rows, seed: int, *, whiten: bool = False) -> HeadValues:
@@ -171,8 +172,8 @@ def _as_told(shape: HeadShape, known: Rows, seed: int, whiten: bool) -> HeadFit:
         fit = _by_place(plain, projections, *patches_of(plain, known, projections), known.frames)
     else:
         fit = _fit(plain, known, seed, whiten)
-    if shape.sharp == "memory":
-        return _with_memory(fit, known, seed)
+    if shape.sharp in ("memory", "leading"):
+        return _with_memory(fit, known, seed, shape.sharp)
     return _with_places(fit, known, seed) if shape.sharp == "place" else fit
 
 
@@ -226,10 +227,18 @@ def _with_places(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
     return replace(fit, shape=replace(fit.shape, sharp="place"), values=values, sharp_counts=learned)
 
 
-def _with_memory(fit: HeadFit, known: Rows, seed: int) -> HeadFit:
+def _searched(whiten: bool) -> Sharp:
+    """How a memory of patches as they are is searched: in a whitened embedding no direction leads."""
+    return "memory" if whiten else "leading"
+
+
+def _with_memory(fit: HeadFit, known: Rows, seed: int, sharp: Sharp) -> HeadFit:
     patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
-    values = replace(fit.values, sharp_memory=_memory_of(patches[counts], fit, known, seed, averaged=False))
-    return replace(fit, shape=replace(fit.shape, sharp="memory"), values=values)
+    points = patches[counts]
+    values = replace(fit.values, sharp_memory=_memory_of(points, fit, known, seed, averaged=False))
+    if sharp == "leading":
+        values = replace(values, sharp_leading=fit_leading(points))
+    return replace(fit, shape=replace(fit.shape, sharp=sharp), values=values)
 
 
 def _memory_of(points: Floats, fit: HeadFit, known: Rows, seed: int, *, averaged: bool = True) -> Floats:
@@ -284,9 +293,9 @@ def _whitening_helps(shape: HeadShape, goods: Rows, spoiled: Rows, seed: int) ->
     if len(parts) < 2 * FOLDS:
         return False, ()
     order = np.random.default_rng(seed).permutation(parts)[:CHOSEN_ON]
-    sharp: Sharp = "memory" if shape.way in SHARPENED else "off"
-    small = replace(shape, memory=min(shape.memory, CHOSEN_WITH), sharp=sharp)
-    told = [_told(small, goods, spoiled, order, seed, whiten) for whiten in (False, True)]
+    kinds = [_searched(whiten) if shape.way in SHARPENED else "off" for whiten in (False, True)]
+    small = [replace(shape, memory=min(shape.memory, CHOSEN_WITH), sharp=sharp) for sharp in kinds]
+    told = [_told(one, goods, spoiled, order, seed, whiten) for one, whiten in zip(small, (False, True), strict=True)]
     helps = told[1] - told[0] >= WHITEN_GAIN
     words = (
         f"The embedding is {'' if helps else 'not '}whitened: with it {told[1]:.0%} of the pairs of a held-out good "

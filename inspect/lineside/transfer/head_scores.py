@@ -7,7 +7,8 @@ import numpy.typing as npt
 import torch
 
 from lineside.transfer.distance import to_memory
-from lineside.transfer.head import HeadShape, HeadValues, patch_distances
+from lineside.transfer.head import HeadShape, HeadValues, filled, patch_distances
+from lineside.transfer.leading import from_memory
 from lineside.transfer.opening import opened
 from lineside.transfer.pooling import plain_pooling, pooled
 from lineside.transfer.rows import Rows, embed_patches, turned_by
@@ -28,8 +29,9 @@ def scores(shape: HeadShape, values: HeadValues, rows: Rows) -> list[float]:
 def distances(shape: HeadShape, values: HeadValues, rows: Rows) -> Floats:
     """Distance [n, P] of each patch, inside the region and out of it, unweighted."""
     averaged = embed_patches(shape, rows.features, values.projections, values.offsets)
-    averaged = averaged.reshape(len(rows.frames), -1, shape.dimensions)
-    away = patch_distances(shape, values, averaged)
+    grids = averaged.reshape(len(rows.frames), *shape.grid_hw, shape.dimensions)
+    compared = grids[:, :: shape.step, :: shape.step].reshape(len(grids), -1, shape.dimensions)
+    away = filled(shape, torch.from_numpy(patch_distances(shape, values, compared))).numpy()
     return away if shape.sharp == "off" else np.sqrt(away * _sharply(shape, values, rows))
 
 
@@ -46,5 +48,8 @@ def _sharply(shape: HeadShape, values: HeadValues, rows: Rows) -> Floats:
             _, mean, triangles = (torch.from_numpy(array) for array in place.arrays)
             return np.asarray(from_place(seen, mean, triangles).numpy(), np.float32)
         assert memory is not None  # it is one of the two
-        entries = torch.from_numpy(memory)
-        return np.concatenate([to_memory(frame[None], entries)[0].numpy() for frame in seen])
+        entries, leading = torch.from_numpy(memory), values.sharp_leading
+        if leading is None:
+            return np.concatenate([to_memory(frame[None], entries)[0].numpy() for frame in seen])
+        directions = [torch.from_numpy(array) for array in leading.arrays]
+        return np.concatenate([from_memory(frame[None], entries, *directions).numpy() for frame in seen])

@@ -3,7 +3,9 @@
 The 3×3 average makes scores steady and the map blurred: a scratch reaches a patch further than it is. So every patch is
 measured twice, as it is averaged and as it is, and its distance is the geometric mean of both: high where both are.
 
-`memory`: the patch as it is against a memory of such patches, as the averaged one is. `place`: against what its own
+`memory`: the patch as it is against a memory of such patches, as the averaged one is. `leading`: the same memory,
+searched in its leading directions alone (`lineside.transfer.leading`), where the embedding is not whitened.
+`place`: against what its own
 place shows on good frames, mean and covariance of a few random directions, after PaDiM (Defard et al., ICPR 2020). It
 is used where good frames show a fixed place, aligned by a pose or held there by the line
 (`lineside.transfer.sharp_fit`). Places are better with augmented copies: without them the covariance of few frames is
@@ -26,13 +28,15 @@ import torch
 from torch import Tensor
 
 from lineside.transfer.half import Halves, packed, side_of, unpacked
+from lineside.transfer.leading import directions_of
 
 Floats = npt.NDArray[np.float32]
 
-Sharp = Literal["off", "memory", "place"]
+Sharp = Literal["off", "memory", "leading", "place"]
 SHARP_INPUTS: dict[Sharp, tuple[str, ...]] = {
     "off": (),
     "memory": ("sharp_memory",),
+    "leading": ("sharp_memory", "sharp_memory_centre", "sharp_memory_basis"),
     "place": ("sharp_basis", "sharp_mean", "sharp_whitening"),
 }
 """Names of the graph's inputs that hold what was fitted."""
@@ -89,6 +93,8 @@ def sharp_example(sharp: Sharp, places: int, size: int) -> dict[str, Tensor]:
     directions = min(DIRECTIONS, size)
     shapes: dict[str, tuple[int, ...]] = {
         "sharp_memory": (16, size),
+        "sharp_memory_centre": (size,),
+        "sharp_memory_basis": (size, directions_of(size)),
         "sharp_basis": (size, directions),
         "sharp_mean": (places, directions),
         "sharp_whitening": (places, directions * (directions + 1) // 2),

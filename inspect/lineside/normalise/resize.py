@@ -27,7 +27,8 @@ def resize_u8(frame: Tensor, height: int, width: int) -> Tensor:
     Tensor of uint8 [N, height, width, C]
     """
     if torch.compiler.is_exporting():
-        return _operator(frame, height, width)
+        resized: Tensor = _operator(frame, height, width)
+        return resized
     return _resized(frame, height, width)  # calling an operator of ours loads torch's compiler, which takes seconds
 
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 
-@torch.library.custom_op("lineside::resize_u8", mutates_args=())
 def resize_u8(frame: Tensor, height: int, width: int) -> Tensor:
     """Resize uint8 frames with antialiasing.
 
@@ -27,6 +26,13 @@ def resize_u8(frame: Tensor, height: int, width: int) -> Tensor:
     -------
     Tensor of uint8 [N, height, width, C]
     """
+    if torch.compiler.is_exporting():
+        resized: Tensor = _operator(frame, height, width)
+        return resized
+    return _resized(frame, height, width)  # calling an operator of ours loads torch's compiler, which takes seconds
+
+
+def _resized(frame: Tensor, height: int, width: int) -> Tensor:
     planes = frame.permute(0, 3, 1, 2)  # [N, C, H, W]
     resized = torch.nn.functional.interpolate(
         planes, size=(height, width), mode="bilinear", antialias=True, align_corners=False
@@ -34,7 +40,10 @@ def resize_u8(frame: Tensor, height: int, width: int) -> Tensor:
     return resized.permute(0, 2, 3, 1).contiguous()
 
 
-@resize_u8.register_fake
+_operator = torch.library.custom_op("lineside::resize_u8", _resized, mutates_args=())
+
+
+@_operator.register_fake
 def _(frame: Tensor, height: int, width: int) -> Tensor:
     return frame.new_empty((frame.shape[0], height, width, frame.shape[3]))
 

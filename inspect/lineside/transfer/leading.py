@@ -10,14 +10,14 @@ With z the patch and e an entry in those directions, both from the centre c, the
 |x - c|² - max(2 z·e - |e|²): the search is one product and a maximum.
 
 Measured on heads alone (lite0, strides 8/16, light and pose off, 50 good frames), image AUROC and AUPRO (0.3). Weave,
-one projection, in all 128 directions, in 64 and in 32: 1.000, 0.979; 1.000, 0.980; 1.000, 0.980; in 32 without the distance
-in the others (averaged patches too) 0.990, 0.960. Weave, 4 projections, in all directions, and in 32 with every second
-averaged patch: 0.999, 0.977 both, and of 144 defective frames 1 below the level that 5 % of the good exceed, both.
-Where the embedding is whitened no direction leads, and this harms: caps at any angle, 5 projections, 0.983, 0.961 in
-all 152 directions and 0.980, 0.964 in 64; averaged patches alone in 64 of them 0.971, 0.958 against 0.978, 0.956 (one
-projection). There all directions are searched. Rejected: directions in which the nearest entry explains most of a
-patch (caps, 4 projections, every second averaged patch: 0.974, 0.964 against 0.984, 0.962 of all in all directions);
-half the entries (one projection: weave 0.998, 0.976; caps 0.972, 0.955).
+one projection, in all 128 directions, in 64 and in 32: 1.000, 0.979; 1.000, 0.980; 1.000, 0.980; in 32 without the
+distance in the others (averaged patches too) 0.990, 0.960. Weave, 4 projections, in all directions, and in 32 with
+every second averaged patch: 0.999, 0.977 both, and of 144 defective frames 1 below the level that 5 % of the good
+exceed, both. Where the embedding is whitened no direction leads, and this harms: caps at any angle, 5 projections,
+0.983, 0.961 in all 152 directions and 0.980, 0.964 in 64; averaged patches alone in 64 of them 0.971, 0.958 against
+0.978, 0.956 (one projection). There all directions are searched. Rejected: directions in which the nearest entry
+explains most of a patch (caps, 4 projections, every second averaged patch: 0.974, 0.964 against 0.984, 0.962 of all in
+all directions); half the entries (one projection: weave 0.998, 0.976; caps 0.972, 0.955).
 """
 
 from dataclasses import dataclass

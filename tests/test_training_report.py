@@ -428,7 +428,7 @@ def test_a_map_below_the_threshold_gets_a_ring_and_a_hot_one_none(record: Traini
 
     def overlay_at(threshold: float, map_: np.ndarray) -> np.ndarray:
         read = partial(read_frame, spec=record.contract.frame)
-        picture = pictures_of([("a", path)], read, lambda _: Seen(map_), threshold, workers=1)["a"]
+        picture = pictures_of([("a", path)], read, lambda *_: Seen(map_), threshold, workers=1)["a"]
         return cv2.imdecode(np.frombuffer(picture.overlay, np.uint8), cv2.IMREAD_GRAYSCALE)
 
     changed = np.argwhere(np.abs(overlay_at(9.0, heat).astype(int) - 128) > 40)

@@ -119,7 +119,7 @@ def test_the_promise_stands_beside_what_came_of_it(made: Made) -> None:
     box = Page(of_section(made, "threshold")).text
     for words in (
         "A test's threshold: it promises nothing.",
-        "agrees with the stated 5.0 %",
+        "does not contradict the stated 5.0 %",
         "5 of 15 defective parts passed: with 95 % confidence",
     ):
         assert words in box

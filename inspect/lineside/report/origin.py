@@ -68,6 +68,14 @@ def _review_facts(contract: Contract) -> Iterator[tuple[str, object]]:
     if review.wish.kind == "review":
         yield "REVIEW asked for", review.wish.in_words
         yield "REVIEW rule", review.rule
+        yield from _band_facts(review, tolerant=bool(contract.class_factors))
+
+
+def _band_facts(review: Threshold, *, tolerant: bool) -> Iterator[tuple[str, object]]:
+    """What is to be expected of a band; where classes are tolerated REVIEW alone is bounded by nothing."""
+    if tolerant:
+        yield "Good parts in NG and REVIEW together, to be expected at most", percent(review.supported_overkill)
+    else:
         yield "Good parts in REVIEW to be expected", percent(review.supported)
 
 

@@ -269,7 +269,7 @@ def test_a_band_finer_than_the_images_is_none(wish: Wish, share: float) -> None:
     made = found(wish, review=share)
     assert made.review.value == made.ng.value
     assert made.review.supported == 0.0
-    assert "needs 33 good parts, and there were 20" in made.review.statement
+    assert "needs 33 good parts, 13 more than now; there were 20" in made.review.statement
 
 
 def test_where_every_good_part_is_ng_there_is_no_band() -> None:

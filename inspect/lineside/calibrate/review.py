@@ -23,7 +23,7 @@ from lineside.binomial import beta_interval, chosen_confidence, clopper_pearson,
 from lineside.calibrate.honest import Honest, just_above
 from lineside.calibrate.threshold import ASSUMPTION, CONFIDENCE, IF_OWN
 from lineside.contract_thresholds import Threshold, Wish
-from lineside.evidence import parts_needed
+from lineside.evidence import parts_needed, parts_short
 
 UNREAD_NG = "That holds where the threshold of NG was not chosen by looking at these parts."
 
@@ -52,9 +52,8 @@ def review_threshold(ng: Threshold, share: float, goods: Honest) -> Threshold:
     inside = min(steps if own else steps - 1, below - 1)
     wish = Wish("review", share)
     if steps < 1 or inside < (1 if own else 0):
-        return replace(
-            ng, wish=wish, supported=0.0, rule="the threshold of NG: no band", statement=_none(n, below, share)
-        )
+        none = _none(n, below, share, goods.kept_from)
+        return replace(ng, wish=wish, supported=0.0, rule="the threshold of NG: no band", statement=none)
     value = min(just_above(parts, below - inside), ng.value)
     band = (inside if own else inside + 1) / (n + 1)
     above, always, costs = n - below + inside, int(np.isinf(parts).sum()), ng.wish.kind == "cost"
@@ -82,10 +81,10 @@ def review_threshold(ng: Threshold, share: float, goods: Honest) -> Threshold:
     )
 
 
-def _none(n: int, below: int, share: float) -> str:
+def _none(n: int, below: int, share: float, kept_from: int | None) -> str:
     told = f"No part goes to REVIEW: {100 * share:g} % of the good parts were wished"
     if n < parts_needed(share):
-        return f"{told}, which needs {parts_needed(share)} good parts, and there were {n}."
+        return f"{told}, which needs {parts_short(parts_needed(share), n, kept_from)}; there were {n}."
     return f"{told}, and only {below} of {n} lie below the threshold of NG."
 
 

@@ -1,5 +1,6 @@
 """What the thresholds promise beside what came of it, for every wish, and that the reports say it."""
 
+import html
 import re
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from lineside.bench.evaluation.promise import promise_of, wished_costs
 from lineside.binomial import beta_quantile
 from lineside.contract import Contract
 from lineside.contract_thresholds import Escapes, EscapeStatement, Wish
-from lineside.report.origin import guarantee_box, threshold_section
+from lineside.report.origin import ALIKE, guarantee_box, threshold_section
 from tiny import tiny_contract
 
 NONE = rate(0, 0)
@@ -181,6 +182,22 @@ def test_where_nothing_is_stated_of_escapes_that_is_said() -> None:
     found = promise_of(tiny_contract(), labels((0, 9), dent=(0, 10)), NONE)
     assert found.escapes == ()
     assert "Of escapes the model states nothing" in found.sentences[-1]
+
+
+def test_no_number_of_a_threshold_stands_without_what_it_needs() -> None:
+    """Beside each that comes from cross-fitted scores: if they were the model's own; under all: exchangeable with
+    production. Scores of the deployed model itself need the latter alone."""
+    crossed = limited(
+        Wish("overkill", 0.1), 0.05, statement="Said, if cross-fitted scores were the deployed model's own."
+    )
+    limits = Limits(20.0, 20.0, overridden=False, contract=crossed.threshold_ng)
+    page, own = threshold_section(limits, crossed), threshold_section(limits, tiny_contract())
+    for label in ("Overkill to be expected at most", "Overkill with 95 % confidence", "95 % interval of the overkill"):
+        (value,) = re.findall(f"<dt>{label}</dt><dd>(.*?)</dd>", page)
+        assert html.unescape(value).endswith(", if cross-fitted scores were the deployed model's own")
+    assert "if cross-fitted" not in own
+    assert ALIKE in page
+    assert ALIKE in own
 
 
 def test_the_box_says_review_and_escapes() -> None:

@@ -97,7 +97,7 @@ def _escape_facts(escapes: EscapeStatement) -> Iterator[tuple[str, object]]:
         told = f"{one.missed} of {one.n} defective parts OK"
         yield (
             f"Escapes with {100 * escapes.confidence:g} % confidence",
-            f"at most {percent(one.upper)} ({told}){_if_own(escapes.statement)}",
+            f"at most {percent(one.upper)}, one-sided ({told}){_if_own(escapes.statement)}",
         )
 
 

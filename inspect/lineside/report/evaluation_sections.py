@@ -162,8 +162,8 @@ def plant(made: "Plant") -> Markup:
     words = (
         f"A million parts, {made.defect_rate_ppm:,.0f} of them defective. Of the plant that share alone is known. How "
         "often good and defective parts get each verdict is taken from the test parts, all classes of defects together "
-        "in the mix they have there, which decides PPV, cost and ppm too. Intervals hold at 95 % or more (two exact ones "
-        "of 97.5 %)."
+        "in the mix they have there, which decides PPV, cost and ppm too. Intervals hold at 95 % or more (two exact "
+        "ones of 97.5 %)."
     )
     rows = ((kind, *(f"{made.ppm[kind][name]:,.0f}" for name in VERDICTS)) for kind in (GOOD, DEFECTIVE))
     facts = [(name[0].upper() + name[1:], value) for name, value in plant_words(made)]

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lineside.binomial import beta_interval, beta_quantile, clopper_pearson, upper_bound
+from lineside.binomial import beta_interval, beta_quantile, clopper_pearson, contradicting, upper_bound
 
 
 @example(1_000_000, 1_000_000, 0.95)
@@ -25,6 +25,13 @@ def test_quantiles_of_beta_are_those_of_scipy(p: float, a: float, b: float) -> N
     """Also where a and b are no whole numbers."""
     assert beta_quantile(p, a, b) == pytest.approx(stats.beta.ppf(p, a, b), rel=1e-7, abs=1e-12)
     assert beta_interval(a, b, p) == pytest.approx(stats.beta.interval(p, a, b), rel=1e-7, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "share", "least"), [(1, 0.05, None), (2, 0.05, 2), (100, 0.05, 11), (0, 0.5, None)])
+def test_the_count_that_contradicts_a_share_is_the_smallest(n: int, share: float, least: int | None) -> None:
+    """The interval of one less still contains the share; with one part every count does."""
+    assert contradicting(n, share) == least
+    assert clopper_pearson(n if least is None else least - 1, n)[0] <= share
 
 
 def test_none_missed_of_thirty_is_known_to_the_plant() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from lineside.dataset import Sample
 from lineside.errors import UsageError
+from lineside.evidence import holdout_parts
 from lineside.recipe import Calibrate
 from lineside.train.calibration import Calibration, calibrated
 from lineside.train.images import FrameReader, References
@@ -98,6 +99,8 @@ def test_a_hold_out_deploys_the_head_that_gave_the_scores() -> None:
     assert made.own == made.scores
     assert not set(made.scores) & set(method.fits[0])
     assert made.threshold.kind == "guaranteed"
+    assert made.goods.kept_from is not None
+    assert holdout_parts(made.goods.kept_from) == made.threshold.n_groups
 
 
 @pytest.mark.parametrize("odd", ["fold", "deployed"])

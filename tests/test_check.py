@@ -178,23 +178,23 @@ def test_a_mask_name_on_both_sides_is_named(sound: Path) -> None:
     [
         (
             "calibrate: {overkill: 0.01}",
-            "20 good parts can support an overkill of 4.8% at best, and 1.0% is asked for: that needs 99. "
+            "20 good parts can support an overkill of 4.8% at best, and 1.0% is asked for: that needs 99, 79 more. "
             "Add good images, or set calibrate.overkill: 0.048",
         ),
         (
             "calibrate: {confidence: 0.95}",
             "20 good parts can support an overkill of 13.9% with 95% confidence at best, and 5.0% is asked for: that "
-            "needs 59. Add good images, or set calibrate.overkill: 0.14",
+            "needs 59, 39 more. Add good images, or set calibrate.overkill: 0.14",
         ),
         (
             "calibrate: {crossfit: holdout}",
             "4 good parts (held out of 20) can support an overkill of 20.0% at best, and 5.0% is asked for: that "
-            "needs 93. Add good images, or set calibrate.overkill: 0.2",
+            "needs 93, 73 more. Add good images, or set calibrate.overkill: 0.2",
         ),
         (
             "transfer: {method: anomalib.Padim}",
             "4 good parts (held out of 20) can support an overkill of 20.0% at best, and 5.0% is asked for: that "
-            "needs 93. Add good images, or set calibrate.overkill: 0.2",
+            "needs 93, 73 more. Add good images, or set calibrate.overkill: 0.2",
         ),
     ],
 )

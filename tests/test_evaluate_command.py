@@ -12,6 +12,7 @@ from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, half_red, lines, paint, pain
 from lineside.bench.evaluation.limits import Limits, judge_limits, load_limits
 from lineside.bench.evaluation.plant import Costs
 from lineside.bench.evaluation.run import EvaluateOptions, evaluate_images
+from lineside.binomial import upper_bound
 from lineside.cli import evaluate
 from lineside.errors import RecipeError
 from lineside.runtime import Inspector
@@ -109,6 +110,8 @@ def test_every_limit_can_be_judged(images: Path, tmp_path: Path) -> None:
     assert len(answers) == len(Limits.model_fields)
     by_name = {one.name: one for one in answers}
     assert by_name["escape_by_class.green"].state == "broken"
+    escapes = made.numbers.labels.escapes
+    assert by_name["escape_bound"].found == upper_bound(escapes.k, escapes.n)
     assert by_name["auroc"].upper is False
     assert by_name["overkill"].upper is True
 

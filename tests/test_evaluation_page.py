@@ -19,6 +19,7 @@ from lineside.batch.when import taken_at
 from lineside.bench.evaluation.limits import Limits
 from lineside.bench.evaluation.plant import Costs
 from lineside.bench.evaluation.run import EvaluateOptions, evaluate_images
+from lineside.binomial import upper_bound
 from lineside.capture.sidecar import read_sidecar
 from lineside.report.gallery import Card, gallery
 from lineside.report.roc import operating_curves, operating_points
@@ -119,8 +120,9 @@ def test_the_promise_stands_beside_what_came_of_it(made: Made) -> None:
     box = Page(of_section(made, "threshold")).text
     for words in (
         "A test's threshold: it promises nothing.",
-        "agrees with the stated 5.0 %",
+        "does not contradict the stated 5.0 %",
         "5 of 15 defective parts passed: with 95 % confidence",
+        f"at most {100 * upper_bound(5, 15):.1f} % pass (one-sided)",
     ):
         assert words in box
 
@@ -128,6 +130,7 @@ def test_the_promise_stands_beside_what_came_of_it(made: Made) -> None:
 def test_the_plant_the_takt_and_the_quality_are_told(made: Made) -> None:
     """Numbers at the plant's share of defects, time against takt, the gate's numbers, what was not tested."""
     assert "800 of them defective" in of_section(made, "in-the-plant")
+    assert "all classes of defects together in the mix they have there" in of_section(made, "in-the-plant")
     assert "Takt: 2 s per part. One image at a time" in of_section(made, "time")
     assert "mean_level" in of_section(made, "picture-quality")
     assert "is marked, by masks or boxes" in of_section(made, "not-tested")

@@ -1,17 +1,19 @@
 """What the thresholds promise beside what came of it, for every wish, and that the reports say it."""
 
+import html
 import re
 from dataclasses import replace
 
 import pytest
 
 from lineside.batch.labels import LabelSummary, rate, summarise_labels
+from lineside.batch.summary import Limits
 from lineside.bench.evaluation.plant import in_the_plant
 from lineside.bench.evaluation.promise import promise_of, wished_costs
 from lineside.binomial import beta_quantile
 from lineside.contract import Contract
 from lineside.contract_thresholds import Escapes, EscapeStatement, Wish
-from lineside.report.origin import guarantee_box
+from lineside.report.origin import ALIKE, guarantee_box, threshold_section
 from tiny import tiny_contract
 
 NONE = rate(0, 0)
@@ -37,7 +39,14 @@ def labels(overkill: tuple[int, int], **missed: tuple[int, int]) -> LabelSummary
 @pytest.mark.parametrize(
     ("k", "n", "kept", "words"),
     [
-        (1, 100, "agrees", "agrees with the stated 5.0 %"),
+        (
+            1,
+            100,
+            "open",
+            "not contradict the stated 5.0 %: .* 100 good test parts it is contradicted from 11 of",
+        ),
+        (1, 1, "open", "stated 5.0 %: 100.0 % .* But 1 good test part is too few to contradict it"),
+        (0, 2, "open", "stated 5.0 %: 0.0 % .* With 2 good test parts it is contradicted from 2 of 2 on"),
         (0, 200, "better", "is below the stated 5.0 %"),
         (14, 100, "within", "above the stated 5.0 %: 14.0 % .* leave up to 20.0 % open"),
         (60, 100, "exceeded", "overkill of 5.0 % is not kept"),
@@ -56,7 +65,7 @@ def test_a_wished_overkill_is_held_against_what_came_of_it(k: int, n: int, kept:
     ("k", "kept", "words"),
     [
         (0, "better", "keeps what was guaranteed, at most 10.0 % with 90 % confidence: 0.0 % (0 of 100)"),
-        (12, "agrees", "does not contradict what was guaranteed, at most 10.0 % with 90 % confidence: 12.0 %"),
+        (12, "open", "does not contradict what was guaranteed, at most 10.0 % with 90 % confidence: 12.0 %"),
         (30, "exceeded", "The guaranteed overkill, at most 10.0 % with 90 % confidence, is not kept: 30.0 %"),
     ],
 )
@@ -74,7 +83,7 @@ def test_a_wish_with_a_confidence_is_a_bound(k: int, kept: str, words: str) -> N
     ("missed", "kept", "words"),
     [
         (0, "better", "realised escape is below the guaranteed 10.0 %"),
-        (3, "agrees", "agrees with the guaranteed 10.0 %"),
+        (3, "open", "does not contradict the guaranteed 10.0 %"),
         (13, "within", "above the guaranteed 10.0 %: 26.0 % .* the 19 calibration parts leave up to 26.0 % open"),
         (40, "exceeded", "guaranteed escape of 10.0 % is not kept"),
     ],
@@ -110,7 +119,7 @@ def test_a_given_threshold_promises_nothing() -> None:
     """What was counted at it stands beside what is counted here."""
     found = promise_of(limited(Wish("fixed", score=0.7), None), labels((2, 100)), NONE)
     assert found.sentence == "No share was promised: a threshold of 0.7 was given, whatever it does."
-    assert "agrees with the counted 5.0 %" in found.sentences[1]
+    assert "does not contradict the counted 5.0 %" in found.sentences[1]
 
 
 def test_no_threshold_is_no_promise() -> None:
@@ -137,6 +146,19 @@ def test_the_band_is_held_against_the_good_parts_in_it() -> None:
     assert [one.what for one in promise_of(banded(0.0), labels((0, 100)), rate(0, 100)).compared] == ["overkill"]
 
 
+def test_where_classes_are_tolerated_the_band_is_held_against_ng_and_review_together() -> None:
+    """REVIEW alone is bounded by nothing there, so neither the promise nor the page states a share of it."""
+    contract = replace(banded(), class_factors={"dent": 1.5})
+    review = replace(contract.threshold_review, supported_overkill=0.15, interval=(0.02, 0.3))
+    contract = replace(contract, threshold_review=review)
+    one = promise_of(contract, labels((40, 100)), rate(20, 100)).compared[-1]
+    assert (one.what, one.stated, one.found.k, one.kept) == ("together", 0.15, 60, "exceeded")
+    limits = Limits(20.0, 10.0, overridden=False, contract=contract.threshold_ng)
+    page = threshold_section(limits, contract)
+    assert "Good parts in REVIEW to be expected" not in page
+    assert "NG and REVIEW together, to be expected at most" in page
+
+
 def test_escapes_stand_beside_their_bounds_class_by_class() -> None:
     """A class without a bound, a class without a test part, and a bound that is broken."""
     found = promise_of(banded(), labels((0, 10), dent=(3, 10), scratch=(1, 5), hole=(0, 5)), NONE)
@@ -160,6 +182,22 @@ def test_where_nothing_is_stated_of_escapes_that_is_said() -> None:
     found = promise_of(tiny_contract(), labels((0, 9), dent=(0, 10)), NONE)
     assert found.escapes == ()
     assert "Of escapes the model states nothing" in found.sentences[-1]
+
+
+def test_no_number_of_a_threshold_stands_without_what_it_needs() -> None:
+    """Beside each that comes from cross-fitted scores: if they were the model's own; under all: exchangeable with
+    production. Scores of the deployed model itself need the latter alone."""
+    crossed = limited(
+        Wish("overkill", 0.1), 0.05, statement="Said, if cross-fitted scores were the deployed model's own."
+    )
+    limits = Limits(20.0, 20.0, overridden=False, contract=crossed.threshold_ng)
+    page, own = threshold_section(limits, crossed), threshold_section(limits, tiny_contract())
+    for label in ("Overkill to be expected at most", "Overkill with 95 % confidence", "95 % interval of the overkill"):
+        (value,) = re.findall(f"<dt>{label}</dt><dd>(.*?)</dd>", page)
+        assert html.unescape(value).endswith(", if cross-fitted scores were the deployed model's own")
+    assert "if cross-fitted" not in own
+    assert ALIKE in page
+    assert ALIKE in own
 
 
 def test_the_box_says_review_and_escapes() -> None:

@@ -29,7 +29,7 @@ def load(folder: Path, text: str) -> LoadedRecipe:
 # Each case is the whole text of the recipe, and the exact error.
 
 PART = "1 to 64 letters, digits, - and _, no - or _ first (a number in quotes)"
-OVERKILL = "a number above 0, which no number of images supports, and below 1, such as 0.05"
+OVERKILL = "a share above 0 and below 1, such as 0.05 (no number of images can support 0)"
 SIZE = "a whole number or [width, height], each from 64 to 1024 and a multiple of 32"
 TAPS = "auto, or a list of one or more whole numbers from 1, ascending, each once, such as [8, 16]"
 AUGMENT = "default, none, or a list of 'Name: {argument: value}', one Albumentations transform each"
@@ -213,8 +213,8 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "escape 0": (
         HEAD + "calibrate:\n  escape: 0\n",
-        "F:4: calibrate.escape: expected null, or a number above 0, which no number of images supports, and below 1, "
-        "such as 0.01; found 0.",
+        "F:4: calibrate.escape: expected null, or a share above 0 and below 1, such as 0.01 (no number of images "
+        "can support 0); found 0.",
     ),
     "two wishes": (
         HEAD + "calibrate:\n  overkill: 0.05\n  escape: 0.001\n",

@@ -12,7 +12,7 @@ from lineside.calibrate.crossfit import grouped_folds, holdout
 from lineside.calibrate.threshold import overkill_threshold
 from lineside.contract_thresholds import Threshold
 from lineside.errors import UsageError
-from lineside.evidence import parts_needed, supported_overkill
+from lineside.evidence import holdout_parts, parts_needed, supported_overkill
 
 
 def limit(scores: list[float], overkill: float, groups: list[str] | None = None, held_out: bool = True) -> Threshold:
@@ -53,7 +53,17 @@ def test_findings_and_an_unmet_wish_are_both_said() -> None:
     assert made.kind == "empirical"
     assert made.statement.startswith("No guarantee: from 20 good parts, held-out parts, the overkill is at most 28.3 %")
     assert "1 of them is NG by a finding, whatever the threshold, and so many that they decided" in made.statement
-    assert "which needs 299 good parts and no finding among them; 20 support 28.3 %" in made.statement
+    assert "which needs 299 good parts, 279 more than now, and no finding among them; 20 support" in made.statement
+
+
+def test_of_a_holdout_the_parts_of_the_recipe_are_named() -> None:
+    """Ten of fifty parts were held out and the wish needs 19 such: 93 in the recipe, for a fifth of those is 19."""
+    scores, names = np.arange(10, dtype=np.float32), [str(i) for i in range(10)]
+    made = overkill_threshold(scores, names, 0.05, crossfit="held-out parts", held_out=True, kept_from=50)
+    words = "which needs 19 held-out good parts, so 93 in the recipe, 43 more than the 50 now; 10 support 9.1 %"
+    assert words in made.statement
+    assert holdout_parts(93) == 19
+    assert holdout_parts(92) == 18
 
 
 def test_few_findings_leave_the_rank_and_its_guarantee() -> None:
@@ -144,7 +154,7 @@ def test_the_largest_of_fifty_nine_keeps_five_per_cent_with_confidence() -> None
     assert confident(92, 0.05, 0.95).rule.startswith("just above score 92 of 92")
     assert confident(93, 0.05, 0.95).rule.startswith("just above score 92 of 93")
     short = confident(58, 0.05, 0.95)
-    assert "The wish was 5 % with 95 % confidence, which needs 59 good parts; 58 support 5.0 %" in short.statement
+    assert "The wish was 5 % with 95 % confidence, which needs 59 good parts, 1 more than now; 58" in short.statement
     assert short.supported == pytest.approx(1.0 - 0.05 ** (1 / 58))
 
 

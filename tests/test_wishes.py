@@ -145,7 +145,7 @@ def test_a_cost_is_stated_as_it_comes_out_without_the_parts_that_are_judged() ->
 
 def test_what_the_images_chose_is_never_called_guaranteed() -> None:
     """A band below a threshold that the same good parts chose by cost has no guarantee, and says why; below one by
-    defects it has one, and below one that was given it has one if nobody looked."""
+    defects it has one; one that was given has none, for nobody can know whether these parts were looked at."""
     by_cost = found(COST, honest([30.0, 31.0]), review=0.1)
     assert (by_cost.ng.kind, by_cost.review.kind) == ("empirical", "empirical")
     assert by_cost.review.statement.startswith("No guarantee: ")
@@ -154,7 +154,7 @@ def test_what_the_images_chose_is_never_called_guaranteed() -> None:
     by_defects = found(Wish("escape", 0.5), honest([15.5, 30.0, 31.0]), review=0.1)
     assert (by_defects.ng.kind, by_defects.review.kind) == ("guaranteed", "guaranteed")
     given = found(Wish("fixed", score=15.5), review=0.1)
-    assert given.review.kind == "guaranteed"
+    assert (given.ng.kind, given.review.kind) == ("empirical", "empirical")
     assert "where the threshold of NG was not chosen by looking at these parts" in given.review.statement
 
 
@@ -217,8 +217,15 @@ def test_a_fixed_threshold_is_taken_as_it_is() -> None:
     assert made.supported is None
     assert made.supported_overkill == pytest.approx(3 / 21)
     assert "2 of 20 good parts" in made.statement
-    assert "where the score was not chosen by looking at these parts" in made.statement
-    assert f"however it was chosen, it is at most {100 * upper_bound(2, 20, 1 - 0.05 / 20):.1f} %" in made.statement
+    wide, narrow = upper_bound(2, 20, 1 - 0.05 / 20), upper_bound(2, 20)
+    assert (made.kind, made.upper) == ("empirical", wide)
+    assert made.interval == clopper_pearson(2, 20, 1 - 0.05 / 20)
+    assert f"with 95 % confidence at most {100 * wide:.1f} % however the score was chosen" in made.statement
+    assert f"at most {100 * narrow:.1f} % where it was not chosen by looking at these parts." in made.statement
+    assert "if cross-fitted" not in made.statement
+    crossed = honest([float(i) for i in range(1, 21)], "good", held_out=False)
+    said = found(Wish("fixed", score=18.5), goods=crossed).ng.statement
+    assert "Both hold if cross-fitted scores were the deployed model's own." in said
 
 
 def test_no_band_is_wished_none_is_made() -> None:
@@ -269,7 +276,7 @@ def test_a_band_finer_than_the_images_is_none(wish: Wish, share: float) -> None:
     made = found(wish, review=share)
     assert made.review.value == made.ng.value
     assert made.review.supported == 0.0
-    assert "needs 33 good parts, and there were 20" in made.review.statement
+    assert "needs 33 good parts, 13 more than now; there were 20" in made.review.statement
 
 
 def test_where_every_good_part_is_ng_there_is_no_band() -> None:

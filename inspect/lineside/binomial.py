@@ -7,6 +7,7 @@ too; a test compares the two.
 """
 
 import math
+from bisect import bisect_left
 from functools import lru_cache
 
 _ITERATIONS = 300  # of the continued fraction: about sqrt(max(a, b)) are needed; larger n converge by symmetry
@@ -47,6 +48,12 @@ def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
     """
     _check(k, n)
     return 1.0 if k == n else 1.0 - beta_quantile(1.0 - confidence, n - k, k + 1)
+
+
+def contradicting(n: int, share: float, confidence: float = 0.95) -> int | None:
+    """Return the smallest k of n at which the two-sided interval lies above a share; None where it never does."""
+    k = bisect_left(range(n + 1), True, key=lambda k: clopper_pearson(k, n, confidence)[0] > share)
+    return k if k <= n else None
 
 
 def chosen_confidence(n: int, confidence: float = 0.95) -> float:

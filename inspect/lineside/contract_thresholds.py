@@ -78,9 +78,11 @@ class Threshold:
     """Confidence of `interval` and of `upper`, 0 to 1: as wished, else 0.95."""
     interval: tuple[float, float]
     """Interval of the overkill at this threshold (of `threshold_review`: of the share of good parts above it), both
-    ends 0 to 1."""
+    ends 0 to 1. It holds under what `statement` says, no further."""
     upper: float
-    """One-sided: with this confidence the overkill is at most that, 0 to 1."""
+    """One-sided: with this confidence the overkill is at most that, 0 to 1, under what `statement` says: that
+    production is exchangeable with these parts, and where scores were cross-fitted, if they were the deployed model's
+    own."""
     statement: str
     """What may be said of it, in a few sentences, assumptions included."""
 

@@ -44,3 +44,22 @@ def supported_overkill(n: int, confidence: float | None = None) -> float:
     if confidence is None:
         return 1.0 / (n + 1)
     return -math.expm1(math.log1p(-confidence) / n)
+
+
+def parts_short(needed: int, n: int, kept_from: int | None = None, *, kind: str = "good") -> str:
+    """Say how many parts a wish needs and how many more that is, in the recipe too where they were held out of it.
+
+    Parameters
+    ----------
+    needed, n : int
+        Scored parts that it needs, and those there are.
+    kept_from : int, optional
+        Number of parts that the n were held out of; None: they were not.
+    kind : str
+        ``good`` or ``defective``.
+    """
+    if kept_from is None:
+        return f"{needed} {kind} parts" + (f", {needed - n} more than now" if needed > n else "")
+    more = holdout_total(needed) - kept_from
+    told = f"{needed} held-out {kind} parts, so {holdout_total(needed)} in the recipe"
+    return f"{told}, {more} more than the {kept_from} now" if more > 0 else told

@@ -16,8 +16,8 @@ from lineside.recipe_normalise import ROI, Roi
 
 Name = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 WISHES = ("overkill", "escape", "cost", "threshold")
-OVERKILL = "a number above 0, which no number of images supports, and below 1, such as 0.05"
-ESCAPE = "null, or a number above 0, which no number of images supports, and below 1, such as 0.01"
+OVERKILL = "a share above 0 and below 1, such as 0.05 (no number of images can support 0)"
+ESCAPE = "null, or a share above 0 and below 1, such as 0.01 (no number of images can support 0)"
 MANY_PARTS = 40
 """Good parts from which on two thirds of them tell nearly what all of them do."""
 RATE = "a number between 0 and 1000000, both excluded, such as 800"

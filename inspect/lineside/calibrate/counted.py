@@ -17,8 +17,6 @@ from lineside.calibrate.honest import largest_of_each
 from lineside.calibrate.threshold import ASSUMPTION, CONFIDENCE, IF_OWN
 from lineside.contract_thresholds import Threshold, Wish
 
-UNREAD = "That holds where the score was not chosen by looking at these parts;"
-
 
 @dataclass(frozen=True)
 class Overkill:
@@ -70,7 +68,8 @@ def fixed_threshold(
 ) -> Threshold:
     """Take a threshold as it was given, and count the overkill there.
 
-    Nobody can know whether the score was read off these very parts, as from a report of them: both bounds are stated.
+    Nobody can know whether the score was read off these very parts, as from a report of them. So it is empirical, its
+    bounds hold at whichever they may have chosen, and that of a score which was not read off them is said beside it.
 
     Parameters
     ----------
@@ -81,14 +80,12 @@ def fixed_threshold(
     """
     value = float(np.float32(score))
     parts = largest_of_each(scores, groups)
-    counted = counted_overkill(value, parts)
+    counted, unread = counted_overkill(value, parts, chosen=True), counted_overkill(value, parts)
     source = f" ({crossfit})" if counted.n else ""
-    anyway = counted_overkill(value, parts, chosen=True).upper
-    read = f" {UNREAD} however it was chosen, it is at most {100 * anyway:.1f} %." if counted.n else ""
     return Threshold(
         value=value,
         rule="as it was given",
-        kind="guaranteed" if held_out and counted.n else "empirical",
+        kind="empirical",
         wish=Wish("fixed", score=score),
         supported=None,
         supported_overkill=counted.supported,
@@ -99,6 +96,16 @@ def fixed_threshold(
         interval=counted.interval,
         upper=counted.upper,
         statement=(
-            f"The threshold was given, not learned{source}. {counted.claim(held_out=held_out)}{read} {ASSUMPTION}"
+            f"No guarantee: the threshold was given, not learned{source}. {_however(counted, unread, held_out)} "
+            f"{ASSUMPTION}"
         ),
     )
+
+
+def _however(counted: Overkill, unread: Overkill, held_out: bool) -> str:
+    """Say both bounds, and what is missing where the scores are not the deployed model's own."""
+    if not counted.n:
+        return counted.words
+    least = f"{100 * unread.upper:.1f} % where it was not chosen by looking at these parts"
+    end = "" if held_out else f" Both hold {IF_OWN}"
+    return f"{counted.words.removesuffix('.')} however the score was chosen, and at most {least}.{end}"

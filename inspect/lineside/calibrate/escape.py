@@ -19,7 +19,7 @@ from lineside.calibrate.counted import counted_overkill
 from lineside.calibrate.honest import Honest, just_above, just_below
 from lineside.calibrate.threshold import CONFIDENCE
 from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
-from lineside.evidence import parts_needed
+from lineside.evidence import parts_needed, parts_short
 
 ASSUMPTION = (
     "It holds where production is exchangeable with these: same kinds of defects in the same shares, same part family, "
@@ -136,7 +136,7 @@ def _claim(n: int, r: int, wish: float, defects: Honest) -> str:
         )
     if supported > wish + 1e-9:
         claim += (
-            f" The wish was {100 * wish:g} %, which needs {parts_needed(wish)} defective parts; {n} "
+            f" The wish was {100 * wish:g} %, which needs {parts_short(parts_needed(wish), n, kind='defective')}; {n} "
             f"support{'s' if n == 1 else ''} {100 * supported:.1f} %, the strictest used here."
         )
     return claim

@@ -31,6 +31,8 @@ class Honest:
         Frames that got no call.
     tolerated : bool
         Whether the deployed graph divides scores of some classes, and these are not divided: they are rather too high.
+    kept_from : int or None
+        Parts of the recipe that these were held out of; None where they were not.
     """
 
     scores: Floats
@@ -40,6 +42,7 @@ class Honest:
     how: str
     no_call: int = 0
     tolerated: bool = False
+    kept_from: int | None = None
 
     def parts(self, label: str | None = None) -> Floats:
         """Return a score for each part of a class, or of all, by the part's name: of several frames the highest.

@@ -4,10 +4,11 @@ Of n honest scores of good parts, d lie in the band. Where NG's threshold is its
 between the two with probability d / (n + 1); where it is not (a fixed one, or one taken from defects), with at most
 (d + 1) / (n + 1) on average: the spacings of n exchangeable scores (Vovk et al., 2005, proposition 2.2).
 
-Where the same good parts chose NG's threshold by what it costs, no theorem covers the band, for a threshold is drawn to
-wide gaps between scores; what is above the band's is then bounded as at any threshold that they may choose. In 2,000
-simulated calibrations each (normal, log-normal, heavy-tailed; 20 to 100 parts; classes near and far) the mean share in
-the band was 0.04 to 0.095 where 0.095 to 0.1 was stated.
+Of a threshold that was given nobody can know whether these parts chose it: its band is empirical, and what is above the
+band's is bounded as at any that they may choose. Where they chose NG's threshold by what it costs, no theorem covers
+the band, for a threshold is drawn to wide gaps between scores; what is above the band's is bounded in the same way. In
+2,000 simulated calibrations each (normal, log-normal, heavy-tailed; 20 to 100 parts; classes near and far) the mean
+share in the band was 0.04 to 0.095 where 0.095 to 0.1 was stated.
 
 Where the score of tolerated classes is divided, a good part that is called so may go from NG to REVIEW: the band alone
 is then bounded by nothing, NG and REVIEW together are. Of these one part more is counted where the rank of the band's
@@ -23,7 +24,7 @@ from lineside.binomial import beta_interval, chosen_confidence, clopper_pearson,
 from lineside.calibrate.honest import Honest, just_above
 from lineside.calibrate.threshold import ASSUMPTION, CONFIDENCE, IF_OWN
 from lineside.contract_thresholds import Threshold, Wish
-from lineside.evidence import parts_needed
+from lineside.evidence import parts_needed, parts_short
 
 UNREAD_NG = "That holds where the threshold of NG was not chosen by looking at these parts."
 
@@ -52,18 +53,19 @@ def review_threshold(ng: Threshold, share: float, goods: Honest) -> Threshold:
     inside = min(steps if own else steps - 1, below - 1)
     wish = Wish("review", share)
     if steps < 1 or inside < (1 if own else 0):
-        return replace(
-            ng, wish=wish, supported=0.0, rule="the threshold of NG: no band", statement=_none(n, below, share)
-        )
+        none = _none(n, below, share, goods.kept_from)
+        return replace(ng, wish=wish, supported=0.0, rule="the threshold of NG: no band", statement=none)
     value = min(just_above(parts, below - inside), ng.value)
     band = (inside if own else inside + 1) / (n + 1)
-    above, always, costs = n - below + inside, int(np.isinf(parts).sum()), ng.wish.kind == "cost"
+    above, always, kind = n - below + inside, int(np.isinf(parts).sum()), ng.wish.kind
+    costs, given = kind == "cost", kind == "fixed"
     counted = above if costs or (own and not (always and below == n - always)) else above + 1
-    sure = chosen_confidence(n, CONFIDENCE) if costs else CONFIDENCE
+    sure = chosen_confidence(n, CONFIDENCE) if costs or given else CONFIDENCE
     upper = upper_bound(counted, n, sure)
     mean = min(1.0, ng.supported_overkill + band if costs else (counted + 1) / (n + 1))
     whole = own or inside == steps - 1  # else how many parts lie below NG decided how many the band has
-    covered = goods.held_out and whole and not costs and not (own and ng.kind == "empirical") and not goods.tolerated
+    free = not costs and not given and not (own and ng.kind == "empirical")  # nothing of these parts chose NG
+    covered = goods.held_out and whole and free and not goods.tolerated
     said = _together(n, mean, upper, goods) if goods.tolerated else _statement(n, inside, band, ng, covered, goods)
     return Threshold(
         value=value,
@@ -82,10 +84,10 @@ def review_threshold(ng: Threshold, share: float, goods: Honest) -> Threshold:
     )
 
 
-def _none(n: int, below: int, share: float) -> str:
+def _none(n: int, below: int, share: float, kept_from: int | None) -> str:
     told = f"No part goes to REVIEW: {100 * share:g} % of the good parts were wished"
     if n < parts_needed(share):
-        return f"{told}, which needs {parts_needed(share)} good parts, and there were {n}."
+        return f"{told}, which needs {parts_short(parts_needed(share), n, kept_from)}; there were {n}."
     return f"{told}, and only {below} of {n} lie below the threshold of NG."
 
 
@@ -95,11 +97,11 @@ def _statement(n: int, inside: int, band: float, ng: Threshold, covered: bool, g
     spread = f"{100 * low:.1f} to {100 * high:.1f} % at {100 * CONFIDENCE:g} %"
     band_words = f"{100 * band:.1f} % of good parts are to be expected in REVIEW, beyond those that are NG"
     if covered:
-        unread = f" {UNREAD_NG}" if ng.wish.kind == "fixed" else ""
-        return f"From {n} good parts that the model was not fitted on: {band_words} ({spread}).{unread}"
+        return f"From {n} good parts that the model was not fitted on: {band_words} ({spread})."
     but = "" if goods.held_out else ", if cross-fitted scores were the deployed model's own"
-    chosen = " The threshold of NG was chosen by the same parts." if ng.wish.kind == "cost" else ""
-    return f"No guarantee: from {n} good parts, {goods.how}, {band_words} ({spread}{but}).{chosen}"
+    chosen = {"cost": " The threshold of NG was chosen by the same parts.", "fixed": f" {UNREAD_NG}"}
+    told = chosen.get(ng.wish.kind, "")
+    return f"No guarantee: from {n} good parts, {goods.how}, {band_words} ({spread}{but}).{told}"
 
 
 def _together(n: int, mean: float, upper: float, goods: Honest) -> str:

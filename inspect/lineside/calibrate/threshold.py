@@ -27,7 +27,7 @@ import numpy.typing as npt
 from lineside.binomial import beta_interval, beta_quantile, clopper_pearson, upper_bound
 from lineside.calibrate.honest import just_above, largest_of_each
 from lineside.contract_thresholds import Threshold, Wish
-from lineside.evidence import parts_needed
+from lineside.evidence import parts_needed, parts_short
 
 CONFIDENCE = 0.95
 IF_OWN = "if cross-fitted scores were the deployed model's own."
@@ -45,6 +45,7 @@ def overkill_threshold(
     crossfit: str,
     held_out: bool,
     confidence: float | None = None,
+    kept_from: int | None = None,
 ) -> Threshold:
     """Find the threshold for a wished overkill.
 
@@ -63,6 +64,8 @@ def overkill_threshold(
         True where the scores were given by the deployed model itself, which was fitted on none of these parts.
     confidence : float, optional
         With which the overkill is to be no larger, above 0 and below 1; None: on average over calibrations.
+    kept_from : int, optional
+        Good parts of the recipe that these were held out of; None: they were not.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def overkill_threshold(
     k, chosen = min(rank, n - always), rank > n - always
     expected, interval, upper = _counted_law(n, n - k, sure) if chosen else _law(n, k, sure)
     wish = Wish("overkill", overkill, confidence=confidence)
-    known = _Known(n, len(scores), always, chosen, wish, expected, interval, upper, sure, crossfit, held_out)
+    known = _Known(n, len(scores), always, chosen, wish, expected, interval, upper, sure, crossfit, held_out, kept_from)
     return Threshold(
         value=just_above(np.sort(parts), k),
         rule=f"just above score {k} of {n} in ascending order ({crossfit})",
@@ -158,6 +161,7 @@ class _Known:
     """Confidence of both."""
     crossfit: str
     held_out: bool
+    kept_from: int | None
 
     @property
     def guaranteed(self) -> bool:
@@ -215,8 +219,9 @@ class _Known:
         if self.supported <= share + 1e-9:
             return ""
         sure = "" if confidence is None else f" with {100 * confidence:g} % confidence"
-        without = " and no finding among them" if self.chosen else ""
+        without = ", and no finding among them" if self.chosen else ""
+        needs = parts_short(parts_needed(share, confidence), self.n, self.kept_from)
         return (
-            f" The wish was {100 * share:g} %{sure}, which needs {parts_needed(share, confidence)} good parts{without};"
+            f" The wish was {100 * share:g} %{sure}, which needs {needs}{without};"
             f" {self.n} support{'s' if self.n == 1 else ''} {100 * self.supported:.1f} %, the strictest used here."
         )

@@ -53,6 +53,7 @@ def _ng(wish: Wish, goods: Honest, defects: Honest | None) -> Threshold:
             crossfit=goods.how,
             held_out=goods.held_out,
             confidence=wish.confidence,
+            kept_from=goods.kept_from,
         )
     if wish.kind == "fixed":
         assert wish.score is not None

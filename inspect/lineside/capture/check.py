@@ -192,9 +192,10 @@ def _enough(recipe: Recipe, groups: int, listed: int) -> list[Problem]:
     if n < needed:
         kept = f" (held out of {groups})" if holdout else ""
         best = supported_overkill(n, sure)
+        total = holdout_total(needed) if holdout else needed
         text = (
             f"{_parts(n)}{kept} can support an overkill of {best:.1%}{told} at best, and {calibrate.overkill:.1%} is "
-            f"asked for: that needs {holdout_total(needed) if holdout else needed}. Add good images, or set "
+            f"asked for: that needs {total}, {total - groups} more. Add good images, or set "
             f"calibrate.overkill: {math.ceil(1000 * best - 1e-9) / 1000:g}"
         )
         problems.append(Problem("warning", text))
@@ -216,8 +217,9 @@ def _wish(loaded: LoadedRecipe, dataset: Dataset) -> list[Problem]:
         return []
     text = (
         f"{n} defective part{'' if n == 1 else 's'} can support an escape of {supported_overkill(n):.1%} at best, and "
-        f"{escape:.2%} is asked for: that needs {parts_needed(escape)}. Add images to train/<class>, or set "
-        f"calibrate.escape: {math.ceil(1000 * supported_overkill(n) - 1e-9) / 1000:g}"
+        f"{escape:.2%} is asked for: that needs {parts_needed(escape)}, {parts_needed(escape) - n} more. "
+        "Add images to train/<class>, or set calibrate.escape: "
+        f"{math.ceil(1000 * supported_overkill(n) - 1e-9) / 1000:g}"
     )
     return [Problem("warning", text)]
 

@@ -105,7 +105,9 @@ def _escapes_table(beside: "Sequence[EscapesBeside]") -> Markup:
         )
         for one in beside
     )
-    return table(("Defects", "Stated from", "Stated", "Escaped here", "95 % interval", "Bound"), rows)
+    return table(
+        ("Defects", "Stated from", "Stated, one-sided", "Escaped here", "95 % interval, two-sided", "Bound"), rows
+    )
 
 
 def against_the_truth(n: "Numbers") -> Markup:
@@ -158,8 +160,10 @@ def plant(made: "Plant") -> Markup:
     from lineside.bench.evaluation.words import plant_words
 
     words = (
-        f"A million parts, {made.defect_rate_ppm:,.0f} of them defective. The test images hold another share; rates by "
-        "folder are taken from them, the mix from the plant. Intervals hold at 95 % or more (two exact ones of 97.5 %)."
+        f"A million parts, {made.defect_rate_ppm:,.0f} of them defective. Of the plant that share alone is known. How "
+        "often good and defective parts get each verdict is taken from the test parts, all classes of defects together "
+        "in the mix they have there, which decides PPV, cost and ppm too. Intervals hold at 95 % or more (two exact "
+        "ones of 97.5 %)."
     )
     rows = ((kind, *(f"{made.ppm[kind][name]:,.0f}" for name in VERDICTS)) for kind in (GOOD, DEFECTIVE))
     facts = [(name[0].upper() + name[1:], value) for name, value in plant_words(made)]

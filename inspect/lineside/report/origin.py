@@ -13,6 +13,12 @@ VOID = (
     "The threshold was overridden for this inspection. What the model's contract states of its own threshold, any "
     "guarantee included, does not hold for these verdicts."
 )
+IF_OWN = ", if cross-fitted scores were the deployed model's own"
+ALIKE = (
+    "where production is exchangeable with the images that it was taken from: same part family, camera and light, of "
+    "escapes the same kinds of defects in the same shares, and one shot of a part, or its shots grouped and the worst "
+    "taken"
+)
 
 
 def definitions(facts: Iterable[tuple[str, object]]) -> Markup:
@@ -38,7 +44,7 @@ def threshold_section(limits: Limits, contract: Contract, *more: Markup | None) 
             definitions([*facts, ("The model's own", number(limits.contract.value))]),
         )
     own = (*_contract_facts(contract.threshold_ng), *_review_facts(contract), *_escape_facts(contract.escapes))
-    return section("Threshold", guarantee_box(contract, *more), definitions((*facts, *own)))
+    return section("Threshold", guarantee_box(contract, *more), definitions((*facts, *own, ("All this holds", ALIKE))))
 
 
 def guarantee_box(contract: Contract, *more: Markup | None) -> Markup:
@@ -68,14 +74,31 @@ def _review_facts(contract: Contract) -> Iterator[tuple[str, object]]:
     if review.wish.kind == "review":
         yield "REVIEW asked for", review.wish.in_words
         yield "REVIEW rule", review.rule
-        yield "Good parts in REVIEW to be expected", percent(review.supported)
+        yield from _band_facts(review, tolerant=bool(contract.class_factors))
+
+
+def _band_facts(review: Threshold, *, tolerant: bool) -> Iterator[tuple[str, object]]:
+    """What is to be expected of a band; where classes are tolerated REVIEW alone is bounded by nothing."""
+    if tolerant:
+        together = f"{percent(review.supported_overkill)}{_if_own(review.statement)}"
+        yield "Good parts in NG and REVIEW together, to be expected at most", together
+    else:
+        yield "Good parts in REVIEW to be expected", f"{percent(review.supported)}{_if_own(review.statement)}"
+
+
+def _if_own(statement: str) -> str:
+    """Repeat beside a number what its statement says is missing; nothing where the deployed model gave the scores."""
+    return IF_OWN if "the deployed model's own" in statement else ""
 
 
 def _escape_facts(escapes: EscapeStatement) -> Iterator[tuple[str, object]]:
     one = escapes.overall
     if one.n:
         told = f"{one.missed} of {one.n} defective parts OK"
-        yield f"Escapes with {100 * escapes.confidence:g} % confidence", f"at most {percent(one.upper)} ({told})"
+        yield (
+            f"Escapes with {100 * escapes.confidence:g} % confidence",
+            f"at most {percent(one.upper)}, one-sided ({told}){_if_own(escapes.statement)}",
+        )
 
 
 def _taken_from(threshold: Threshold) -> str:
@@ -91,22 +114,25 @@ def _taken_from(threshold: Threshold) -> str:
 def _supported(threshold: Threshold) -> Iterator[tuple[str, object]]:
     """What the images support of a wish other than overkill, which has a line of its own."""
     if threshold.supported is not None and threshold.wish.kind == "escape":
-        yield "Escape to be expected at most", percent(threshold.supported)
+        own = "" if threshold.kind == "guaranteed" else _if_own(threshold.statement)
+        yield "Escape to be expected at most", f"{percent(threshold.supported)}{own}"
     if threshold.supported is not None and threshold.wish.kind == "cost":
-        yield "Cost of 1,000 parts, each judged by a threshold chosen without it", number(1000.0 * threshold.supported)
+        cost = f"{number(1000.0 * threshold.supported)}{_if_own(threshold.statement)}"
+        yield "Cost of 1,000 parts, each judged by a threshold chosen without it", cost
 
 
 def _contract_facts(threshold: Threshold) -> list[tuple[str, object]]:
     low, high = threshold.interval
+    sure, own = f"{100 * threshold.confidence:g} %", _if_own(threshold.statement)
     return [
         ("Kind", threshold.kind),
         ("Rule", threshold.rule),
         ("Taken from", _taken_from(threshold)),
         ("Asked for", threshold.wish.in_words),
         *_supported(threshold),
-        ("Overkill to be expected at most", percent(threshold.supported_overkill)),
-        (f"Overkill with {100 * threshold.confidence:g} % confidence", f"at most {percent(threshold.upper)}"),
-        (f"{100 * threshold.confidence:g} % interval of the overkill", f"{percent(low)} to {percent(high)}"),
+        ("Overkill to be expected at most", f"{percent(threshold.supported_overkill)}{own}"),
+        (f"Overkill with {sure} confidence", f"at most {percent(threshold.upper)}, one-sided{own}"),
+        (f"{sure} interval of the overkill", f"{percent(low)} to {percent(high)}, two-sided{own}"),
     ]
 
 

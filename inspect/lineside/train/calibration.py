@@ -97,7 +97,12 @@ def calibrated(loaded: LoadedRecipe, method: Method, references: References, jou
     told = _told(judged, references, head)
     called = _called({i: judged[i] for i in references.good_positions if i in judged}, references, journal)
     called = {i: called[i] for i in sorted(called)}
-    goods = replace(_honest(called, references, held_out, words), tolerated=bool(calibrate.class_factors))
+    unseen = {groups[i] for i in references.good_positions if i not in method.seen}
+    goods = replace(
+        _honest(called, references, held_out, words),
+        tolerated=bool(calibrate.class_factors),
+        kept_from=len(unseen) if held_out else None,
+    )
     defects = _sorted_defects(judged, references, held_out, words)
     provisional = needs_defects(calibrate.wish) and defects is None
     wish = Wish("overkill", PROVISIONAL) if provisional else calibrate.wish

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from lineside.batch.labels import Rate
 from lineside.batch.table import area, number, percent
 from lineside.bench.evaluation.numbers import Numbers
+from lineside.binomial import upper_bound
 from lineside.errors import RecipeError, StorageError, UsageError
 from lineside.recipe_block import Block, key
 from lineside.recipe_errors import located_error
@@ -35,9 +37,9 @@ class Limits(Block):
     """A file of limits; every key may be left out."""
 
     overkill: float | None = _most("share of the good parts called NG")
-    overkill_bound: float | None = _most("upper end of its 95 % interval")
+    overkill_bound: float | None = _most("upper end of its two-sided 95 % interval")
     escape: float | None = _most("share of the defective parts called OK")
-    escape_bound: float | None = _most("upper end of its 95 % interval")
+    escape_bound: float | None = _most("its one-sided bound at 95 %, as the contract states it")
     escape_by_class: dict[str, float] | None = key(
         None, "classes with a number from 0 to 1 each", "Broken above it: share of a defect class called OK."
     )
@@ -91,6 +93,10 @@ class _Rule:
     """What there must be for it to be judged."""
 
 
+def _bound(rate: Rate) -> float | None:
+    return upper_bound(rate.k, rate.n) if rate.n else None
+
+
 _GOODS, _DEFECTS = "good parts with a call", "defective parts with a call"
 _BOTH, _MASKS = "good and defective parts with a call", "masks of defects (ground_truth), or boxes (boxes.csv)"
 _CLASSES, _TIMES = "named parts of classes that the model tells", "an image that could be read"
@@ -100,7 +106,7 @@ _RULES: Mapping[str, _Rule] = {
     "overkill": _Rule(True, lambda n: n.labels.overkill.share, _GOODS),
     "overkill_bound": _Rule(True, lambda n: n.labels.overkill.interval[1] if n.labels.overkill.n else None, _GOODS),
     "escape": _Rule(True, lambda n: n.labels.escapes.share, _DEFECTS),
-    "escape_bound": _Rule(True, lambda n: n.labels.escapes.interval[1] if n.labels.escapes.n else None, _DEFECTS),
+    "escape_bound": _Rule(True, lambda n: _bound(n.labels.escapes), _DEFECTS),
     "no_call": _Rule(True, lambda n: n.no_call.share, _TIMES),
     "good_passed": _Rule(False, lambda n: n.good_passed.share, "good parts that can be read"),
     "auroc": _Rule(False, lambda n: n.auroc.value if n.auroc else None, _BOTH),

@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lineside.batch.labels import LabelSummary, Rate
+from lineside.batch.labels import LabelSummary, Rate, rate
 from lineside.batch.table import number, percent, plural
 from lineside.bench.evaluation.plant import Costs, Plant
-from lineside.binomial import beta_interval
+from lineside.binomial import beta_interval, contradicting
 from lineside.contract import Contract
 from lineside.contract_thresholds import Escapes, EscapeStatement, Threshold, Wish
 
-Kept = Literal["better", "agrees", "within", "exceeded", "unknown"]
-What = Literal["overkill", "escape", "review"]
+Kept = Literal["better", "open", "within", "exceeded", "unknown"]
+What = Literal["overkill", "escape", "review", "together"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Compared:
     """A share that the contract states, beside that on the test parts."""
 
     what: What
-    """overkill: of good parts called NG. escape: of defective parts called OK. review: of good parts called REVIEW."""
+    """overkill: of good parts called NG. escape: of defective parts called OK. review: of good parts called REVIEW.
+    together: of good parts called NG or REVIEW, where classes are tolerated and REVIEW alone is bounded by nothing."""
     promised: bool
     """Whether the threshold was taken for it; otherwise it was only counted."""
     stated: float
@@ -36,9 +37,9 @@ class Compared:
     """Number of those."""
     found: Rate
     kept: Kept
-    """better: the interval of what was found lies below what was stated; agrees: it contains it; within: it lies
-    above, but not above what the calibration leaves open; exceeded: above that too; unknown: no part got a call, or
-    nothing was stated."""
+    """better: the interval of what was found lies below what was stated; open: it contains it, so nothing contradicts
+    it; within: it lies above, but not above what the calibration leaves open; exceeded: above that too; unknown: no
+    part got a call, or nothing was stated."""
     sentence: str
 
 
@@ -94,7 +95,7 @@ def promise_of(contract: Contract, labels: LabelSummary, review: Rate, plant: Pl
         At costs and rate of a wish for the lowest cost; None where it was another, or a kind of part is missing.
     """
     limit = contract.threshold_ng
-    compared = tuple(_shares(limit, contract.threshold_review, labels, review))
+    compared = tuple(_shares(contract, labels, review))
     promised = next((one for one in compared if one.promised and one.what != "review"), None)
     beside = _beside(contract.escapes, labels)
     return Promise(
@@ -114,7 +115,8 @@ def wished_costs(wish: Wish) -> tuple[float, Costs] | None:
     return wish.defect_rate_ppm, Costs(wish.overkill_cost, wish.escape_cost)
 
 
-def _shares(limit: Threshold, review: Threshold, labels: LabelSummary, in_review: Rate) -> Iterator[Compared]:
+def _shares(contract: Contract, labels: LabelSummary, in_review: Rate) -> Iterator[Compared]:
+    limit, review = contract.threshold_ng, contract.threshold_review
     if limit.wish.kind == "escape" and limit.supported is not None:
         n = limit.n_defects
         spread = _spacing(limit.supported, n, limit.confidence)
@@ -123,7 +125,10 @@ def _shares(limit: Threshold, review: Threshold, labels: LabelSummary, in_review
         yield _compared("overkill", limit, limit.upper, (0.0, limit.upper), limit.n_groups, labels.overkill)
     else:
         yield _compared("overkill", limit, limit.supported_overkill, limit.interval, limit.n_groups, labels.overkill)
-    if review.wish.kind == "review" and review.supported:
+    if review.wish.kind == "review" and review.supported and contract.class_factors:
+        both = rate(labels.overkill.k + in_review.k, in_review.n)
+        yield _compared("together", review, review.supported_overkill, review.interval, review.n_groups, both)
+    elif review.wish.kind == "review" and review.supported:
         n = review.n_groups
         spread = _spacing(review.supported, n, review.confidence)
         yield _compared("review", review, review.supported, spread, n, in_review)
@@ -150,6 +155,8 @@ def _compared(
 
 
 def _word(limit: Threshold, what: What) -> str:
+    if what == "together":
+        return "stated"
     if limit.wish.kind != what:
         return "counted"
     return "guaranteed" if limit.kind == "guaranteed" else "stated"
@@ -162,7 +169,7 @@ def _kept(stated: float, most: float, parts: int, found: Rate) -> Kept:
     if high < stated:
         return "better"
     if low <= stated:
-        return "agrees"
+        return "open"
     return "within" if low <= most else "exceeded"
 
 
@@ -170,6 +177,7 @@ _OF: Mapping[What, tuple[str, str]] = {
     "overkill": ("overkill", "good"),
     "escape": ("escape", "defective"),
     "review": ("share of good parts in REVIEW", "good"),
+    "together": ("share of good parts in NG and REVIEW together", "good"),
 }
 
 
@@ -183,7 +191,7 @@ def _sentence(what: What, word: str, stated: float, most: float, parts: int, fou
     seen = f"{percent(found.share)} ({found.k} of {found.n}), 95 % interval {low} to {high}"
     said = {
         "better": f"The realised {name} is below the {word} {share}: {seen}.",
-        "agrees": f"The realised {name} agrees with the {word} {share}, which its interval contains: {seen}.",
+        "open": f"The realised {name} does not contradict the {word} {share}: {seen}. {_could(stated, kind, found)}",
         "within": (
             f"The realised {name} is above the {word} {share}: {seen}; the {parts} calibration parts leave up to "
             f"{open_end} open."
@@ -204,13 +212,25 @@ def _bound_sentence(limit: Threshold, found: Rate, kept: Kept) -> str:
     word = _word(limit, "overkill")
     said = {
         "better": f"The realised overkill keeps what was {word}, {bound}: {seen}.",
-        "agrees": f"The realised overkill does not contradict what was {word}, {bound}: {seen}.",
+        "open": (
+            f"The realised overkill does not contradict what was {word}, {bound}: {seen}. "
+            f"{_could(limit.upper, 'good', found)}"
+        ),
     }
     broken = (
         f"The {word} overkill, {bound}, is not kept: {seen}. Unless this is one of the calibrations that the "
         "confidence leaves out, these parts or pictures differ from those of the training."
     )
     return said.get(kept, broken)
+
+
+def _could(stated: float, kind: str, found: Rate) -> str:
+    """Say how much so many test parts could have contradicted: from which count on the interval lies above it."""
+    least = contradicting(found.n, stated)
+    parts = plural(found.n, f"{kind} test part")
+    if least is None:
+        return f"But {parts} {'is' if found.n == 1 else 'are'} too few to contradict it, whatever the verdicts."
+    return f"With {parts} it is contradicted from {least} of {found.n} on."
 
 
 def _of_no_share(limit: Threshold, plant: Plant | None) -> str:
@@ -261,8 +281,9 @@ def _escapes_sentence(stated: EscapeStatement, beside: tuple[EscapesBeside, ...]
     if own.kept == "unknown":
         return f"{bound}; here no defective part got a call."
     said = {
-        "kept": "which is kept",
+        "kept": "which does not contradict it",
         "above": "which is more, but may be chance",
         "broken": "which is more: the defects here differ from those, or their mix does",
     }
-    return f"{bound}; here {own.found.k} of {own.found.n} did ({percent(own.found.share)}), {said[own.kept]}."
+    end = "" if own.kept == "broken" else f" {_could(own.bound, 'defective', own.found)}"
+    return f"{bound}; here {own.found.k} of {own.found.n} did ({percent(own.found.share)}), {said[own.kept]}.{end}"

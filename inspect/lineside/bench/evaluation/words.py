@@ -6,6 +6,7 @@ from lineside.batch.table import area, number, percent, plural
 from lineside.bench.evaluation.numbers import Numbers, Timing
 from lineside.bench.evaluation.plant import Bounded, Plant
 from lineside.bench.evaluation.run import Evaluation
+from lineside.binomial import upper_bound
 from lineside.calibrate.auroc_interval import Area
 from lineside.calibrate.probability import Calibration
 from lineside.capture import copies
@@ -54,12 +55,12 @@ def _broken(made: Evaluation) -> list[str]:
 
 
 def escape_bound_words(rate: Rate) -> str:
-    """Say what the defective parts of the test allow to be claimed."""
+    """Say what the defective parts of the test allow to be claimed: the exact bound, one-sided as in the contract."""
     if not rate.n:
         return "No defective part got a call: nothing is known of escapes."
     return (
         f"{rate.k} of {plural(rate.n, 'defective part')} passed: with 95 % confidence, of defects like these and in "
-        f"this mix, {percent(rate.interval[0])} to {percent(rate.interval[1])} pass."
+        f"this mix, at most {percent(upper_bound(rate.k, rate.n))} pass (one-sided)."
     )
 
 

@@ -21,6 +21,7 @@ from lineside.batch.overlay import mark_peak
 from lineside.binomial import clopper_pearson
 from lineside.capture.copies import Copies
 from lineside.contract import Component, Finding, QualityLimit, Verdict
+from lineside.contract_thresholds import Escapes
 from lineside.recipe import Transfer
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.training import CALIBRATION_SHOWN, pages
@@ -213,6 +214,29 @@ def test_the_card_says_what_may_be_asked_of_a_model(record: TrainingRecord) -> N
     assert record.model_sha256 in text
     assert record.contract.data_sha256 in text
     assert "lineside calibrate MODEL --good" in text
+
+
+@pytest.mark.parametrize(
+    ("counted", "chose", "said"),
+    [
+        (0, 0, "of escapes no training image told anything"),
+        (7, 0, "Good parts alone decide what is anomalous; by 7 defective parts"),
+        (7, 7, "7 defective parts had a say in the threshold (scratch)"),
+    ],
+)
+def test_the_card_says_what_defects_decided(record: TrainingRecord, counted: int, chose: int, said: str) -> None:
+    """Nothing, escapes alone, or the threshold too, as a wish for escapes makes it although no class is named."""
+    contract = record.contract
+    escapes = Escapes("all", 0, counted, 0.4)
+    classes = (dataclasses.replace(escapes, label="scratch"),) if counted else ()
+    contract = dataclasses.replace(
+        contract,
+        threshold_ng=dataclasses.replace(contract.threshold_ng, n_defects=chose),
+        escapes=dataclasses.replace(contract.escapes, overall=escapes, classes=classes),
+    )
+    text = card(dataclasses.replace(record, contract=contract))
+    assert said in text
+    assert ("Good parts alone decide" in text) == (chose == 0)
 
 
 def test_every_allowed_licence_has_its_sentence_and_others_are_not_made_up() -> None:

@@ -80,7 +80,7 @@ def _out_of_scope(contract: Contract) -> Iterator[str]:
 
 
 def _factors(record: TrainingRecord) -> Iterator[str]:
-    """Within what the model knows good parts, and what it has seen of defects."""
+    """Within what the model knows good parts."""
     contract = record.contract
     bounds = dict(zip(contract.quality_names, contract.quality_limits, strict=True))
     yield "Good parts beyond these ranges were never seen; the gate gives no call beyond its limits."
@@ -155,15 +155,36 @@ def _what(contract: Contract) -> str:
     told, names = contract.classes, ", ".join(contract.class_names)
     if told is None:
         return (
-            f"Tells good parts of `{contract.part}` from anomalous ones. It was shown good parts only; it does not "
-            "name defects."
+            f"Tells good parts of `{contract.part}` from anomalous ones; it does not name defects. "
+            f"{_part_of_defects(contract)}"
         )
     if told.task == "both":
         return (
-            f"Tells good parts of `{contract.part}` from anomalous ones, and calls a defect {names} or unknown. Good "
-            "parts alone decide what is anomalous."
+            f"Tells good parts of `{contract.part}` from anomalous ones, and calls a defect {names} or unknown. "
+            f"{_part_of_defects(contract)}"
         )
     return f"Sorts parts of `{contract.part}` into {names}. What resembles none of them is not looked for by a map."
+
+
+def _part_of_defects(contract: Contract) -> str:
+    """Say what defective images decided of score and threshold."""
+    told, chose = contract.escapes.overall.n, contract.threshold_ng.n_defects
+    if chose:
+        shown = ", ".join(one.label for one in contract.escapes.classes)
+        return (
+            f"The score was fitted on good parts alone, but {_parts(chose)} had a say in the threshold"
+            f"{f' ({shown})' if shown else ''}."
+        )
+    if told:
+        return (
+            f"Good parts alone decide what is anomalous; by {_parts(told)}, which nothing of it was fitted on, escapes "
+            "were counted."
+        )
+    return "Good parts alone decide what is anomalous; of escapes no training image told anything."
+
+
+def _parts(count: int) -> str:
+    return f"{count} defective part{'' if count == 1 else 's'}"
 
 
 def _classes(contract: Contract, result: Evaluation) -> Iterator[str]:

@@ -106,6 +106,11 @@ def test_the_bundle_is_whole_and_keeps_its_lineage(small: Trained, calibrated: P
         text = (calibrated / page).read_text()
         assert "REVIEW" in text
         assert contract.escapes.statement[:40] in text
+    card = (calibrated / "card.md").read_text()
+    headings = [line for line in card.splitlines() if line.startswith("## ")]
+    assert {"## Intended use", "## Out of scope", "## When the line changes", "## Licences"} <= set(headings)
+    assert "lineside calibrate MODEL --good" in card
+    assert all(part.name in card and part.licence in card for part in contract.components)
 
 
 def test_the_images_of_the_calibration_do_not_confirm_it(

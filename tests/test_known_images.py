@@ -12,6 +12,7 @@ from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_
 from lineside.errors import BundleError, ImageError
 from lineside.export.known_images import SAME_REL, file_sha256, known_images, picture_of
 from lineside.export.state import pack_state
+from lineside.export.threshold_images import MOST, THRESHOLD_IMAGES_FILE, threshold_images
 from lineside.runtime import Inspector
 from tiny import write_tiny_bundle
 
@@ -163,6 +164,40 @@ def test_an_evaluation_leaves_out_parts_of_the_training(images: Path, tmp_path: 
     made = evaluated(bundle, "shots")
     assert made.left_out == ("shots/good/p1_9.png",)
     assert [part.name for part in made.parts] == ["p2"]
+
+
+def test_an_evaluation_leaves_out_what_the_thresholds_were_taken_from(images: Path, tmp_path: Path) -> None:
+    """By pixels, under another name too, and by part; the model did not learn from them, so a calibration may."""
+    bundle = bundle_with(tmp_path / "own", r"(?P<part>p\d)_")
+    taken = threshold_images([picture_of(np.full((12, 12, 3), BAD_RGB, np.uint8))], ["p7"])
+    (bundle / THRESHOLD_IMAGES_FILE).write_bytes(pack_state(taken.arrays()))
+    assert known_images(bundle).calibrated == taken
+    paint(images / "scratch/other.png", (201, 60, 90))
+    paint(images / "good/p7_3.png", (102, 60, 90))
+    made = evaluated(bundle, images)
+    gone = ("good/p7_3.png", "scratch/0.png", "scratch/1.png")
+    assert sorted(made.left_out) == [(images / name).as_posix() for name in gone]
+    assert made.numbers.images == 4
+    page = Path("out/report.html").read_text()
+    assert "the model learned from them, or its thresholds were taken from them" in page
+    assert "copies of the 1 images that the thresholds were taken from" in page
+    assert not known_images(bundle).learned(Path("p7_3.png"), "c" * 64)
+
+
+def test_no_more_images_of_thresholds_are_kept_than_is_said() -> None:
+    """And how many there were is told."""
+    taken = threshold_images([hashlib.sha256(str(i).encode()).hexdigest() for i in range(MOST + 5)], [])
+    assert (len(taken.pictures), taken.words) == (MOST, f"{MOST:,} of {MOST + 5:,}")
+    assert taken.arrays()["pictures"].nbytes == 32 * MOST
+
+
+@pytest.mark.parametrize("arrays", [{"total": np.array(1)}, {"pictures": np.zeros((2, 3), np.uint8)}])
+def test_images_of_thresholds_that_are_none_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """In one sentence, with the file."""
+    whole = {"parts": np.array([], np.str_), "total": np.array(2)} | arrays
+    (tmp_path / THRESHOLD_IMAGES_FILE).write_bytes(pack_state(whole))
+    with pytest.raises(BundleError, match=r"threshold_images\.npz: it names no images .* Copy the bundle again"):
+        known_images(tmp_path)
 
 
 def test_nothing_left_to_evaluate_is_an_error(images: Path, tmp_path: Path) -> None:

@@ -12,12 +12,15 @@ import pytest
 from caps import cap, folder_of
 from commands import invoke
 from conftest import Trained
+from lineside.bench.evaluation.run import evaluate_images
 from lineside.contract import Verdict
 from lineside.contract_thresholds import Wish
-from lineside.errors import LinesideError, UsageError
+from lineside.errors import ImageError, LinesideError, UsageError
 from lineside.export.bundle_files import read_sums
+from lineside.export.known_images import known_images
 from lineside.export.sbom import SBOM_FILE
 from lineside.export.state import read_state
+from lineside.export.threshold_images import THRESHOLD_IMAGES_FILE
 from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
 from lineside.train.line import calibrate, extend
@@ -103,6 +106,34 @@ def test_the_bundle_is_whole_and_keeps_its_lineage(small: Trained, calibrated: P
         text = (calibrated / page).read_text()
         assert "REVIEW" in text
         assert contract.escapes.statement[:40] in text
+    card = (calibrated / "card.md").read_text()
+    headings = [line for line in card.splitlines() if line.startswith("## ")]
+    assert {"## Intended use", "## Out of scope", "## When the line changes", "## Licences"} <= set(headings)
+    assert "lineside calibrate MODEL --good" in card
+    assert all(part.name in card and part.licence in card for part in contract.components)
+
+
+def test_the_images_of_the_calibration_do_not_confirm_it(
+    calibrated: Path, goods: Path, stains: Path, tmp_path: Path
+) -> None:
+    """The bundle, and one extended from it, knows them all by their pixels; on them alone there is no evaluation."""
+    assert THRESHOLD_IMAGES_FILE in read_sums(calibrated)
+    with pytest.raises(ImageError, match=r"all 18 images are .* or its thresholds were taken from them"):
+        evaluate_images(Inspector(calibrated), [goods, stains], tmp_path / "evaluation")
+    more = write_caps(tmp_path / "more", range(5300, 5303))
+    extend(calibrated, [more], tmp_path / "extended")
+    assert known_images(tmp_path / "extended").calibrated == known_images(calibrated).calibrated
+
+
+def test_another_calibration_names_its_own_images_alone(calibrated: Path, stains: Path, tmp_path: Path) -> None:
+    """Those of the one before have no say any more."""
+    fresh = write_caps(tmp_path / "fresh", range(5400, 5404))
+    calibrate(calibrated, [fresh], {"stain": [stains]}, tmp_path / "model")
+    first, second = known_images(calibrated).calibrated, known_images(tmp_path / "model").calibrated
+    assert first is not None
+    assert second is not None
+    assert (len(first.pictures), len(second.pictures)) == (18, 10)
+    assert len(first.pictures & second.pictures) == 6
 
 
 def test_escapes_are_stated_by_class(calibrated: Path) -> None:

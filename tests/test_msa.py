@@ -43,6 +43,7 @@ def test_a_steady_model_is_acceptable_and_one_that_wavers_is_not() -> None:
     assert wavering.flipped.k > 3
     assert {"%GRR", "distinct categories", "kappa of all shots"} <= set(wavering.broken)
     assert "not acceptable" in gauge_words(wavering.gauge)
+    assert "depend on how far the chosen parts differ" in gauge_words(steady.gauge)
     assert f"{wavering.flipped.k} of 10 parts" in flipped_words(wavering)
 
 
@@ -76,6 +77,21 @@ def test_without_repeats_there_is_no_gauge_study_and_it_is_said() -> None:
     assert (made.within, made.flipped.n, made.against) == (None, 0, ())
     assert "nothing is known" in flipped_words(made)
     assert any(words.startswith("no gauge R&R") for words in made.broken)
+
+
+def test_a_bias_breaks_the_study_only_beyond_what_its_stations_show_by_chance() -> None:
+    """Twelve readings each, t = 2.5 of 11 degrees of freedom (p = 0.03): one station breaks the limit, two do not."""
+    spread = np.tile([-1.0, 1.0], 6)
+    shift = 2.5 * float(spread.std(ddof=1)) / np.sqrt(12)
+    for stations, broken in (("A", True), ("AB", False)):
+        answers = [
+            Answer(Shot(Path(f"{name}{i}"), f"part{i}", name, None, 0.0), float(apart), "OK")
+            for name in stations
+            for i, apart in enumerate(spread + (shift if name == "A" else 0.0))
+        ]
+        made = summed_up("caps", answers)
+        assert made.against_scores[0].bias.found
+        assert ("score of A against the reference" in made.broken) == broken
 
 
 def test_what_was_not_measured_does_not_pass() -> None:

@@ -21,6 +21,7 @@ from lineside.batch.overlay import mark_peak
 from lineside.binomial import clopper_pearson
 from lineside.capture.copies import Copies
 from lineside.contract import Component, Finding, QualityLimit, Verdict
+from lineside.contract_thresholds import Escapes
 from lineside.recipe import Transfer
 from lineside.report.histogram import bin_scores, histogram
 from lineside.report.training import CALIBRATION_SHOWN, pages
@@ -70,7 +71,14 @@ def record(tmp_path: Path) -> TrainingRecord:
         calibration=tuple(scored(tmp_path, f"train/good/{i}.png", red) for i, red in enumerate((96, 104, 100))),
         tested=tuple(scored(tmp_path, name, red) for name, red in tested),
         evaluation=Evaluation(
-            good=2, defective=3, overkill=1, escapes=1, no_call=0, auroc=0.8333, escapes_by_class=(("scratch", 1, 3),)
+            good=2,
+            defective=3,
+            overkill=1,
+            escapes=1,
+            no_call=0,
+            auroc=0.8333,
+            auroc_interval=(0.2345, 0.9876),
+            escapes_by_class=(("scratch", 1, 3),),
         ),
         parity_frames=12,
         parity_worst_rel=3e-7,
@@ -115,7 +123,7 @@ def test_the_page_says_how_the_model_did(record: TrainingRecord) -> None:
     for k, n, words in ((1, 2, "good images called NG"), (1, 3, "defective images called OK")):
         low, high = clopper_pearson(k, n)
         assert f"({k} of {n} {words}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %)" in text
-    assert "0.8333" in text
+    assert "0.8333 (95 % interval 0.2345 to 0.9876" in text
     assert "scratch3133.3 %0.8 to 90.6 %" in text
 
 
@@ -208,11 +216,35 @@ def test_the_card_says_what_may_be_asked_of_a_model(record: TrainingRecord) -> N
     assert "| mean_level | 61.5 | 88.25 | 5 to any |" in text
     ends = [f"{100 * end:.1f}" for end in clopper_pearson(record.evaluation.overkill, record.evaluation.good)]
     assert f"of {record.evaluation.good} ({ends[0]} to {ends[1]} %) good images called NG" in text
+    assert "- Image AUROC: 0.8333, 95 % interval 0.2345 to 0.9876 (2 good, 3 defective)" in text
     licences = {part.licence for part in record.contract.components}
     assert all(obligation(licence) in text and "Not described" not in obligation(licence) for licence in licences)
     assert record.model_sha256 in text
     assert record.contract.data_sha256 in text
     assert "lineside calibrate MODEL --good" in text
+
+
+@pytest.mark.parametrize(
+    ("counted", "chose", "said"),
+    [
+        (0, 0, "of escapes no training image told anything"),
+        (7, 0, "Good parts alone decide what is anomalous; by 7 defective parts"),
+        (7, 7, "7 defective parts had a say in the threshold (scratch)"),
+    ],
+)
+def test_the_card_says_what_defects_decided(record: TrainingRecord, counted: int, chose: int, said: str) -> None:
+    """Nothing, escapes alone, or the threshold too, as a wish for escapes makes it although no class is named."""
+    contract = record.contract
+    escapes = Escapes("all", 0, counted, 0.4)
+    classes = (dataclasses.replace(escapes, label="scratch"),) if counted else ()
+    contract = dataclasses.replace(
+        contract,
+        threshold_ng=dataclasses.replace(contract.threshold_ng, n_defects=chose),
+        escapes=dataclasses.replace(contract.escapes, overall=escapes, classes=classes),
+    )
+    text = card(dataclasses.replace(record, contract=contract))
+    assert said in text
+    assert ("Good parts alone decide" in text) == (chose == 0)
 
 
 def test_every_allowed_licence_has_its_sentence_and_others_are_not_made_up() -> None:

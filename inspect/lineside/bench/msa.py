@@ -5,6 +5,7 @@ crossed and balanced: parts that a station did not see, and repeats beyond the s
 counted.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from lineside.batch.judge import inspected, read_frame
 from lineside.batch.labels import Rate, rate
 from lineside.bench.msa_runs import NG, OK, Shot
 from lineside.calibrate.agreement import Kappa, cohen_kappa, fleiss_kappa
-from lineside.calibrate.bias import Bias, bias_of
+from lineside.calibrate.bias import CONFIDENCE, Bias, bias_of
 from lineside.calibrate.gauge import LEAST_NDC, GaugeRR, gauge_rr
 from lineside.contract import Verdict
 from lineside.errors import LinesideError, StorageError, UsageError, require
@@ -121,11 +122,13 @@ class Study:
     @property
     def broken(self) -> tuple[str, ...]:
         """What is beyond AIAG's limits (%GRR up to 30 %, 5 categories or more, kappa from 0.75 on, no bias against
-        reference scores), or not measured."""
+        reference scores, shared among the stations by Bonferroni), or not measured."""
         kappas = {"all shots": self.within, "stations": self.between, **self.pairs}
         kappas |= {f"{one.operator} against the reference": one.kappa for one in self.against}
         said = [f"kappa of {name}" for name, kappa in kappas.items() if kappa is not None and kappa.verdict != "good"]
-        said += [f"score of {one.operator} against the reference" for one in self.against_scores if one.bias.found]
+        stations = len(self.against_scores)
+        biased = (one.operator for one in self.against_scores if _found_among(one.bias, stations))
+        said += [f"score of {operator} against the reference" for operator in biased]
         if not self.called:
             said.append("no shot got a verdict")
         if self.gauge is None:
@@ -199,6 +202,16 @@ def summed_up(part: str, answers: Sequence[Answer], unreadable: Sequence[str] = 
         if any(a.shot.reference for a in answers)
         else (),
     )
+
+
+def _found_among(bias: Bias, stations: int) -> bool:
+    """Whether a bias is found at 95 % for all stations together: by Bonferroni each is tested at its part of 5 %."""
+    if not bias.found or not bias.sd:
+        return False
+    from scipy.special import stdtr
+
+    t = abs(bias.value) * math.sqrt(bias.n) / bias.sd
+    return 2.0 * float(stdtr(bias.n - 1, -t)) <= (1.0 - CONFIDENCE) / stations
 
 
 def _between(scores: Doubles, operators: Sequence[str]) -> dict[str, Bias]:

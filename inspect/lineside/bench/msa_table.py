@@ -41,7 +41,8 @@ def gauge_words(gauge: GaugeRR) -> str:
     return (
         f"%GRR {percent(gauge.share)}: {gauge.verdict} (AIAG: up to 10 % acceptable, up to 30 % marginal); {ndc} "
         f"distinct categories (at least 5 are wanted). {plural(gauge.parts, 'part')}, "
-        f"{plural(gauge.operators, 'station')}, {plural(gauge.repeats, 'repeat')}."
+        f"{plural(gauge.operators, 'station')}, {plural(gauge.repeats, 'repeat')}. Both depend on how far the chosen "
+        "parts differ: parts that are all alike make the same system look worse, extreme ones better."
     )
 
 

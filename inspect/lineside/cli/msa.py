@@ -31,7 +31,8 @@ def command(
     verdicts.
 
     Writes msa.csv and msa.json. The exit code is 1 when a limit of AIAG's is broken (%GRR over 30 %, fewer than 5
-    distinct categories, a kappa below 0.75, a bias against reference scores) or the pictures allow no gauge R&R, 3 when
+    distinct categories, a kappa below 0.75, a bias against reference scores,
+    at 95 % for all stations together) or the pictures allow no gauge R&R, 3 when
     one could not be read.
     """
     from rich.console import Console

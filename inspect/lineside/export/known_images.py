@@ -6,8 +6,9 @@ recipe has a pattern for it (`capture.group`); and by its embedding, beside thos
 keeps, those of `lineside extend` among them, which finds a picture that was saved anew in another lossless format.
 An example of a defect class, of training or of `lineside extend`, is found by its pixels, whatever file holds them.
 Copies of the recipe's training images that camera noise or compression explains are found by small versions of these
-(`lineside.capture.known_looks`). Another picture of a training part without such a pattern is not recognised; whoever
-compares says so (`KnownImages.compared`).
+(`lineside.capture.known_looks`). Images that the thresholds were taken from by `lineside calibrate` are found by their
+pixels and parts (`lineside.export.threshold_images`), and asked for by an evaluation alone. Another picture of a
+training part without such a pattern is not recognised; whoever compares says so (`KnownImages.compared`).
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from lineside.capture.known_looks import LOOKS_FILE, KnownLooks, looks_from
 from lineside.dataset import grouping
 from lineside.errors import BundleError, ImageError
 from lineside.export.state import STATE_FILE, read_state, unpack_state
+from lineside.export.threshold_images import ThresholdImages, read_threshold_images
 from lineside.image_files import read_content
 
 LOCK_FILE = "recipe.lock.yaml"
@@ -56,6 +58,8 @@ class KnownImages:
     """`picture_of` the examples that its class head was fitted on; empty where it has none."""
     looks: KnownLooks | None = None
     """Of the recipe's training images; None where the bundle keeps none."""
+    calibrated: ThresholdImages | None = None
+    """What the thresholds were taken from after the training; None where the bundle names none."""
 
     def part(self, path: Path, otherwise: str) -> str:
         """Return an image's physical part by the recipe's pattern, else `otherwise`."""
@@ -64,6 +68,14 @@ class KnownImages:
     def learned(self, path: Path, sha256: str) -> bool:
         """Whether the model learned from an image, by its file or its part's name."""
         return self.sides.get(sha256) == _TRAIN or (self.part(path, "") or None) in self.parts
+
+    def part_decided(self, path: Path) -> bool:
+        """Whether the thresholds were taken from an image of this part, by its name."""
+        return self.calibrated is not None and self.part(path, "") in self.calibrated.parts
+
+    def picture_decided(self, picture: str) -> bool:
+        """Whether the thresholds were taken from this picture, `picture_of` a frame, among others."""
+        return self.calibrated is not None and picture in self.calibrated.pictures
 
     def looks_learned(self, embedding: npt.NDArray[np.float32], picture: str) -> bool:
         """Whether a frame is one that the model learned from.
@@ -104,7 +116,9 @@ class KnownImages:
         unseen = anew if self.group else f"other pictures of training parts, and {anew},"
         return f"compared by {named}; {unseen} would not be noticed"
 
-    def left_out(self, names: Sequence[str], twins: Mapping[str, str] | None = None) -> str:
+    def left_out(
+        self, names: Sequence[str], twins: Mapping[str, str] | None = None, *, evaluating: bool = False
+    ) -> str:
         """Say that images were left out, because the model learned from them.
 
         Parameters
@@ -112,15 +126,19 @@ class KnownImages:
         names : sequence of str
         twins : mapping of str to str, optional
             The training image that some of them are copies of, by their names.
+        evaluating : bool
+            Whether those that the thresholds were taken from are among them.
         """
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         pairs = twins or {}
         which = ", ".join(f"{one} = {pairs[one]}" if one in pairs else one for one in names[:_NAMED]) + more
         by_part = " (or from a part of that name, by capture.group)" if self.group else ""
         one = len(names) == 1
+        them = "it" if one else "them"
+        decided = f", or its thresholds were taken from {them}" if evaluating and self.calibrated else ""
         return (
             f"{len(names)} image{' was' if one else 's were'} left out, since the model learned from "
-            f"{'it' if one else 'them'}{by_part}: {which}."
+            f"{them}{decided}{by_part}: {which}."
         )
 
 
@@ -135,14 +153,14 @@ def known_images(bundle: Path) -> KnownImages:
     Raises
     ------
     BundleError
-        When the lock file, the state or the looks cannot be read.
+        When the lock file, the state, the looks or the images of the thresholds cannot be read.
     """
     state = read_state(bundle) if (bundle / STATE_FILE).is_file() else {}
     embeddings, pictures = state.get("embeddings"), frozenset(map(str, state.get(PICTURES, ())))
     kept = None if embeddings is None else embeddings.astype(np.float64)
-    lock, looks = read_lock(bundle), _looks(bundle / LOOKS_FILE)
+    lock, looks, taken = read_lock(bundle), _looks(bundle / LOOKS_FILE), read_threshold_images(bundle)
     if lock is None:
-        return KnownImages({}, {}, frozenset(), None, kept, pictures, looks)
+        return KnownImages({}, {}, frozenset(), None, kept, pictures, looks, taken)
     try:
         group = _group(lock)
         part_of = grouping(group)
@@ -156,7 +174,8 @@ def known_images(bundle: Path) -> KnownImages:
             f"{bundle / LOCK_FILE}: it does not list the recipe's images ({error}). Copy the bundle again."
         ) from None
     names = copies | dict(trained)
-    return KnownImages({**sides, **dict.fromkeys(names, _TRAIN)}, names, parts, group, kept, pictures, looks)
+    sides |= dict.fromkeys(names, _TRAIN)
+    return KnownImages(sides, names, parts, group, kept, pictures, looks, taken)
 
 
 def _looks(file: Path) -> KnownLooks | None:

@@ -1,6 +1,6 @@
 """The tables of an evaluation's report: decision, promise, truth, plant, classes, time, and what was not tested."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lineside.batch.classes import confusion_rows
@@ -8,6 +8,7 @@ from lineside.batch.labels import Rate
 from lineside.batch.summary import COUNTED, Collector, Limits
 from lineside.batch.table import area, class_words, interval_words, percent, plural, rate_words
 from lineside.contract import Contract
+from lineside.export.known_images import KnownImages
 from lineside.report.confusion import NOTE as CONFUSION_NOTE
 from lineside.report.confusion import confusion_table
 from lineside.report.document import table, tile
@@ -250,16 +251,27 @@ def _of_these_images(made: "Evaluation", contract: Contract) -> Iterable[str]:
         yield "Whether the model was trained on some of these images: its bundle names none."
     else:
         yield f"Whether edited or compressed copies of training images are among these: {made.known.compared}."
-    if contract.lineage:
-        yield (
-            "Whether images by which the model was adapted, or its thresholds were taken again, are among these: its "
-            "bundle names none."
-        )
+    yield from _of_lineage(made.known, contract)
     if n.frames_per_part == 1:
         yield ONE_IMAGE_EACH
     yield AGAIN
     if n.timing is None or n.timing.takt_ms is None:
         yield NO_TAKT
+
+
+def _of_lineage(known: KnownImages, contract: Contract) -> Iterator[str]:
+    """Say which images of later changes would go unnoticed."""
+    done = {one.how for one in contract.lineage}
+    if "adapted" in done:
+        yield "Whether images by which the model was adapted are among these: its bundle names none."
+    if known.calibrated is not None:
+        yield (
+            f"Whether edited or compressed copies of the {known.calibrated.words} images that the thresholds were "
+            "taken from are among these: they were compared by pixels"
+            f"{' and parts' if known.calibrated.parts else ''} alone."
+        )
+    elif "calibrated" in done:
+        yield "Whether images that the thresholds were taken from are among these: its bundle names none."
 
 
 def _of(counted: Rate) -> str:

@@ -74,7 +74,7 @@ def evaluation(record: "TrainingRecord") -> Markup:
     facts = [
         ("Overkill", rate_words(overkill, f"good {result.unit}s called NG")),
         ("Escapes", rate_words(escapes, f"defective {result.unit}s called OK")),
-        ("Image AUROC", area(result.auroc) if result.auroc is not None else "needs good and defective images"),
+        ("Image AUROC", _auroc_words(result)),
     ]
     if result.no_call:
         facts.append(("Without a call", f"{result.no_call}, counted among the {result.unit}s and as no error"))
@@ -85,6 +85,13 @@ def evaluation(record: "TrainingRecord") -> Markup:
         definitions(facts),
         _class_table(result),
     )
+
+
+def _auroc_words(result: "Evaluation") -> str:
+    if result.auroc is None or result.auroc_interval is None:
+        return "needs good and defective images"
+    low, high = result.auroc_interval
+    return f"{area(result.auroc)} (95 % interval {area(low)} to {area(high)}, by DeLong; of 0 or 1 by Newcombe)"
 
 
 def _of(counted: Rate) -> str:

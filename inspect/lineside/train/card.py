@@ -41,16 +41,16 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
     contract = record.contract
     yield from (f"# {contract.part}: model card", "")
     for title, lines in (
-        ("Intended use", _use(contract)),
-        ("Out of scope", _out_of_scope(contract)),
+        ("Intended use", use(contract)),
+        ("Out of scope", out_of_scope(contract)),
         ("What the good images showed", _factors(record)),
         ("Threshold and what it is worth", _threshold(contract)),
         ("Classes", _classes(contract, record.evaluation)),
         ("Evaluation on the test images", _evaluation(record.evaluation)),
         ("Training data", _training_data(contract)),
         ("Limits", (f"- {words}" for words in limits(record))),
-        ("When the line changes", _recalibrate(contract)),
-        ("Licences", _licences(contract)),
+        ("When the line changes", recalibrate(contract)),
+        ("Licences", licences(contract)),
         ("Provenance", _provenance(record)),
         ("How it was trained", (f"- {decision}" for decision in record.decisions)),
     ):
@@ -59,7 +59,8 @@ def _lines(record: TrainingRecord) -> Iterator[str]:
             yield from (f"## {title}", "", *made, "")
 
 
-def _use(contract: Contract) -> Iterator[str]:
+def use(contract: Contract) -> Iterator[str]:
+    """Say what the model is for and what it takes; for the card of a changed bundle too, as the three below."""
     yield f"{_what(contract)} It judges frames of the camera set-up that the training images were taken with."
     yield ""
     size = f"reduced to {_size(contract.working_wh)} inside the graph"
@@ -68,7 +69,8 @@ def _use(contract: Contract) -> Iterator[str]:
         yield f"- {step.capitalize()}: {how}."
 
 
-def _out_of_scope(contract: Contract) -> Iterator[str]:
+def out_of_scope(contract: Contract) -> Iterator[str]:
+    """Say what the model is not for."""
     yield "- Other parts, and this part under another camera, lens, lamp or background than in the training images."
     yield "- Measuring: score and heatmap say how strange a place is, not how large or deep a defect."
     if contract.least_defect and contract.least_defect.patches > 1:
@@ -80,7 +82,7 @@ def _out_of_scope(contract: Contract) -> Iterator[str]:
 
 
 def _factors(record: TrainingRecord) -> Iterator[str]:
-    """Within what the model knows good parts, and what it has seen of defects."""
+    """Within what the model knows good parts."""
     contract = record.contract
     bounds = dict(zip(contract.quality_names, contract.quality_limits, strict=True))
     yield "Good parts beyond these ranges were never seen; the gate gives no call beyond its limits."
@@ -116,7 +118,8 @@ def _training_data(contract: Contract) -> Iterator[str]:
         yield f"- {item.what}: {item.crossfit}"
 
 
-def _recalibrate(contract: Contract) -> Iterator[str]:
+def recalibrate(contract: Contract) -> Iterator[str]:
+    """Say how thresholds are taken again, and when."""
     limit = contract.threshold_ng
     sure = "" if limit.wish.confidence is None else f" --confidence {limit.wish.confidence:g}"
     yield (
@@ -127,7 +130,8 @@ def _recalibrate(contract: Contract) -> Iterator[str]:
     )
 
 
-def _licences(contract: Contract) -> Iterator[str]:
+def licences(contract: Contract) -> Iterator[str]:
+    """Yield the table of what the model is made of, with what each licence asks."""
     yield "| role | name | source | licence | SHA-256 | what it asks |"
     yield "|---|---|---|---|---|---|"
     for part in contract.components:
@@ -155,15 +159,36 @@ def _what(contract: Contract) -> str:
     told, names = contract.classes, ", ".join(contract.class_names)
     if told is None:
         return (
-            f"Tells good parts of `{contract.part}` from anomalous ones. It was shown good parts only; it does not "
-            "name defects."
+            f"Tells good parts of `{contract.part}` from anomalous ones; it does not name defects. "
+            f"{_part_of_defects(contract)}"
         )
     if told.task == "both":
         return (
-            f"Tells good parts of `{contract.part}` from anomalous ones, and calls a defect {names} or unknown. Good "
-            "parts alone decide what is anomalous."
+            f"Tells good parts of `{contract.part}` from anomalous ones, and calls a defect {names} or unknown. "
+            f"{_part_of_defects(contract)}"
         )
     return f"Sorts parts of `{contract.part}` into {names}. What resembles none of them is not looked for by a map."
+
+
+def _part_of_defects(contract: Contract) -> str:
+    """Say what defective images decided of score and threshold."""
+    told, chose = contract.escapes.overall.n, contract.threshold_ng.n_defects
+    if chose:
+        shown = ", ".join(one.label for one in contract.escapes.classes)
+        return (
+            f"The score was fitted on good parts alone, but {_parts(chose)} had a say in the threshold"
+            f"{f' ({shown})' if shown else ''}."
+        )
+    if told:
+        return (
+            f"Good parts alone decide what is anomalous; by {_parts(told)}, which nothing of it was fitted on, escapes "
+            "were counted."
+        )
+    return "Good parts alone decide what is anomalous; of escapes no training image told anything."
+
+
+def _parts(count: int) -> str:
+    return f"{count} defective part{'' if count == 1 else 's'}"
 
 
 def _classes(contract: Contract, result: Evaluation) -> Iterator[str]:
@@ -185,15 +210,25 @@ def _evaluation(result: Evaluation) -> Iterator[str]:
     if not result.good and not result.defective:
         yield "There were none. Nothing is known of escapes."
         return
-    auroc = "not defined" if result.auroc is None else f"{result.auroc:.4f}"
-    yield f"- Image AUROC: {auroc} ({result.good} good, {result.defective} defective)"
+    yield f"- Image AUROC: {_auroc(result)} ({result.good} good, {result.defective} defective)"
     yield f"- Overkill: {_counted(result.overkill, result.good)} good {result.unit}s called NG"
     yield f"- Escapes: {_counted(result.escapes, result.defective)} defective {result.unit}s called OK"
     for label, escaped, count in result.escapes_by_class:
         yield f"  - {label}: {_counted(escaped, count)}"
     yield f"- No call: {result.no_call}"
     each = "one a part" if result.unit == "image" else "each part as the worst of its images"
-    yield from ("", f"Intervals are exact (Clopper-Pearson, 95 %) and hold for images like these, {each}.")
+    yield ""
+    yield (
+        f"Intervals are of 95 % and hold for images like these, {each}: of counts exact (Clopper-Pearson), of an AUROC "
+        "by DeLong, or where it is 0 or 1 by Newcombe."
+    )
+
+
+def _auroc(result: Evaluation) -> str:
+    if result.auroc is None or result.auroc_interval is None:
+        return "not defined"
+    low, high = result.auroc_interval
+    return f"{result.auroc:.4f}, 95 % interval {low:.4f} to {high:.4f}"
 
 
 def _counted(k: int, n: int) -> str:

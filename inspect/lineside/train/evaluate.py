@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lineside.binomial import clopper_pearson
-from lineside.calibrate.metrics import auroc
+from lineside.calibrate.auroc_interval import auroc_area
 from lineside.contract import Contract, Verdict
 from lineside.export.parity import ParityRecord
 from lineside.train.record import ClassEvaluation, Evaluation
@@ -34,13 +34,15 @@ def evaluate(proofs: Sequence[ParityRecord], parts: Sequence[str], contract: Con
     bad = [p for p in called if not contract.is_good(p.label)]
     counted = Counter(p.label for p in bad)
     escaped = Counter(p.label for p in bad if p.verdict == "OK")
+    ranked = auroc_area([p.score for p in good], [p.score for p in bad])
     return Evaluation(
         good=len(good),
         defective=len(bad),
         overkill=sum(p.verdict == "NG" for p in good),
         escapes=sum(escaped.values()),
         no_call=len(shown) - len(called),
-        auroc=auroc([p.score for p in good], [p.score for p in bad]),
+        auroc=None if ranked is None else ranked.value,
+        auroc_interval=None if ranked is None else ranked.interval,
         escapes_by_class=tuple((label, escaped[label], count) for label, count in sorted(counted.items())),
         classes=_classes(called, contract) if contract.classes else None,
         unit="image" if len(shown) == len(proofs) else "part",

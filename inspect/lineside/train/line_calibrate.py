@@ -20,6 +20,7 @@ from lineside.contract_thresholds import Wish
 from lineside.dataset import GOOD
 from lineside.errors import UsageError
 from lineside.export.known_images import TEST, KnownImages, file_sha256, known_images
+from lineside.export.threshold_images import threshold_images
 from lineside.train.calibration import note_thresholds
 from lineside.train.deployed_scores import Deployed, Shown, deployed_scores
 from lineside.train.line_parent import LineImage, Opened, Parent
@@ -110,7 +111,13 @@ def recalibrated(
             "good_ng_before": float((goods.parts() > old.threshold_ng.value).mean()),
             "good_ng_after": float((goods.parts() > ng.value).mean()),
         },
+        taken_from=threshold_images([seen.pictures[i] for i in fresh], _named_parts(known, [chosen[i] for i in fresh])),
     )
+
+
+def _named_parts(known: KnownImages, images: Sequence[LineImage]) -> list[str]:
+    """Return the images' parts, as far as their names tell them."""
+    return [part for part in (known.part(image.path, "") for image in images) if part]
 
 
 class _Looking:

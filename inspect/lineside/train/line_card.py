@@ -1,9 +1,10 @@
 """card.md of a bundle that was changed without training: what was done to which model, and what it is worth now."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lineside.contract import Contract
 from lineside.contract_thresholds import Threshold
+from lineside.train.card import licences, out_of_scope, recalibrate, use
 from lineside.train.line_result import Changed
 
 PARENT_FOLDER = "parent"
@@ -30,6 +31,8 @@ def line_card(changed: Changed, contract: Contract, old: Threshold, decisions: S
         f"This model was not trained by itself: it was {changed.how} from another. The card, report and record of that "
         f"one are in `{PARENT_FOLDER}/`; {_theirs(changed)}",
         "",
+        *_under("Intended use", use(contract)),
+        *_under("Out of scope", out_of_scope(contract)),
         "## Lineage",
         "",
         *(f"- {a.how} from model `{a.parent_sha256[:12]}`: {a.statement}" for a in contract.lineage),
@@ -56,8 +59,15 @@ def line_card(changed: Changed, contract: Contract, old: Threshold, decisions: S
         "",
         _evaluated(changed),
         "- Light, pose and picture quality beyond those of the frames at hand were not tested.",
+        "",
+        *_under("When the line changes", recalibrate(contract)),
+        *_under("Licences", licences(contract)),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _under(title: str, lines: Iterable[str]) -> tuple[str, ...]:
+    return (f"## {title}", "", *lines, "")
 
 
 def _review(contract: Contract) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lineside.contract import ClassStatement, Finding
 from lineside.contract_thresholds import EscapeStatement, Threshold
+from lineside.export.threshold_images import ThresholdImages
 from lineside.train.line_state import LineState
 from lineside.transfer.classes.fit import ClassFit
 
@@ -67,6 +68,8 @@ class Changed:
         From which on the map shows a defect; None: as before.
     classes : ClassChange or None
         None: classes, where there are any, are told as before. Else they are all that changed.
+    taken_from : ThresholdImages or None
+        What the thresholds were taken from; None: what the parent names still had a say in them.
     """
 
     how: Literal["adapted", "extended", "calibrated"]
@@ -83,3 +86,4 @@ class Changed:
     facts: Mapping[str, float]
     map_threshold: float | None = None
     classes: ClassChange | None = None
+    taken_from: ThresholdImages | None = None

@@ -26,6 +26,7 @@ from lineside.export.known_images import LOCK_FILE
 from lineside.export.parity import Kind, ParityCase, ParityRecord, prove_parity
 from lineside.export.sbom import SBOM_FILE, bill_of_materials
 from lineside.export.state import STATE_FILE, pack_state
+from lineside.export.threshold_images import THRESHOLD_IMAGES_FILE
 from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.rewrite import constants, with_outputs
 from lineside.graph.run import Graph
@@ -51,6 +52,7 @@ LINE_FILE = "line.json"
 KEPT = (
     LOCK_FILE,
     LOOKS_FILE,
+    THRESHOLD_IMAGES_FILE,
 )
 """Files of the parent that hold for the changed bundle too; its record and pages move into `PARENT_FOLDER`."""
 MOVED = ("card.md", "report.html", "training.json", "parity.csv", SBOM_FILE, LINE_FILE)
@@ -155,6 +157,7 @@ def change_bundle(
                 "card.md": line_card(record.changed, contract, record.old_threshold, record.decisions).encode(),
                 **vectors,
                 **_of_parent(parent.folder),
+                **_taken_from(changed),
                 **(pages(record) if pages else {}),
             }
         )
@@ -201,6 +204,11 @@ def _state_file(parent: Opened, changed: Changed) -> dict[str, bytes]:
         return {}
     classes = changed.classes.arrays if changed.classes else {}
     return {STATE_FILE: pack_state({**parent.arrays, **changed.state.arrays(), **classes})}
+
+
+def _taken_from(changed: Changed) -> dict[str, bytes]:
+    """Name the images of new thresholds, in place of those of the parent's."""
+    return {} if changed.taken_from is None else {THRESHOLD_IMAGES_FILE: pack_state(changed.taken_from.arrays())}
 
 
 def changed_model(model: "onnx.ModelProto", changed: Changed, contract: Contract) -> "onnx.ModelProto":

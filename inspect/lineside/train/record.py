@@ -99,6 +99,8 @@ class Evaluation:
     """(class, escapes, parts)."""
     classes: ClassEvaluation | None = None
     """None where no classes are told."""
+    auroc_interval: tuple[float, float] | None = None
+    """95 %, see `lineside.calibrate.auroc_interval`; None where `auroc` is."""
     unit: Literal["image", "part"] = "image"
     """``part`` where some part has several images; else both are the same."""
 

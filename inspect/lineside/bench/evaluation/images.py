@@ -1,4 +1,4 @@
-"""The images of an evaluation: their truth by folder, their masks, their parts, and none that was trained on."""
+"""The images of an evaluation: their truth by folder, masks, parts; none that model or thresholds were made from."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,9 @@ from lineside.export.known_images import KnownImages, file_sha256, known_images
 from lineside.marked_boxes import MarkedBox, boxes_by_image
 
 _TEST = "test"
-ALL_KNOWN = "all {} images are the model's own training images, or show parts of them."
+ALL_KNOWN = (
+    "all {} images are the model's own training images, or show parts of them, or its thresholds were taken from them."
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class EvaluationImages:
     """Files and folders as they were named."""
     images: tuple[LabelledImage, ...]
     left_out: tuple[str, ...]
-    """Files that are none of them: the model learned from them, by file or part."""
+    """Files that are none of them: the model learned from them, by file or part, or they show parts that its thresholds
+    were taken from."""
     twins: Mapping[str, str]
     """The training image that some of those are copies of, by file."""
     known: KnownImages
@@ -98,7 +101,7 @@ def find_images(
     paths = [path for path in plan_images(folders, out) if MASK_FOLDER not in _below(path, folders)]
     refuse_odd_names(sources[0], (path.as_posix() for path in paths))
     hashes = {path: file_sha256(path) for path in paths} if known.sides else {}
-    learned = {path for path, sha256 in hashes.items() if known.learned(path, sha256)}
+    learned = {path for path, sha256 in hashes.items() if known.learned(path, sha256) or known.part_decided(path)}
     kept = [path for path in paths if path not in learned]
     boxes = {path: found for source in sources for path, found in _boxes(source, out).items()}
     images = tuple(_labelled(path, group_of, contract, boxes.get(path, ())) for path in kept)

@@ -279,9 +279,11 @@ def _keep(
     frame: npt.NDArray[np.uint8],
     result: Result,
 ) -> Mapping[str, object]:
-    """Keep a map that can be compared, of a marked defect or a part without one; say whether the frame is known."""
+    """Keep a map that can be compared, of a marked defect or a part without one; say whether model or thresholds were
+    made from the frame."""
     name = path.as_posix()
-    if known.looks_learned(result.embedding, picture_of(frame)):
+    picture = picture_of(frame)
+    if known.looks_learned(result.embedding, picture) or known.picture_decided(picture):
         return {LEARNED: True}
     if name in images and result.verdict.name in CALLS and _compared(images[name]):
         maps[name] = (result.anomaly_map, result.frame_wh[::-1])
@@ -289,7 +291,7 @@ def _keep(
 
 
 def _learned(row: Row) -> bool:
-    """Whether the model saw in a frame one that it learned from."""
+    """Whether a frame was known again as one that model or thresholds were made from."""
     return LEARNED in row.opc.get("resultContent", {})
 
 

@@ -148,10 +148,12 @@ def unsure_words(made: Evaluation) -> str | None:
 
 
 def left_out_words(made: Evaluation) -> str | None:
-    """Say what became of images that the model learned from; None where there was none."""
+    """Say what became of images that model or thresholds were made from; None where there was none."""
+    if made.left_out:
+        return made.known.left_out(made.left_out, made.twins, evaluating=True)
     if made.known.compared is None:
         return "Whether the model was trained on some of these images cannot be told: its bundle names none."
-    return made.known.left_out(made.left_out, made.twins) if made.left_out else None
+    return None
 
 
 def _none(count: int) -> str:

@@ -108,8 +108,12 @@ def test_the_model_is_one_file_of_standard_operators_without_paths(which: str, r
     assert not model.functions
     assert all(w.data_location == onnx.TensorProto.DEFAULT for w in model.graph.initializer)
     assert {i.name for i in model.graph.input} == {"frame", "threshold_ng", "threshold_review"}
+    held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
+    for tensor in (*model.graph.initializer, *held):
+        tensor.ClearField("raw_data")  # numbers may spell anything
+    words = model.SerializeToString()
     needles = (str(Path.home()), str(trained.recipe), ".py", "stack_trace")
-    assert not any(needle.encode() in content for needle in needles)
+    assert [needle for needle in needles if needle.encode() in words] == []
 
 
 # ---- the part at any angle

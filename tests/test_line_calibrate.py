@@ -236,7 +236,7 @@ def test_a_bundle_without_state_is_calibrated_too(small: Trained, goods: Path, t
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--overkill", "0"], "--overkill: expected a number above 0"),
+        (["--overkill", "0"], "--overkill: expected a share above 0"),
         (["--overkill", "0.1", "--escape", "0.1"], "--escape: overkill and escape are both named"),
         (["--confidence", "0.9"], "--confidence: only counts with --overkill: add that"),
         (

@@ -98,6 +98,14 @@ def sound(tmp_path: Path) -> Path:
     return write_recipe(tmp_path)
 
 
+@pytest.fixture
+def record(tmp_path: Path) -> "TrainingRecord":
+    """A run on the tiny graph."""
+    from training_records import training_record
+
+    return training_record(tmp_path)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A recipe folder, its images, the bundle that came of it, and what the training run worked with."""

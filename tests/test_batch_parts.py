@@ -21,7 +21,7 @@ from lineside.errors import UsageError
 from lineside.export.known_images import LOCK_FILE
 from lineside.report.course import course_section
 from lineside.runtime import Inspector
-from test_report import Page
+from report_pages import Page
 from tiny import write_tiny_bundle
 
 PATTERN = "^(?P<part>[a-z]+)_"

@@ -24,7 +24,7 @@ from lineside.capture.sidecar import read_sidecar
 from lineside.report.gallery import Card, gallery
 from lineside.report.roc import operating_curves, operating_points
 from lineside.runtime import Inspector
-from test_report import Page
+from report_pages import Page
 from tiny import tiny_contract, write_bundle
 
 REVIEW_RGB = (105, 60, 90)

@@ -13,7 +13,7 @@ from lineside.batch.gallery import LEFT_OUT, Picture, pictures_of
 from lineside.batch.regions import find_regions, regions_of
 from lineside.report.gallery import FIRST, FURTHER, Card, Kind, galleries, in_turn, pages
 from lineside.runtime import Inspector
-from test_report import Page
+from report_pages import Page
 from tiny import write_tiny_bundle
 
 SHOWN = Picture(b"raw", b"heat")

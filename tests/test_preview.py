@@ -18,7 +18,7 @@ from lineside.report.preview import preview_page
 from lineside.train.preview import Preview, preview
 from lineside.train.progress import SilentProgress
 from lineside.train.recipe_regions import drawn_regions
-from test_report import Page
+from report_pages import Page
 
 app = typer.Typer()
 app.command()(command.command)

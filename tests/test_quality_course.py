@@ -6,7 +6,7 @@ import pytest
 from lineside.batch.quality import QualityTaker
 from lineside.batch.row import Row
 from lineside.report.capture_quality import quality_section
-from test_report import Page
+from report_pages import Page
 
 LIMITS = {"level": (50.0, 150.0), "told": (None, None)}
 

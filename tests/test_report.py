@@ -3,68 +3,24 @@
 import dataclasses
 import json
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lineside.batch import InspectOptions, inspect_images
-from lineside.batch.overlay import encode_jpeg, mirrored_name, overlay
 from lineside.batch.row import Row
 from lineside.batch.summary import Top
 from lineside.contract import Component, Contract, Finding, QualityLimit
 from lineside.errors import UsageError
-from lineside.report.histogram import bin_scores, histogram
 from lineside.report.markup import Markup, element
 from lineside.report.origin import model_section
-from lineside.report.scores import drawn_scores
 from lineside.runtime import Inspector
+from report_pages import Page, paint, section
 from tiny import write_bundle, write_tiny_bundle
-
-
-class Page(HTMLParser):
-    """Reads a page: its elements, its text, and whether every element is closed in turn."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
-        self.elements.append((tag, dict(attrs)))
-        self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element without content."""
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close the element that was opened last, and no other."""
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        """Note text."""
-        if self._open[-1:] != ["style"]:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        """Attributes of every element of a kind."""
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def paint(path: Path, red: int) -> Path:
-    """Write a flat image with a score of red - 90."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((12, 16, 3), (90, 60, red), np.uint8))
-    return path
 
 
 @pytest.fixture
@@ -82,11 +38,6 @@ def page_of(inspector: Inspector, options: InspectOptions | None = None) -> Page
     """Inspect ``imgs`` and read the report."""
     inspect_images(inspector, ["imgs"], "out", options)
     return Page(Path("out/report.html").read_text(encoding="utf-8"))
-
-
-def section(page: Page, title: str, following: str) -> str:
-    """The text from one heading to another."""
-    return page.text[page.text.index(title) : page.text.index(following, page.text.index(title))]
 
 
 # ---- the page
@@ -307,82 +258,6 @@ def test_text_is_escaped_and_markup_is_not() -> None:
     assert isinstance(element("br"), Markup)
 
 
-# ---- histogram
-
-SCORES = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=40)
-
-
-@settings(deadline=None)
-@given(SCORES, SCORES, st.floats(-1e6, 1e6, width=32))
-def test_every_score_is_in_a_bar_on_its_side(up: list[float], down: list[float], threshold: float) -> None:
-    """No score is lost, and where the threshold is an edge, as many lie right of it as are above it."""
-    bins = bin_scores(np.array(up, np.float32), np.array(down, np.float32), threshold)
-    assert (bins.up.sum(), bins.down.sum()) == (len(up), len(down))
-    assert (np.diff(bins.edges) > 0).all()
-    edge = np.flatnonzero(np.isclose(bins.edges, threshold, rtol=1e-12, atol=0))
-    if len(edge) and not bins.log_x:
-        assert bins.up[edge[0] :].sum() == sum(score > threshold for score in up)
-
-
-def test_the_threshold_is_an_edge_and_belongs_to_its_left() -> None:
-    """A score that equals the threshold is not NG, so it stands left of the line."""
-    scores = np.array([1.0, 2.0, 2.0, 3.0], np.float32)
-    bins = bin_scores(scores, scores[:0], 2.0)
-    edge = int(np.flatnonzero(bins.edges == 2.0)[0])
-    assert (bins.up[:edge].sum(), bins.up[edge:].sum()) == (3, 1)
-
-
-@pytest.mark.parametrize(
-    ("scores", "threshold"),
-    [
-        ([], 1.0),
-        ([3.0], 3.0),
-        ([0.0], 0.0),
-        ([5.0] * 9, 1.0),
-        ([-3.0, -1.0], -2.0),
-        ([1.0, 2.0], 1e9),
-        ([1e-3, 1e4], 1.0),
-    ],
-)
-def test_odd_scores_still_give_a_drawing(scores: list[float], threshold: float) -> None:
-    """None, one, equal, negative and far-apart scores, and a far threshold, are drawn with finite numbers."""
-    drawn = histogram(np.array(scores, np.float32), np.array([], np.float32), threshold, names=("a", "b"), unit="score")
-    Page(drawn)
-    assert "nan" not in drawn
-    assert "inf" not in drawn
-    assert ("No image got a call" in drawn) == (not scores)
-
-
-def test_a_wide_range_is_drawn_logarithmically() -> None:
-    """Scores over several decades would all stand in one bar otherwise."""
-    scores = np.geomspace(0.01, 1000, 500).astype(np.float32)
-    bins = bin_scores(scores, scores[:0], 1.0)
-    assert bins.log_x
-    assert (bins.up > 0).sum() > 40
-
-
-def test_the_histogram_can_be_read_as_a_table() -> None:
-    """Every bar is a line: its scores, its side of the threshold, and the numbers, which add up."""
-    up, down = np.array([1, 1, 2, 3], np.float32), np.array([3, 5], np.float32)
-    pale = ("more", np.array([1, 4], np.float32))
-    drawn = drawn_scores(up, down, 2.0, names=("good", "bad"), unit="score", pale=pale)
-    page = Page("".join(drawn))
-    assert [name for name, _ in page.elements].count("details") == 1
-    cells = [row.split("<td>")[1:] for row in str(drawn[1]).split("<tr>")[2:]]
-    sides = [row[0].split("<")[0] for row in cells]
-    counts = np.array([[int(cell.split("<")[0].replace("·", "0")) for cell in row[1:]] for row in cells])
-    assert counts.sum(axis=0).tolist() == [4, 2, 2]
-    above = counts[[side == "above" for side in sides]].sum(axis=0).tolist()
-    assert above == [1, 1, 2]
-    assert set(sides) == {"above", "at or below"}
-
-
-def test_without_scores_there_is_no_table() -> None:
-    """A sentence says so, and nothing is to be unfolded."""
-    nothing = np.array([], np.float32)
-    assert "<details" not in "".join(drawn_scores(nothing, nothing, 1.0, names=("a", ""), unit="score"))
-
-
 # ---- which rows are shown
 
 
@@ -394,61 +269,3 @@ def test_the_top_rows_are_those_of_a_full_sort(keys: list[int], k: int) -> None:
         top.add(key, Row(str(index), "OK", float(key), (), None, 1.0, None))
     expected = sorted(range(len(keys)), key=lambda index: (-keys[index], index))[:k]
     assert [row.path for row in top.rows()] == [str(index) for index in expected]
-
-
-# ---- overlays
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("a/b.png", "a/b.png.jpg"),
-        ("../../b.png", "@up/@up/b.png.jpg"),
-        ("/a/b.png", "@root/a/b.png.jpg"),
-        ("@up/b.png", "@@up/b.png.jpg"),
-        ("a/../../b.png", "a/@up/@up/b.png.jpg"),
-    ],
-)
-def test_an_overlay_never_leaves_its_folder(path: str, name: str) -> None:
-    """Paths are mirrored; what would lead out of the folder is renamed, and renamed paths meet no real ones."""
-    assert mirrored_name(Path(path), ".jpg") == name
-
-
-def test_long_names_stay_apart_and_short_enough() -> None:
-    """Two long names that begin alike get two overlay names that a file system takes."""
-    first, second = (mirrored_name(Path("é" * 120 + end + ".png"), ".jpg") for end in "ab")
-    assert first != second
-    assert max(len(name.encode()) for name in (first, second)) < 240
-
-
-def test_below_the_threshold_the_frame_stays_as_it_was() -> None:
-    """Nothing is drawn where the map does not exceed the threshold, however it varies."""
-    frame = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
-    heat = np.linspace(0, 20, 64, dtype=np.float32).reshape(8, 8)
-    assert (overlay(frame, heat, 20.0) == frame).all()
-
-
-def test_colour_means_score_and_not_the_images_own_range() -> None:
-    """The same score has the same colour on two images of different range; a hotter one is drawn more strongly."""
-    frame = np.full((64, 64, 3), 128, np.uint8)
-    shared, hot = np.full((8, 8), 30, np.float32), np.full((8, 8), 30, np.float32)
-    hot[0, 0] = 1000.0
-    assert (overlay(frame, shared, 20.0)[50, 50] == overlay(frame, hot, 20.0)[50, 50]).all()
-    centre = [overlay(frame, np.full((8, 8), s, np.float32), 20.0)[32, 32].astype(int) for s in (22, 38)]
-    assert abs(centre[1] - 128).sum() > abs(centre[0] - 128).sum() > 0
-
-
-def test_a_grey_frame_gets_a_coloured_overlay() -> None:
-    """One channel in, three out, and the caller's frame is not changed."""
-    frame = np.full((32, 48, 1), 80, np.uint8)
-    drawn = overlay(frame, np.full((4, 4), 9, np.float32), 1.0)
-    assert drawn.shape == (32, 48, 3)
-    assert (frame == 80).all()
-
-
-def test_an_overlay_is_stored_as_red_green_blue() -> None:
-    """What is red in memory is red in the file."""
-    red = np.zeros((16, 16, 3), np.uint8)
-    red[..., 0] = 200
-    stored = cv2.imdecode(np.frombuffer(encode_jpeg(red), np.uint8), cv2.IMREAD_COLOR)
-    assert stored[8, 8, 2] > 150 > 50 > stored[8, 8, 0]

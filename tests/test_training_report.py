@@ -1,11 +1,9 @@
 """The report of a training run: the same bytes each time, the numbers, the pictures, and what it admits not to know."""
 
 import dataclasses
-import json
 import re
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,88 +11,16 @@ import numpy as np
 import pytest
 
 from browsing import find_browser, opened
-from classed import classed_contract
-from lineside.batch.eye import Seen
-from lineside.batch.gallery import pictures_of
-from lineside.batch.judge import read_frame
-from lineside.batch.overlay import mark_peak
 from lineside.binomial import clopper_pearson
-from lineside.capture.copies import Copies
-from lineside.contract import Component, Finding, QualityLimit, Verdict
-from lineside.contract_thresholds import Escapes
-from lineside.recipe import Transfer
-from lineside.report.histogram import bin_scores, histogram
+from lineside.contract import Finding, QualityLimit, Verdict
 from lineside.report.training import CALIBRATION_SHOWN, pages
 from lineside.train.card import card, limits
-from lineside.train.licences import OBLIGATIONS, obligation
 from lineside.train.recipe_regions import DrawnRegion
-from lineside.train.record import ClassEvaluation, Evaluation, FrontRecord, ScoredImage, TrainingRecord
-from test_report import Page, paint, section
-from tiny import tiny_contract, tiny_model
+from lineside.train.record import Evaluation, ScoredImage, TrainingRecord
+from report_pages import Page, section
+from training_records import FRONT, page_of, scored, with_classes
 
 NOBODY = Evaluation(good=0, defective=0, overkill=0, escapes=0, no_call=0, auroc=None, escapes_by_class=())
-
-
-FRONT = FrontRecord(
-    words=("exposure on: It changes the good images' spread in level by -14.9%.", "No pose: it is a texture."),
-    numbers={
-        "exposure": {"spread without": 0.0625, "spread with": 0.05},
-        "pose": {"unexplained_none": 0.4, "elsewhere_shift": float("nan")},
-    },
-    golden=np.full((8, 8, 3), 120, np.uint8),
-    good_ranges={"mean_level": (61.5, 88.25)},
-)
-
-
-def scored(folder: Path, name: str, red: int, verdict: Verdict | None = None) -> ScoredImage:
-    """Paint an image with a score of red - 90, judged at 20."""
-    score = float(red - 90)
-    verdict = Verdict(int(score > 20)) if verdict is None else verdict
-    return ScoredImage(name, paint(folder / name, red), Path(name).parent.name, score, verdict.name)
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> TrainingRecord:
-    """A run on the tiny graph: one escape in test, one in training, one overkill, three images to calibrate on."""
-    part = Component("backbone", "some-net", "pypi:some-net==1", "Apache-2.0", "ab" * 32)
-    counts = {"train/good": 3, "train/scratch": 1, "test/good": 2, "test/scratch": 3}
-    steps = {"exposure": "gain 0.4 to 2.5", "pose": "off"}
-    contract = dataclasses.replace(tiny_contract(), components=(part,), image_counts=counts, normalisation=steps)
-    tested = [("train/scratch/t.png", 98), ("test/good/0.png", 95), ("test/good/1.png", 130)]
-    tested += [("test/scratch/near.png", 109), ("test/scratch/clear.png", 160), ("test/scratch/big.png", 200)]
-    model = tiny_model(contract)
-    return TrainingRecord(
-        contract=contract,
-        out=tmp_path / "out",
-        model_sha256="c" * 64,
-        model_bytes=len(model),
-        calibration=tuple(scored(tmp_path, f"train/good/{i}.png", red) for i, red in enumerate((96, 104, 100))),
-        tested=tuple(scored(tmp_path, name, red) for name, red in tested),
-        evaluation=Evaluation(
-            good=2,
-            defective=3,
-            overkill=1,
-            escapes=1,
-            no_call=0,
-            auroc=0.8333,
-            auroc_interval=(0.2345, 0.9876),
-            escapes_by_class=(("scratch", 1, 3),),
-        ),
-        parity_frames=12,
-        parity_worst_rel=3e-7,
-        swap_vector=False,
-        front=FRONT,
-        adaptation=None,
-        copies=Copies(),
-        decisions=("Memory of 128 patches.", *FRONT.words),
-        stage_seconds=(("fit", 1.25),),
-        model=model,
-    )
-
-
-def page_of(record: TrainingRecord) -> Page:
-    """Make the page and read it."""
-    return Page(pages(record)["report.html"].decode())
 
 
 def test_the_page_is_the_same_each_time(record: TrainingRecord, tmp_path: Path) -> None:
@@ -208,60 +134,6 @@ def test_the_frame_size_is_told_where_it_matters(record: TrainingRecord) -> None
     words = "of 1280×1024 px (others get no call)"
     assert words in page_of(fixed).text
     assert words in card(fixed)
-
-
-def test_the_card_says_what_may_be_asked_of_a_model(record: TrainingRecord) -> None:
-    """Ranges of the good images, exact intervals, what each licence asks, whole hashes, and how to go on."""
-    text = card(record)
-    assert "| mean_level | 61.5 | 88.25 | 5 to any |" in text
-    ends = [f"{100 * end:.1f}" for end in clopper_pearson(record.evaluation.overkill, record.evaluation.good)]
-    assert f"of {record.evaluation.good} ({ends[0]} to {ends[1]} %) good images called NG" in text
-    assert "- Image AUROC: 0.8333, 95 % interval 0.2345 to 0.9876 (2 good, 3 defective)" in text
-    licences = {part.licence for part in record.contract.components}
-    assert all(obligation(licence) in text and "Not described" not in obligation(licence) for licence in licences)
-    assert record.model_sha256 in text
-    assert record.contract.data_sha256 in text
-    assert "lineside calibrate MODEL --good" in text
-
-
-@pytest.mark.parametrize(
-    ("counted", "chose", "said"),
-    [
-        (0, 0, "of escapes no training image told anything"),
-        (7, 0, "Good parts alone decide what is anomalous; by 7 defective parts"),
-        (7, 7, "7 defective parts had a say in the threshold (scratch)"),
-    ],
-)
-def test_the_card_says_what_defects_decided(record: TrainingRecord, counted: int, chose: int, said: str) -> None:
-    """Nothing, escapes alone, or the threshold too, as a wish for escapes makes it although no class is named."""
-    contract = record.contract
-    escapes = Escapes("all", 0, counted, 0.4)
-    classes = (dataclasses.replace(escapes, label="scratch"),) if counted else ()
-    contract = dataclasses.replace(
-        contract,
-        threshold_ng=dataclasses.replace(contract.threshold_ng, n_defects=chose),
-        escapes=dataclasses.replace(contract.escapes, overall=escapes, classes=classes),
-    )
-    text = card(dataclasses.replace(record, contract=contract))
-    assert said in text
-    assert ("Good parts alone decide" in text) == (chose == 0)
-
-
-def test_every_allowed_licence_has_its_sentence_and_others_are_not_made_up() -> None:
-    """The recipe's own default licences are described; of an unknown one the card says that it must be read."""
-    assert all(name in OBLIGATIONS for name in Transfer().licences)
-    assert "read its text" in obligation("proprietary")
-    assert obligation("AGPL-3.0-only") == OBLIGATIONS["agpl-3.0"]
-
-
-def test_training_json_holds_the_numbers(record: TrainingRecord) -> None:
-    """Decisions on light and pose, with numbers; what was not measured is left out, since JSON has no word for it."""
-    told = json.loads(record.to_json(), parse_constant=lambda word: pytest.fail(word))["light_and_pose"]
-    assert told["steps"] == {"exposure": "gain 0.4 to 2.5", "pose": "off"}
-    assert told["words"] == list(FRONT.words)
-    assert told["numbers"]["exposure"] == {"spread without": 0.0625, "spread with": 0.05}
-    assert told["numbers"]["pose"] == {"unexplained_none": 0.4}
-    assert told["quality_of_good_images"] == {"mean_level": [61.5, 88.25]}
 
 
 def test_what_was_not_tested_is_what_the_card_says(record: TrainingRecord) -> None:
@@ -435,58 +307,6 @@ def test_the_report_room_is_torch_free() -> None:
     """Importing the page's module loads no torch."""
     code = "import sys, lineside.report.training; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_pale_scores_stand_on_the_solid_ones() -> None:
-    """Both are counted once, in the same bins, and the axis has room for their sum."""
-    solid, pale = np.full(7, 1.0, np.float32), np.array([1.0, 1.0, 3.0], np.float32)
-    bins = bin_scores(solid, solid[:0], 2.0, pale)
-    assert (bins.up.sum(), bins.pale.sum(), bins.down.sum()) == (7, 3, 0)
-    assert (bins.up + bins.pale).max() == 9
-    drawn = Page(histogram(solid, solid[:0], 2.0, names=("a", "b"), unit="score", pale=("c", pale)))
-    bars = [bar for bar in drawn.all("rect") if str(bar["class"]).endswith("ok")]
-    first, second = ((float(str(bar["y"])), float(str(bar["height"]))) for bar in bars)
-    assert second[0] + second[1] == pytest.approx(first[0], abs=0.15)  # one decimal each
-    assert min(first[0], second[0]) >= 0
-    assert "Histogram of 10 scores; 1 above the threshold of 2." in drawn.text
-
-
-def test_a_map_below_the_threshold_gets_a_ring_and_a_hot_one_none(record: TrainingRecord, tmp_path: Path) -> None:
-    """An overlay without colour still says where the model saw most; a coloured one is left alone."""
-    path = tmp_path / "frame.png"
-    cv2.imwrite(str(path), np.full((64, 64, 3), 128, np.uint8))
-    heat = np.zeros((8, 8), np.float32)
-    heat[2, 6] = 5.0  # centre of that cell: x 52, y 20
-
-    def overlay_at(threshold: float, map_: np.ndarray) -> np.ndarray:
-        read = partial(read_frame, spec=record.contract.frame)
-        picture = pictures_of([("a", path)], read, lambda *_: Seen(map_), threshold, workers=1)["a"]
-        return cv2.imdecode(np.frombuffer(picture.overlay, np.uint8), cv2.IMREAD_GRAYSCALE)
-
-    changed = np.argwhere(np.abs(overlay_at(9.0, heat).astype(int) - 128) > 40)
-    assert np.abs(changed.mean(axis=0) - (20, 52)).max() < 1.0
-    assert (np.abs(overlay_at(9.0, np.zeros_like(heat)).astype(int) - 128) < 10).all()
-    everywhere = np.full((8, 8), 30, np.float32)
-    grey = np.full((64, 64, 3), 128, np.uint8)
-    assert (mark_peak(grey, everywhere) == grey).all()
-    assert (mark_peak(grey, heat) != grey).any()
-    assert (grey == 128).all()
-
-
-def with_classes(record: TrainingRecord) -> TrainingRecord:
-    """Return the run with classes told: three images of scratch, of which two are called so."""
-    contract = dataclasses.replace(
-        classed_contract(("dent", "scratch")),
-        components=record.contract.components,
-        image_counts=record.contract.image_counts,
-        normalisation=record.contract.normalisation,
-    )
-    told = ClassEvaluation(
-        right=2, named=3, interval=(0.094, 0.992), confusion=(("scratch", "dent", 1), ("scratch", "scratch", 2))
-    )
-    return dataclasses.replace(
-        record, contract=contract, evaluation=dataclasses.replace(record.evaluation, classes=told)
-    )
 
 
 def test_page_and_card_say_how_classes_are_told(record: TrainingRecord) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineside.report.histogram import bin_scores, histogram
+from lineside.report.histogram import ScoreSets, bin_scores, histogram
 from lineside.report.scores import drawn_scores
 from report_pages import Page
 
@@ -46,7 +46,7 @@ def test_the_threshold_is_an_edge_and_belongs_to_its_left() -> None:
 )
 def test_odd_scores_still_give_a_drawing(scores: list[float], threshold: float) -> None:
     """None, one, equal, negative and far-apart scores, and a far threshold, are drawn with finite numbers."""
-    drawn = histogram(np.array(scores, np.float32), np.array([], np.float32), threshold, names=("a", "b"), unit="score")
+    drawn = histogram(ScoreSets(np.array(scores, np.float32), np.array([], np.float32), threshold, ("a", "b")))
     Page(drawn)
     assert "nan" not in drawn
     assert "inf" not in drawn
@@ -65,7 +65,7 @@ def test_the_histogram_can_be_read_as_a_table() -> None:
     """Every bar is a line: its scores, its side of the threshold, and the numbers, which add up."""
     up, down = np.array([1, 1, 2, 3], np.float32), np.array([3, 5], np.float32)
     pale = ("more", np.array([1, 4], np.float32))
-    drawn = drawn_scores(up, down, 2.0, names=("good", "bad"), unit="score", pale=pale)
+    drawn = drawn_scores(ScoreSets(up, down, 2.0, ("good", "bad"), pale))
     page = Page("".join(drawn))
     assert [name for name, _ in page.elements].count("details") == 1
     cells = [row.split("<td>")[1:] for row in str(drawn[1]).split("<tr>")[2:]]
@@ -80,7 +80,7 @@ def test_the_histogram_can_be_read_as_a_table() -> None:
 def test_without_scores_there_is_no_table() -> None:
     """A sentence says so, and nothing is to be unfolded."""
     nothing = np.array([], np.float32)
-    assert "<details" not in "".join(drawn_scores(nothing, nothing, 1.0, names=("a", ""), unit="score"))
+    assert "<details" not in "".join(drawn_scores(ScoreSets(nothing, nothing, 1.0, ("a", ""))))
 
 
 def test_pale_scores_stand_on_the_solid_ones() -> None:
@@ -89,7 +89,7 @@ def test_pale_scores_stand_on_the_solid_ones() -> None:
     bins = bin_scores(solid, solid[:0], 2.0, pale)
     assert (bins.up.sum(), bins.pale.sum(), bins.down.sum()) == (7, 3, 0)
     assert (bins.up + bins.pale).max() == 9
-    drawn = Page(histogram(solid, solid[:0], 2.0, names=("a", "b"), unit="score", pale=("c", pale)))
+    drawn = Page(histogram(ScoreSets(solid, solid[:0], 2.0, ("a", "b"), ("c", pale))))
     bars = [bar for bar in drawn.all("rect") if str(bar["class"]).endswith("ok")]
     first, second = ((float(str(bar["y"])), float(str(bar["height"]))) for bar in bars)
     assert second[0] + second[1] == pytest.approx(first[0], abs=0.15)  # one decimal each

@@ -12,6 +12,7 @@ from lineside.export.known_images import KnownImages
 from lineside.report.confusion import NOTE as CONFUSION_NOTE
 from lineside.report.confusion import confusion_table
 from lineside.report.document import table, tile
+from lineside.report.histogram import ScoreSets
 from lineside.report.markup import Markup, element, section
 from lineside.report.not_tested import AGAIN, NO_DEFECTIVE, NO_GOOD, NO_TAKT, ONE_IMAGE_EACH, not_tested
 from lineside.report.origin import definitions
@@ -177,7 +178,7 @@ def scores(collector: Collector, limits: Limits) -> Markup:
     """Return the histogram, image by image."""
     up, down = collector.scores(good=True), collector.scores(good=False)
     more = review_line(limits.review, limits.ng)
-    drawn = drawn_scores(up, down, limits.ng, names=("good", "defective"), unit="score, larger is worse", more=more)
+    drawn = drawn_scores(ScoreSets(up, down, limits.ng, ("good", "defective"), more=more))
     words = "Upward: good images. Downward: defective ones. Red lies above the threshold. No call is left out."
     return section("Scores", drawn, element("p", words, class_="note"))
 

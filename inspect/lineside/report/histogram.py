@@ -7,6 +7,7 @@ and the others hang down: two colours over one another hide just the bars that m
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -34,19 +35,11 @@ class Bins:
     log_x: bool
 
 
-def histogram(
-    up: Scores,
-    down: Scores,
-    threshold: float,
-    *,
-    names: tuple[str, str],
-    unit: str,
-    pale: tuple[str, Scores] | None = None,
-    more: Sequence[tuple[str, float]] = (),
-) -> Markup:
-    """Draw the scores.
+@dataclass(frozen=True, eq=False)
+class ScoreSets:
+    """What is drawn.
 
-    Parameters
+    Attributes
     ----------
     up, down : ndarray of float32 [n]
         Scores drawn upward and downward; `down` may be empty.
@@ -54,36 +47,48 @@ def histogram(
         In the same unit.
     names : (str, str)
         What the two are, for the legend.
-    unit : str
-        What the horizontal axis shows.
-    pale : (str, ndarray of float32 [n]), optional
-        More of the kind of `up`, drawn pale on top of it: its name and scores.
+    pale : (str, ndarray of float32 [n])
+        More of the kind of `up`, drawn pale on top of it: its name and scores; may be empty.
     more : sequence of (str, float)
         Further thresholds that lie among the scores, with their names.
-
-    Returns
-    -------
-    Markup
-        An SVG element with a text alternative; or a sentence where there is no score.
     """
-    pale_name, more_scores = pale or ("", up[:0])
-    scores = np.concatenate([up, more_scores, down])
+
+    up: Scores
+    down: Scores
+    threshold: float
+    names: tuple[str, str]
+    pale: tuple[str, Scores] = ("", np.zeros(0, np.float32))
+    more: Sequence[tuple[str, float]] = ()
+
+    @property
+    def scores(self) -> Scores:
+        """All of them [n]."""
+        return np.concatenate([self.up, self.pale[1], self.down])
+
+    @cached_property
+    def bins(self) -> Bins:
+        """How many of each lie between the same edges; of no score there are none."""
+        return bin_scores(self.up, self.down, self.threshold, self.pale[1])
+
+
+def histogram(sets: ScoreSets) -> Markup:
+    """Draw scores: an SVG element with a text alternative; or a sentence where there is no score."""
+    scores, threshold = sets.scores, sets.threshold
     if not len(scores):
         return element("p", "No image got a call, so there is no score to show.", class_="note")
-    bins = bin_scores(up, down, threshold, more_scores)
-    plot = _Plot(bins, threshold)
+    bins, plot = sets.bins, _Plot(sets.bins, threshold)
     above = int((scores > np.float32(threshold)).sum())
     title = f"Histogram of {len(scores)} scores; {above} above the threshold of {threshold:.4g}."
     return element(
         "svg",
         element("title", title),
         plot.y_axis(),
-        plot.bars(bins.up, "up", names[0]),
-        plot.bars(bins.pale, "up pale", pale_name, bins.up),
-        plot.bars(-bins.down, "down", names[1]) if len(down) else None,
-        plot.x_axis(unit),
+        plot.bars(bins.up, "up", sets.names[0]),
+        plot.bars(bins.pale, "up pale", sets.pale[0], bins.up),
+        plot.bars(-bins.down, "down", sets.names[1]) if len(sets.down) else None,
+        plot.x_axis("score, larger is worse"),
         plot.limit(),
-        (plot.further(name, value) for name, value in more),
+        (plot.further(name, value) for name, value in sets.more),
         viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
         role="img",
         class_="histogram",

@@ -24,6 +24,7 @@ from lineside.report.confusion import confusion_table
 from lineside.report.course import course_section
 from lineside.report.document import document, table, tile
 from lineside.report.gallery import Kind, galleries, row_cards
+from lineside.report.histogram import ScoreSets
 from lineside.report.markup import Markup, element, section
 from lineside.report.not_tested import TITLE as NOT_TESTED
 from lineside.report.not_tested import not_tested, of_an_inspection
@@ -209,7 +210,7 @@ def _scores(given: ReportInput) -> Markup:
     words = "Upward: good parts. Downward: defective parts. " if labelled else ""
     limits = given.summary.threshold
     more = review_line(limits.review, limits.ng)
-    drawn = drawn_scores(up, down, limits.ng, names=names, unit="score, larger is worse", more=more)
+    drawn = drawn_scores(ScoreSets(up, down, limits.ng, names, more=more))
     said = f"{words}Red lies above the threshold. Images without a call are left out."
     return section("Scores", drawn, element("p", said, class_="note"))
 

@@ -1,30 +1,18 @@
 """Scores as a drawing, and the same as a table for who cannot point at a bar."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from lineside.batch.table import number
 from lineside.report.document import table
-from lineside.report.histogram import Scores, bin_scores, histogram
+from lineside.report.histogram import ScoreSets, histogram
 from lineside.report.markup import Markup, element
 
 
-def drawn_scores(
-    up: Scores,
-    down: Scores,
-    threshold: float,
-    *,
-    names: tuple[str, str],
-    unit: str,
-    pale: tuple[str, Scores] | None = None,
-    more: Sequence[tuple[str, float]] = (),
-) -> list[Markup]:
-    """Return histogram and table; see `lineside.report.histogram.histogram` for what is given."""
-    drawing = histogram(up, down, threshold, names=names, unit=unit, pale=pale, more=more)
-    found = [element("div", drawing, class_="scroll")]
-    if len(up) or len(down) or (pale and len(pale[1])):
-        found.append(_table(up, down, threshold, names, pale))
+def drawn_scores(sets: ScoreSets) -> list[Markup]:
+    """Return histogram and table; without any score a sentence alone."""
+    found = [element("div", histogram(sets), class_="scroll")]
+    if len(sets.scores):
+        found.append(_table(sets))
     return found
 
 
@@ -33,13 +21,11 @@ def review_line(review: float, ng: float) -> tuple[tuple[str, float], ...]:
     return (("REVIEW above", review),) if review != ng else ()
 
 
-def _table(
-    up: Scores, down: Scores, threshold: float, names: tuple[str, str], pale: tuple[str, Scores] | None
-) -> Markup:
-    bins = bin_scores(up, down, threshold, pale[1] if pale else None)
-    columns = [(names[0], bins.up), *([(pale[0], bins.pale)] if pale else []), (names[1], bins.down)]
+def _table(sets: ScoreSets) -> Markup:
+    bins, names = sets.bins, sets.names
+    columns = [(names[0], bins.up), (sets.pale[0], bins.pale), (names[1], bins.down)]
     shown = [(name, counts) for name, counts in columns if name]
-    limit = float(np.float32(threshold))
+    limit = float(np.float32(sets.threshold))
     rows = []
     for i in np.flatnonzero(bins.up + bins.pale + bins.down):
         low, high = float(bins.edges[i]), float(bins.edges[i + 1])

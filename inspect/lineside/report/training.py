@@ -23,6 +23,7 @@ from lineside.errors import LinesideError
 from lineside.report.copies import copies_section
 from lineside.report.document import document
 from lineside.report.gallery import Card, Kind, galleries, in_turn
+from lineside.report.histogram import ScoreSets
 from lineside.report.markup import Markup, element, section
 from lineside.report.origin import threshold_section
 from lineside.report.scores import drawn_scores, review_line
@@ -158,14 +159,13 @@ def _scores(record: "TrainingRecord") -> Markup:
     calibration, is_good = _floats(record.calibration), record.contract.is_good
     goods = _floats(image for image in called if is_good(image.label))
     defective = _floats(image for image in called if not is_good(image.label))
-    drawn = drawn_scores(
+    sets = ScoreSets(
         calibration,
         defective,
         record.contract.threshold_ng.value,
-        names=("good for calibration", "defective"),
-        unit="score, larger is worse",
-        pale=("good in test", goods),
-        more=review_line(record.contract.threshold_review.value, record.contract.threshold_ng.value),
+        ("good for calibration", "defective"),
+        ("good in test", goods),
+        review_line(record.contract.threshold_review.value, record.contract.threshold_ng.value),
     )
     words = (
         f"Upward: good images; solid the {len(calibration)} of the calibration, each scored by a model that was "
@@ -173,7 +173,7 @@ def _scores(record: "TrainingRecord") -> Markup:
         f"defective images{_of_both(record)}. Red lies above the threshold. "
         "Images without a call are left out."
     )
-    return section("Scores", drawn, element("p", words + _divided(record.contract), class_="note"))
+    return section("Scores", drawn_scores(sets), element("p", words + _divided(record.contract), class_="note"))
 
 
 def _divided(contract: Contract) -> str:

@@ -4,10 +4,9 @@ The 3×3 average makes scores steady and the map blurred: a scratch reaches a pa
 measured twice, as it is averaged and as it is, and its distance is the geometric mean of both: high where both are.
 
 `memory`: the patch as it is against a memory of such patches, as the averaged one is. `leading`: the same memory,
-searched in its leading directions alone (`lineside.transfer.leading`), where the embedding is not whitened.
-`place`: against what its own
-place shows on good frames, mean and covariance of a few random directions, after PaDiM (Defard et al., ICPR 2020). It
-is used where good frames show a fixed place, aligned by a pose or held there by the line
+searched in its leading directions alone (`lineside.transfer.leading`), where the embedding is not whitened. `place`:
+against what its own place shows on good frames, mean and covariance of a few random directions, after PaDiM (Defard et
+al., ICPR 2020). It is used where good frames show a fixed place, aligned by a pose or held there by the line
 (`lineside.transfer.sharp_fit`). Places are better with augmented copies: without them the covariance of few frames is
 blind to how they may yet differ (drives without copies: 0.911, 0.787 and 0.916, 0.825).
 

@@ -34,10 +34,19 @@ COPIES = 2
 WHITENED = Choice(whiten="on")
 
 
-def draw(rng: np.random.Generator, n: int, copies: int = COPIES) -> Rows:
-    """Return features of n images, each followed by its augmented copies: a strong effect an image, heavy-tailed."""
-    effects = rng.standard_t(3, (n, 1, CHANNELS, 1, 1)) * np.geomspace(2.0, 0.2, CHANNELS)[None, None, :, None, None]
-    patches = effects + 0.5 * rng.standard_normal((n, 1, CHANNELS, *GRID))
+def draw(rng: np.random.Generator, parts: int, copies: int = COPIES, shots: int = 1) -> Rows:
+    """Return features of all parts, shot so many times in turn, each image followed by its augmented copies.
+
+    The effect of a part is strong and heavy-tailed; shots of one part differ by little, as copies of one shot do.
+    """
+    n = parts * shots
+    scale = np.geomspace(2.0, 0.2, CHANNELS)[None, None, :, None, None]
+    looks = rng.standard_t(3, (parts, 1, CHANNELS, 1, 1)) * scale + 0.5 * rng.standard_normal(
+        (parts, 1, CHANNELS, *GRID)
+    )
+    patches = np.tile(looks, (shots, 1, 1, 1, 1))
+    if shots > 1:
+        patches = patches + 0.1 * rng.standard_normal(patches.shape)
     disturbed = 0.1 * rng.standard_normal((n, 1 + copies, CHANNELS, *GRID))
     disturbed[:, 0] = 0.0
     features = (patches + disturbed).reshape(-1, CHANNELS, *GRID).astype(np.float32)
@@ -80,9 +89,10 @@ class DrawnMethod:
         return head  # type: ignore[no-any-return]
 
 
-def calibration_of(method: DrawnMethod, n: int, **calibrate: Any) -> Calibration:
-    """Cross-fit and calibrate one draw of n images, each a part of its own, by the training's own code."""
-    samples = tuple(Sample(Path(), f"{i:03d}", "train", "good", None, f"{i:03d}") for i in range(n))
+def calibration_of(method: DrawnMethod, parts: int, shots: int = 1, **calibrate: Any) -> Calibration:
+    """Cross-fit and calibrate one draw of so many parts, shot in turn, by the training's own code."""
+    images = range(parts * shots)
+    samples = tuple(Sample(Path(), f"{i:03d}", "train", "good", None, f"{i % parts:03d}") for i in images)
     loaded: Any = SimpleNamespace(recipe=SimpleNamespace(calibrate=Calibrate(**calibrate), seed=0))
     references = References(samples, FrameReader(3, 8), Augmenter("none", 0), copies=0)
     return calibrated(loaded, method, references, Journal(SilentProgress()))  # type: ignore[arg-type]

@@ -88,6 +88,10 @@ def test_a_limit_that_no_call_leaves_open_is_no_pass(images: Path, bundle: Path)
         ("escape: 5", r"limits.yaml:1: escape: expected a number from 0 to 1; found 5"),
         ("overkill: 0.1\nescape: much", r"limits.yaml:2: escape: expected a number from 0 to 1; found the text"),
         ("escape_by_class: {dent: 2}", r"escape_by_class.dent: expected a number from 0 to 1; found 2"),
+        (
+            "escape_bound_by_class:\n  dent: -1",
+            r"limits.yaml:2: escape_bound_by_class.dent: expected a number from 0 to 1",
+        ),
         ("p99_ms: 0", r"p99_ms: expected a number above 0; found 0"),
         ("overkill: null", "no limit is set in it"),
         ("", "the file is empty. Expected limits"),
@@ -104,12 +108,14 @@ def test_every_limit_can_be_judged(images: Path, tmp_path: Path) -> None:
     half_red(paint_kinds() / "dull/1.png", Path("kinds/ground_truth/dull/1_mask.png"))
     options = EvaluateOptions(defect_rate_ppm=800.0, takt_s=1.0, costs=Costs(1.0, 1.0))
     made = evaluate_images(Inspector(write_classed_bundle(tmp_path / "classed")), ["kinds"], "out", options)
-    values = {name: 0.5 for name in Limits.model_fields if name != "escape_by_class"}
-    answers = judge_limits(Limits(**values, escape_by_class={"green": 0.1}), made.numbers)
+    values = {name: {"green": 0.1} if name.endswith("_by_class") else 0.5 for name in Limits.model_fields}
+    answers = judge_limits(Limits.model_validate(values), made.numbers)
     assert [one.name for one in answers if one.state == "not judged"] == []
     assert len(answers) == len(Limits.model_fields)
     by_name = {one.name: one for one in answers}
     assert by_name["escape_by_class.green"].state == "broken"
+    green = next(one.wrong for one in made.numbers.labels.classes if one.name == "green")
+    assert by_name["escape_bound_by_class.green"].found == upper_bound(green.k, green.n)
     escapes = made.numbers.labels.escapes
     assert by_name["escape_bound"].found == upper_bound(escapes.k, escapes.n)
     assert by_name["auroc"].upper is False

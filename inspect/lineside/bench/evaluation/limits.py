@@ -25,6 +25,10 @@ def _most(description: str) -> Any:
     return key(None, _SHARE, f"Broken above it: {description}.", ge=0, le=1)
 
 
+def _most_by_class(description: str) -> Any:
+    return key(None, "classes with a number from 0 to 1 each", f"Broken above it: {description}.")
+
+
 def _least(description: str) -> Any:
     return key(None, _SHARE, f"Broken below it: {description}.", ge=0, le=1)
 
@@ -40,9 +44,8 @@ class Limits(Block):
     overkill_bound: float | None = _most("upper end of its two-sided 95 % interval")
     escape: float | None = _most("share of the defective parts called OK")
     escape_bound: float | None = _most("its one-sided bound at 95 %, as the contract states it")
-    escape_by_class: dict[str, float] | None = key(
-        None, "classes with a number from 0 to 1 each", "Broken above it: share of a defect class called OK."
-    )
+    escape_by_class: dict[str, float] | None = _most_by_class("share of a defect class called OK")
+    escape_bound_by_class: dict[str, float] | None = _most_by_class("its one-sided bound at 95 %")
     no_call: float | None = _most("share of the readable parts without a call")
     good_passed: float | None = _least("share of the good parts called OK: their first-pass yield")
     auroc: float | None = _least("image AUROC")
@@ -131,6 +134,11 @@ _RULES: Mapping[str, _Rule] = {
     ),
 }
 
+_OF_CLASS: Mapping[str, Callable[[Rate], float | None]] = {
+    "escape_by_class": lambda rate: rate.share,
+    "escape_bound_by_class": _bound,
+}
+
 
 def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} ms"
@@ -165,12 +173,11 @@ def load_limits(file: Path) -> Limits:
         limits = Limits.model_validate(located.value)
     except ValidationError as error:
         raise located_error(error, located, file, Limits) from None
-    for name, share in (limits.escape_by_class or {}).items():
-        if not 0.0 <= share <= 1.0:
-            line = located.lines.get(("escape_by_class", name))
-            raise RecipeError(
-                f"expected {_SHARE}; found {share:g}.", file=file, line=line, key=f"escape_by_class.{name}"
-            )
+    for name, share in _given(limits):
+        block, _, label = name.partition(".")
+        if label and not 0.0 <= share <= 1.0:
+            line = located.lines.get((block, label))
+            raise RecipeError(f"expected {_SHARE}; found {share:g}.", file=file, line=line, key=name)
     if not any(_given(limits)):
         raise RecipeError(f"no limit is set in it. {needs}", file=file)
     return limits
@@ -245,8 +252,8 @@ def _of_class(label: str) -> str:
 def _answer(name: str, limit: float, numbers: Numbers) -> Answer:
     block, _, label = name.partition(".")
     if label:
-        known = {one.name: one.wrong.share for one in numbers.labels.classes if not one.is_good}
-        rule = _Rule(True, lambda _: known.get(label), _of_class(label))
+        known = {one.name: one.wrong for one in numbers.labels.classes if not one.is_good}
+        rule = _Rule(True, lambda _: _OF_CLASS[block](known[label]) if label in known else None, _of_class(label))
     else:
         rule = _RULES[block]
     found = rule.found(numbers)

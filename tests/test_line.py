@@ -1,6 +1,7 @@
 """A deployed bundle follows its line: adapted by unlabelled frames, extended by further good parts."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,10 +115,13 @@ def test_another_part_is_refused(small: Trained, tmp_path: Path) -> None:
 
 
 def test_too_many_defects_are_refused(small: Trained, tmp_path: Path) -> None:
-    """Where nearly half of the frames are defective, nothing says what is normal."""
-    frames = {f"{i:03d}": other_camera(cap(500 + i, "missing_print" if i % 9 < 4 else None)) for i in range(18)}
-    with pytest.raises(UsageError, match=r"stand out|do not show the part"):
-        adapt(small.bundle, [folder_of(tmp_path / "frames", frames)], tmp_path / "model")
+    """Where nearly half of the frames are defective, or all of them by the very camera of the training, nothing says
+    what is normal."""
+    mixed = {f"{i:03d}": other_camera(cap(500 + i, "missing_print" if i % 9 < 4 else None)) for i in range(18)}
+    only = {f"{i:03d}": cap(500 + i, "missing_print") for i in range(12)}
+    for name, frames in (("mixed", mixed), ("only", only)):
+        with pytest.raises(UsageError, match=r"stand out|are NG to the model|do not show the part"):
+            adapt(small.bundle, [folder_of(tmp_path / name, frames)], tmp_path / "model")
 
 
 def test_few_frames_are_refused(small: Trained, tmp_path: Path) -> None:
@@ -128,10 +132,12 @@ def test_few_frames_are_refused(small: Trained, tmp_path: Path) -> None:
 
 
 def test_new_goods_are_learned_and_old_ones_not_forgotten(small: Trained, painted: Path) -> None:
-    """Other striped caps score lower than before, and every old good cap is still OK."""
+    """Other striped caps score lower than before, and every old good cap is still OK; that the new goods were NG before
+    is said, with their names."""
     old, new = Inspector(small.bundle), Inspector(painted)
     for seed in (800, 801, 802):
         assert new.inspect(striped(cap(seed))).score < 0.9 * old.inspect(striped(cap(seed))).score
+    assert re.search(r"[1-6] of the 6 frames were NG to the model before \(.*\.png", (painted / "card.md").read_text())
     for path in sorted((small.images / "train" / "good").iterdir()):
         frame = read_image(path)
         assert new.inspect(frame).verdict.name == "OK"

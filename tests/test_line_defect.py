@@ -206,7 +206,13 @@ def test_a_model_without_classes_is_told_what_to_do(parent: Parent) -> None:
         changed(tuned, image("green", 200))
 
 
-@pytest.mark.parametrize("name", ["good", "unknown", " ", "a/b"])
+def test_a_new_class_that_is_nearly_an_old_one_is_pointed_out(parent: Parent) -> None:
+    """A slip of the hand makes a class of its own; the words say so, and how to undo it."""
+    change = changed(parent, *(image("green", 300 + seed, "gren") for seed in range(3)))
+    assert "If gren was meant to be green, extend the model of before again." in change.statement
+
+
+@pytest.mark.parametrize("name", ["good", "OK", "Normal", "unknown", "UNKNOWN", " ", "a/b"])
 def test_what_is_no_class_is_refused(parent: Parent, name: str) -> None:
     """Words that mean something else already cannot become a class."""
     with pytest.raises(UsageError, match="cannot be a class"):

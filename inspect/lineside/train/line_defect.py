@@ -5,6 +5,7 @@ kept and these. Score, map, gate and thresholds stay: good parts alone decide wh
 after the old ones, so that none of their numbers changes its meaning.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from lineside.calibrate.escape import no_escapes
 from lineside.contract import INPUT_FRAME, UNKNOWN_CLASS, ClassStatement, Contract, Verdict
 from lineside.contract_thresholds import EscapeStatement
-from lineside.dataset import GOOD
+from lineside.dataset import GOOD_NAMES
 from lineside.errors import UsageError
 from lineside.export.known_images import known_images, picture_of
 from lineside.export.state import STATE_FILE
@@ -33,6 +34,10 @@ from lineside.transfer.classes.pooling import CLASS_EMBEDDING
 from lineside.transfer.classes.turns import turned_copies
 
 Floats = npt.NDArray[np.float32]
+
+NEARLY = 0.8
+"""Likeness (difflib's ratio) from which on the name of a new class may be a slip of the hand."""
+_NO_CLASSES = frozenset(name.casefold() for name in (*GOOD_NAMES, UNKNOWN_CLASS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,10 +185,10 @@ def _told(parent: Parent) -> ClassStatement:
 
 def _check_names(labels: set[str]) -> None:
     for label in sorted(labels):
-        if label in (GOOD, UNKNOWN_CLASS) or not label.strip() or "/" in label:
+        if label.casefold() in _NO_CLASSES or not label.strip() or "/" in label:
             raise UsageError(
-                f"{label!r} cannot be a class of defects. Good parts are added by --good; anything but good, unknown "
-                "and names with a slash is a class."
+                f"{label!r} cannot be a class of defects. Good parts are added by --good; anything but good, ok, "
+                "normal, unknown and names with a slash is a class."
             )
 
 
@@ -231,6 +236,9 @@ def _words(known: ClassState, counts: Mapping[str, int], new: Sequence[_Seen]) -
     fresh = [name for name in counts if name not in known.names]
     if fresh:
         words += f" New: {', '.join(fresh)}, behind the old classes, whose numbers stay."
+        for name in fresh:
+            near = difflib.get_close_matches(name, known.names, n=1, cutoff=NEARLY)
+            words += f" If {name} was meant to be {near[0]}, extend the model of before again." if near else ""
     missed = sum(one.verdict is Verdict.OK for one in new)
     if missed:
         words += f" {missed} of the {len(new)} images are OK to the model; a class is told only of what is not."

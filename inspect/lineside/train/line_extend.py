@@ -37,6 +37,8 @@ Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 
 FOLDS = 5
+NAMED = 5
+"""Of the frames that the parent rejected."""
 CLOSER = 0.5
 """New patches are covered down to this share of the distance within which the old ones are: their farthest patch sets
 a good frame's score, so covered no better than the worst old patch they would still score as high as it."""
@@ -90,7 +92,9 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
     scores = np.concatenate((state.scores, np.where(found, np.inf, honest))).astype(np.float32)
     groups = (*state.groups, *parts)
     values, kept_head = _grown(parent, patches)
-    words = _words(parent, values, len(seen))
+    limit = parent.contract.threshold_ng.value
+    ng = [image.name for image, score in zip(seen, before.final[passed], strict=True) if score > limit]
+    words = _words(parent, values, len(seen)) + _rejected(ng, len(seen))
     journal.note(words)
     threshold = _threshold(parent, scores, groups, len(seen))
     journal.note(f"Threshold {threshold.value:.4g}: {threshold.rule}. {threshold.statement}")
@@ -123,7 +127,7 @@ def extended(parent: Parent, images: Sequence[LineImage], journal: Journal) -> C
             "frames": float(len(images)),
             "frames_used": float(len(seen)),
             "refused_before": float((before.gate != 0).mean()),
-            "ng_before": float((before.final > parent.contract.threshold_ng.value).mean()),
+            "ng_before": float((before.final > limit).mean()),
             "ng_after_held_out": float((honest > threshold.value).mean()),
             "memory_before": 0.0 if values.memory is None else float(len(parent.constants["memory"])),
             "memory_after": 0.0 if values.memory is None else float(len(values.memory)),
@@ -220,6 +224,17 @@ def _words(parent: Parent, values: HeadValues, count: int) -> str:
     if values.sharp_place is not None:
         return f"{words} As they are, mean and spread of every place were updated by them."
     return words
+
+
+def _rejected(names: Sequence[str], count: int) -> str:
+    """Say which frames the parent rejected: a defect among them would be good from now on."""
+    if not names:
+        return ""
+    shown = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+    return (
+        f" {len(names)} of the {count} frames were NG to the model before ({shown}): look at them, since what they "
+        "show passes from now on."
+    )
 
 
 def _threshold(parent: Parent, scores: Floats, groups: Sequence[str], count: int) -> Threshold:

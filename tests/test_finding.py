@@ -1,5 +1,8 @@
 """Findings: what no patch shows raises the score, by one rule in graph, calibration and contract."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ import torch
 from lineside.contract import Finding, QualityLimit, Verdict
 from lineside.export.decision import DECISION_OUTPUTS, Decision, DecisionSettings, export_decision
 from lineside.graph.run import Graph
+from lineside.train.tail import fit_finding_limits
 
 SETTINGS = DecisionSettings(quality_count=5, unfamiliar_bit=10, findings=((1, 3), (4,)))
 LIMITS = np.array([[0.5, np.inf], [0.7, np.inf], [-np.inf, 8.0]], np.float32)
@@ -87,3 +91,19 @@ def test_a_limit_of_the_contract_counts_beyond_and_not_at_it() -> None:
     assert finding.holds({"a": 0.4, "b": 8.1})
     assert not finding.holds({"a": 0.5, "b": 8.1})
     assert not finding.holds({"a": 0.4, "b": 8.0})
+
+
+@pytest.mark.parametrize("goods", [1, 2, 3])
+def test_one_or_two_goods_learn_no_finding(goods: int) -> None:
+    """The golden part is made of them: they say nothing of how far another good part may differ from it."""
+    names = ("match", "rotation", "shading")
+    quality = np.tile(np.array([[1.0, 0.9, 0.0]], np.float32), (goods, 1))
+    settings = SimpleNamespace(gate=SimpleNamespace(quality_names=names))
+    front: Any = SimpleNamespace(
+        decision=SimpleNamespace(settings=settings),
+        gate=np.zeros(goods, np.int64),
+        outputs={"front_quality": quality},
+    )
+    limits = fit_finding_limits(front, np.arange(goods))
+    assert limits.shape == (3, 2)
+    assert np.isfinite(limits).any() == (goods == 3)

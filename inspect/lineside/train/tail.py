@@ -15,6 +15,7 @@ from lineside.graph.join import rename_output, select_outputs
 from lineside.graph.onnx_export import export_module
 from lineside.graph.run import Graph, parallel
 from lineside.normalise.front import FrontSettings
+from lineside.normalise.gate_limits import LEAST_GOODS
 from lineside.normalise.gate_rules import UNFAMILIAR
 from lineside.train.front_fit import FittedFront
 from lineside.train.images import References
@@ -108,8 +109,15 @@ def finding_floor(threshold: Threshold) -> float:
 
 
 def fit_finding_limits(front: FittedFront, rows: npt.NDArray[np.int64]) -> Floats:
-    """Return least and greatest values [k, 2] of the findings' columns, from good frames that the gate let through."""
+    """Return least and greatest values [k, 2] of the findings' columns, from good frames that the gate let through.
+
+    Fewer than three frames find nothing: the golden part is made of them, so that they match it, and are lit like it, as
+    no other good part is (rendered caps at one and two: every further one would be NG by its shading).
+    """
     settings = front.decision.settings
+    if len(rows) < LEAST_GOODS:
+        columns = sum(len(rule.quality) for rule in finding_rules(settings))
+        return np.tile(np.array([[-np.inf, np.inf]], np.float32), (columns, 1))
     passed = rows[front.gate[rows] == 0]
     quality = front.outputs["front_quality"][passed if len(passed) else rows].astype(np.float64)
     names = settings.gate.quality_names

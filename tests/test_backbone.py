@@ -10,8 +10,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from commands import run
 from conftest import write_part
 from lineside.cli.backbones import command
+from lineside.cli.check import command as check
 from lineside.errors import UsageError
 from lineside.graph.run import Graph
 from lineside.graph.trunk import tap_grids
@@ -144,10 +146,24 @@ def test_a_position_embedding_is_resampled_when_the_weights_are_loaded(tmp_path:
     assert torch.corrcoef(torch.stack((grid.flatten(), twice[:, ::2].flatten())))[0, 1] > 0.8
 
 
+def test_a_licence_of_the_hub_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    """timm states it by name: no network is asked, and `check` refuses it too."""
+    name = "timm:vit_small_patch16_dinov3.lvd1689m"
+    with pytest.raises(
+        UsageError, match=r"the weights .* has the licence 'dinov3-license', which .* not allow"
+    ):
+        load_backbone(name, "auto", ("apache-2.0", "mit"), tmp_path)
+    (tmp_path / "images" / "good").mkdir(parents=True)
+    (tmp_path / "recipe.yaml").write_text(f"part: p\nimages: images\ntransfer: {{backbone: '{name}'}}\n")
+    code, _, message = run("check", check, tmp_path)
+    assert code == 2
+    assert "dinov3-license" in message
+
+
 @pytest.mark.parametrize(
     ("licence", "words"),
     [
-        ("cc-by-nc-4.0", "the backbone vit_tiny_patch16_224 .* has the licence 'cc-by-nc-4.0', which .* not allow"),
+        ("cc-by-nc-4.0", "the weights net .* has the licence 'cc-by-nc-4.0', which .* not allow"),
         (None, "nothing states the licence of the backbone vit_tiny_patch16_224"),
     ],
 )

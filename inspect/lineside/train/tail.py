@@ -111,8 +111,8 @@ def finding_floor(threshold: Threshold) -> float:
 def fit_finding_limits(front: FittedFront, rows: npt.NDArray[np.int64]) -> Floats:
     """Return least and greatest values [k, 2] of the findings' columns, from good frames that the gate let through.
 
-    Fewer than three frames find nothing: the golden part is made of them, so that they match it, and are lit like it, as
-    no other good part is (rendered caps at one and two: every further one would be NG by its shading).
+    Fewer than three frames find nothing: the golden part is made of them, so that they match it, and are lit like
+    it, as no other good part is (rendered caps at one and two: every further one would be NG by its shading).
     """
     settings = front.decision.settings
     if len(rows) < LEAST_GOODS:

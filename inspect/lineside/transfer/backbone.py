@@ -110,11 +110,13 @@ def load_backbone(
     kind, _, rest = name.partition(":")
     if kind == "timm" and rest:
         _check_known(rest)
+        refuse_licence(name, licences, base)
         network = _loaded(rest, rest, taps, working_wh)
         return _timm(network, rest, licences, f"timm hub: {rest}", repr((name, working_wh)))
     if kind == "local-dir" and rest:
         folder = (base / rest).resolve()
         _check_folder(folder)
+        refuse_licence(name, licences, base)
         network = _loaded(f"local-dir:{folder}", rest, taps, working_wh)
         source, made_from = f"local folder {Path(rest).name}", repr((_sha256(folder / CONFIG_FILE), working_wh))
         return _timm(network, rest, licences, source, made_from, folder / WEIGHTS_FILE)
@@ -122,6 +124,36 @@ def load_backbone(
         f"transfer.backbone: expected lite0, timm:<model> or local-dir:<folder>, found {name!r}. "
         "Use lite0 where in doubt: it is embedded."
     )
+
+
+def refuse_licence(name: str, licences: Sequence[str], base: Path) -> None:
+    """Refuse a backbone by the licence that timm or its folder states, before any weights are fetched or read.
+
+    Parameters as of `load_backbone`. Where neither states one, what comes with the weights decides once they are read.
+
+    Raises
+    ------
+    UsageError
+    """
+    kind, _, rest = name.partition(":")
+    stated, source = None, name
+    if kind == "timm":
+        import timm
+
+        config = timm.get_pretrained_cfg(rest, allow_unregistered=True)
+        stated, source = getattr(config, "license", None), f"timm hub: {rest}"
+    elif kind == "local-dir" and (base / rest / CONFIG_FILE).is_file():
+        stated, source = _folder_licence(base / rest / CONFIG_FILE), f"local folder {Path(rest).name}"
+    if stated and str(stated).lower() not in licences:
+        raise UsageError(_refusal(Component("weights", rest, source, str(stated).lower(), ""), licences))
+
+
+def _folder_licence(config: Path) -> object:
+    """Return the licence that a folder states; None where it states none, or cannot be read, as loading it will say."""
+    try:
+        return json.loads(config.read_text(encoding="utf-8")).get("pretrained_cfg", {}).get("license")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def lite0_weights() -> Path:

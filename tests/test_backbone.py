@@ -149,9 +149,7 @@ def test_a_position_embedding_is_resampled_when_the_weights_are_loaded(tmp_path:
 def test_a_licence_of_the_hub_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     """timm states it by name: no network is asked, and `check` refuses it too."""
     name = "timm:vit_small_patch16_dinov3.lvd1689m"
-    with pytest.raises(
-        UsageError, match=r"the weights .* has the licence 'dinov3-license', which .* not allow"
-    ):
+    with pytest.raises(UsageError, match=r"the weights .* has the licence 'dinov3-license', which .* not allow"):
         load_backbone(name, "auto", ("apache-2.0", "mit"), tmp_path)
     (tmp_path / "images" / "good").mkdir(parents=True)
     (tmp_path / "recipe.yaml").write_text(f"part: p\nimages: images\ntransfer: {{backbone: '{name}'}}\n")

@@ -34,10 +34,10 @@ def other_camera(image: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def adapted(small: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small model, adapted to another camera by 12 unlabelled caps."""
+    """The small model, adapted to another camera by 12 caps that are known to be good."""
     folder = tmp_path_factory.mktemp("adapted")
     frames = folder_of(folder / "frames", {f"{i:03d}": other_camera(cap(500 + i)) for i in range(12)})
-    adapt(small.bundle, [frames], folder / "model", pages=line_pages)
+    adapt(small.bundle, [frames], folder / "model", known_good=True, pages=line_pages)
     return folder / "model"
 
 
@@ -115,13 +115,20 @@ def test_another_part_is_refused(small: Trained, tmp_path: Path) -> None:
 
 
 def test_too_many_defects_are_refused(small: Trained, tmp_path: Path) -> None:
-    """Where nearly half of the frames are defective, or all of them by the very camera of the training, nothing says
-    what is normal."""
+    """Nearly half of the frames by another camera, or all by that of the training: nothing says what is normal."""
     mixed = {f"{i:03d}": other_camera(cap(500 + i, "missing_print" if i % 9 < 4 else None)) for i in range(18)}
     only = {f"{i:03d}": cap(500 + i, "missing_print") for i in range(12)}
     for name, frames in (("mixed", mixed), ("only", only)):
-        with pytest.raises(UsageError, match=r"stand out|are NG to the model|do not show the part"):
+        with pytest.raises(UsageError, match=r"NG to the model, also after mapping|do not show the part"):
             adapt(small.bundle, [folder_of(tmp_path / name, frames)], tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_frames_that_scores_cannot_tell_from_defects_need_somebody_who_looked(small: Trained, tmp_path: Path) -> None:
+    """Good caps by a camera that is too different: refused, with the way out."""
+    frames = folder_of(tmp_path / "frames", {f"{i:03d}": other_camera(cap(500 + i)) for i in range(12)})
+    with pytest.raises(UsageError, match="--known-good"):
+        adapt(small.bundle, [frames], tmp_path / "model")
 
 
 def test_few_frames_are_refused(small: Trained, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the new bundle.", show_default="MODEL, the old one as .previous")
     ] = None,
+    known_good: Annotated[
+        bool, typer.Option("--known-good", help="Somebody looked: nearly all frames show good parts.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
     """Refit a model to a new camera, lamp or lens by unlabelled frames; voids the old guarantee."""
@@ -30,5 +33,5 @@ def command(
         from lineside.report.line import line_pages
         from lineside.train.line import adapt
 
-        record = adapt(model, images, out, progress=view, pages=line_pages)
+        record = adapt(model, images, out, known_good=known_good, progress=view, pages=line_pages)
     print_line_result(record, as_json=as_json)

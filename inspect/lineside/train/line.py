@@ -23,6 +23,7 @@ def adapt(
     images: Sequence[Path],
     out: Path | None = None,
     *,
+    known_good: bool = False,
     progress: Progress | None = None,
     pages: Pages | None = None,
 ) -> LineRecord:
@@ -36,6 +37,9 @@ def adapt(
         Unlabelled images, and folders of them.
     out : Path, optional
         Folder of the new bundle; by default the model's own, whose old content is kept as ``<model>.previous``.
+    known_good : bool
+        Whether somebody knows that nearly all frames show good parts. Else frames too many of which are NG to the
+        model, also after mapping, are refused.
     progress : Progress, optional
     pages : callable, optional
         Makes further files of the bundle from the record.
@@ -51,7 +55,9 @@ def adapt(
     journal = Journal(progress or SilentProgress())
     parent = open_parent(model)
     frames = line_images(images, parent.contract)
-    return change_bundle(parent, frames, lambda: adapted(parent, frames, journal), out or model, journal, pages)
+    return change_bundle(
+        parent, frames, lambda: adapted(parent, frames, journal, known_good=known_good), out or model, journal, pages
+    )
 
 
 def extend(

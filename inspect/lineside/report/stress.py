@@ -144,7 +144,7 @@ def _strip(curve: "Curve") -> Markup:
         element(
             "div",
             element(
-                "img", src=_embedded(jpeg), alt=words, loading="lazy", style="width:100%;height:auto;display:block"
+                "img", src=_embedded(jpeg), alt=words, style="width:100%;height:auto;display:block"
             ),
             words,
             style=_SHOWN,

@@ -113,7 +113,9 @@ def _numbers_table(measured: Mapping[str, float]) -> Markup:
         (name, (measured.get(name + _WITHOUT), measured.get(name + _WITH))) for name in paired
     ]
     lines += [(name, (value,)) for name, value in measured.items() if not name.endswith((_WITHOUT, _WITH))]
-    head = element("thead", element("tr", element("td"), (element("th", name, scope="col") for name in ("without", "with"))))
+    head = element(
+        "thead", element("tr", element("td"), (element("th", name, scope="col") for name in ("without", "with")))
+    )
     rows = (
         element("tr", element("th", name.replace("_", " "), scope="row"), (element("td", number(v)) for v in values))
         for name, values in lines

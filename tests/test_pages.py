@@ -9,7 +9,7 @@ import pytest
 
 import page_checks
 import paper
-from browsing import NARROW, WIDE, Shown, launched, shown
+from browsing import NARROW, WIDE, Shown, shown
 from evaluated import ESCAPES, evaluated, inspected
 from lineside.report.training import pages
 from lineside.train.recipe_regions import DrawnRegion
@@ -30,13 +30,6 @@ def _trained(folder: Path) -> Path:
 
 
 PAGES: dict[str, Callable[[Path], Path]] = {"train": _trained, "evaluate": evaluated, "inspect": inspected}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Chromium, started once; where it is missing the test skips, but not in CI."""
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from lineside.bench.evaluation.run import evaluate_images
 from lineside.capture.decode import read_image
 from lineside.contract import Verdict
 from lineside.recipe import load_recipe
+from lineside.report.training import pages
 from lineside.runtime import Inspector, verify_bundle
 from lineside.train import TrainingRecord, train
 
@@ -106,7 +107,7 @@ def trained(tmp_path: Path, images: Path, more: str = "") -> TrainingRecord:
     """Train on a folder of images with a recipe written here."""
     text = f"part: whole\nimages: {images.as_posix()}\ncalibrate: {{crossfit: holdout}}\n{more}"
     (tmp_path / "recipe.yaml").write_text(text)
-    return train(load_recipe(tmp_path), tmp_path / "model")
+    return train(load_recipe(tmp_path), tmp_path / "model", pages=pages)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     calibrate = loaded.recipe.calibrate.model_copy(update={"crossfit": "holdout"})
     loaded = replace(loaded, recipe=loaded.recipe.model_copy(update={"calibrate": calibrate}))
     bundle = tmp_path_factory.mktemp("sample") / request.param
-    return Sample(request.param, bundle, train(loaded, bundle))
+    return Sample(request.param, bundle, train(loaded, bundle, pages=pages))
 
 
 def test_the_sample_parts_reach_their_auroc_without_a_flip(sample: Sample) -> None:

@@ -130,7 +130,7 @@ SPOILED = {
     ),
     "a picture that is not on paper": (
         on_paper.prints_its_pictures,
-        "1 pictures",
+        "1 of 1 pictures",
         _style("@media print { figure { display: none; } }"),
     ),
     "a picture that is cut": (on_paper.prints_its_pictures, "cut", _style("figure img { height: 1500px; }")),

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+HEADLESS = ("--headless", *FLAGS)
 WIDE, NARROW = 1280, 420
 """Windows of a desk and of a phone, px."""
 
@@ -43,7 +44,7 @@ def launched() -> Iterator["Browser"]:
         missing(f"{error} (pip install -e '.[dev]')")
     path = find_browser()
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=list(HEADLESS[1:]))
+        browser = driver.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser
         browser.close()
 

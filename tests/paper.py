@@ -56,7 +56,9 @@ def printed(tab: Shown) -> Printed:
         pages=len(reader.pages),
         text=letters("".join(page.extract_text() for page in reader.pages)),
         outline=tuple(_flat(reader, reader.outline)),
-        jpegs=Counter(hashlib.sha256(one._data).hexdigest() for one in streams if one.get("/Filter") == "/DCTDecode"),
+        jpegs=Counter(
+            hashlib.sha256(one.get_data()).hexdigest() for one in streams if one.get("/Filter") == "/DCTDecode"
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""The evaluation's report: what stands in it, and the page as a real browser opens it."""
+"""The evaluation's report: what stands in it, and colours that can be told apart."""
 
 import re
 from dataclasses import dataclass

@@ -27,7 +27,8 @@ _FOCUS = """() => {
   }
 }"""
 _PICTURES = """(inside) => Promise.all([...document.querySelectorAll(inside + ' img')].map(async one => {
-  const whole = await one.decode().then(() => true, () => false);
+  const late = new Promise(done => setTimeout(done, 5000, false));
+  const whole = await Promise.race([one.decode().then(() => true, () => false), late]);
   return { alt: one.alt, whole: whole && one.naturalWidth > 0 && one.getBoundingClientRect().width > 0 }
 }))"""
 _MUTE = """() => [...document.querySelectorAll('svg')]

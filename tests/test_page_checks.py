@@ -113,6 +113,12 @@ SPOILED = {
         ("addEventListener('input'", "x?.(0"),
     ),
     "a broken picture": (on_screen.pictures_are_there, "a part", ("base64,/9j/", "base64,AAAA")),
+    "a picture that never comes": (
+        on_screen.pictures_are_there,
+        "a part",
+        ("<figure>", '<div style="height: 9999px"></div><figure>'),
+        ('alt="a part"', 'alt="a part" loading="lazy"'),
+    ),
     "a picture without words": (on_screen.pictures_are_there, "'alt': ''", ('alt="a part"', 'alt=""')),
     "a drawing without a title": (on_screen.pictures_are_there, "<svg", ("<title>a drawing</title>", "")),
     "a page that is too wide": (on_screen.nothing_is_cut_off, "420 px", _style("section { width: 700px; }")),

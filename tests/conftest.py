@@ -1,6 +1,7 @@
 """Shared parts and models: rendered once, trained once."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
+from browsing import launched
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, paint, paint_parts
 from images import SOUND, write_folder, write_recipe
 from lineside.runtime import Inspector
 from lineside.synth import Pose, render
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from lineside.recipe import LoadedRecipe
     from lineside.train import TrainingRecord
     from lineside.train.calibration import Calibration
@@ -199,6 +203,13 @@ def parts(images: Path) -> Path:
     paint(images / "good/dark.png", DARK_RGB)
     paint(images / "scratch/pale.png", GOOD_RGB)
     return images
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium, started once for a module; where it is missing the test skips, but not in CI."""
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -1,37 +1,23 @@
-"""The evaluation's report: what stands in it, and the page as a real browser opens it."""
+"""The evaluation's report: what stands in it, and colours that can be told apart."""
 
-import base64
-import dataclasses
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lineside.report
-from browsing import find_browser, opened
-from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, paint
+from evaluated import ESCAPES, EVIL, evaluated
 from lineside.batch.eye import Eye
 from lineside.batch.gallery import Picture
 from lineside.batch.when import taken_at
-from lineside.bench.evaluation.limits import Limits
-from lineside.bench.evaluation.plant import Costs
-from lineside.bench.evaluation.run import EvaluateOptions, evaluate_images
 from lineside.binomial import upper_bound
 from lineside.capture.sidecar import read_sidecar
 from lineside.report.gallery import Card, gallery
 from lineside.report.roc import operating_curves, operating_points
 from lineside.runtime import Inspector
 from report_pages import Page
-from tiny import tiny_contract, write_bundle
-
-REVIEW_RGB = (105, 60, 90)
-"""A score of 15: above 12, where the review begins, and not above 20."""
-EVIL = '"><script>alert(1)<script>'
-"""The name of a folder: markup, as far as a name can be that holds no slash."""
-ESCAPES = 5
 
 
 @dataclass(frozen=True)
@@ -45,39 +31,8 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Good and scratched parts of every verdict, with times in their names, limits, takt, costs and red rabbits."""
-    folder = tmp_path_factory.mktemp("evaluation")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for i in range(40):
-            red = 95 + i % 5 if i != 17 else 140
-            paint(Path(f"parts/good/2026030{1 + i // 20}T07{i % 20:02d}00.png"), (red, 60, 90))
-        for i in range(ESCAPES):
-            paint(Path(f"parts/scratch/missed{i}.png"), (95 + i, 60, 90))
-        for i in range(8):
-            paint(Path(f"parts/scratch/found{i}.png"), (130 + 9 * i, 60, 90))
-        paint(Path("parts/scratch/unsure.png"), REVIEW_RGB)
-        paint(Path("parts/good/dark.png"), DARK_RGB)
-        paint(Path(f"parts/{EVIL}/<b>.png"), BAD_RGB)
-        Path("parts/good/empty.png").touch()
-        paint(Path("rabbits/pale.png"), GOOD_RGB)
-        options = EvaluateOptions(
-            limits=Limits(overkill=0.1, escape=0.1),
-            red_rabbits=Path("rabbits"),
-            defect_rate_ppm=800,
-            costs=Costs(1.0, 50.0),
-            takt_s=2.0,
-        )
-        evaluate_images(Inspector(_bundle(folder / "model")), ["parts"], "out", options)
-    file = folder / "out" / "report.html"
+    file = evaluated(tmp_path_factory.mktemp("evaluation"))
     return Made(file, file.read_text(encoding="utf-8"))
-
-
-def _bundle(folder: Path) -> Path:
-    """Write the tiny bundle with a band for review from 12 to 20."""
-    contract = tiny_contract()
-    review = dataclasses.replace(contract.threshold_review, value=12.0)
-    contract = dataclasses.replace(contract, threshold_review=review)
-    return write_bundle(folder, contract)
 
 
 def of_section(made: Made, title: str) -> str:
@@ -286,90 +241,3 @@ def test_marks_stand_out(mode: int) -> None:
     for mark in ("ok", "ng", "review", "no-call", "unreadable", "accent"):
         assert contrast(palette[mark], palette["card"]) >= 3.0
     assert contrast(palette["ink"], palette["warn"]) >= 4.5
-
-
-# ---- a real browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    """Chromium; where it is missing the test skips, but not in CI."""
-    return find_browser()
-
-
-@pytest.fixture(scope="module")
-def shown(made: Made, browser: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
-    """The page as it is, opened once: what the document became, and what the console said."""
-    return opened(browser, made.file, tmp_path_factory.mktemp("shown"))
-
-
-def test_a_browser_opens_it_without_a_complaint(shown: tuple[str, list[str]]) -> None:
-    """No console message: no error, no request that the page's own policy would have had to stop. The script ran."""
-    document, console = shown
-    assert console == []
-    assert "http://" not in document.replace("http://www.w3.org/2000/svg", "")
-    assert "https://" not in document
-    slider = re.search(r'<p class="slider"[^>]*>', document)
-    assert slider
-    assert "hidden" not in slider.group()
-
-
-def test_a_request_that_left_the_page_would_be_seen(made: Made, browser: str, tmp_path: Path) -> None:
-    """The check above can fail: a picture from elsewhere, put into the page, is stopped by its policy and told."""
-    spoiled = tmp_path / "spoiled.html"
-    spoiled.write_text(made.text.replace("</main>", '<img src="http://localhost:9/x.png" alt="x"></main>'))
-    _, console = opened(browser, spoiled, tmp_path)
-    assert any("localhost:9" in line and "Content Security Policy" in line for line in console)
-
-
-def test_without_script_everything_but_the_slider_is_there(made: Made, browser: str, tmp_path: Path) -> None:
-    """Where scripts are forbidden: the same pictures, curves and tables, and no slider that would not move."""
-    forbidden = tmp_path / "forbidden.html"
-    forbidden.write_text(made.text.replace("; script-src &#x27;unsafe-inline&#x27;", ""))
-    document, console = opened(browser, forbidden, tmp_path)
-    assert len(console) == 1  # the script was stopped
-    for tag in ("<img", "<svg", "<table"):
-        assert document.count(tag) == made.text.count(tag) > 0
-    assert re.search(r'<p class="slider" hidden="hidden">', document)
-
-
-def test_headings_pictures_and_curves_can_be_heard(shown: tuple[str, list[str]]) -> None:
-    """As the browser sees it: one h1, no level skipped, every picture whole and with words, every drawing titled."""
-    document, _ = shown
-    levels = [int(level) for level in re.findall(r"<h([1-6])[ >]", document)]
-    assert levels.count(1) == 1
-    assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
-    pictures = re.findall(r"<img [^>]*>", document)
-    escapes = [one for one in pictures if "missed" in one]
-    assert len(escapes) == 2 * ESCAPES
-    for one in pictures:
-        alt, data = re.search(r'alt="([^"]+)"', one), re.search(r'src="data:image/jpeg;base64,([^"]+)"', one)
-        assert alt
-        assert data
-        assert base64.b64decode(data.group(1))[:2] == b"\xff\xd8"
-    drawings = re.findall(r"<svg [^>]*>(?:<title>[^<]+</title>)?", document)
-    assert drawings
-    assert all('aria-hidden="true"' in one or ("<title>" in one and 'role="img"' in one) for one in drawings)
-    assert re.search(r'<html lang="en"', document)
-
-
-@pytest.mark.parametrize("width", [420, 1280])
-def test_nothing_is_wider_than_the_window(made: Made, browser: str, tmp_path: Path, width: int) -> None:
-    """On a phone and on a desk the page scrolls down only; wide tables scroll inside themselves."""
-    probe = tmp_path / "probe.html"
-    script = "document.title = document.documentElement.scrollWidth + ' of ' + window.innerWidth"
-    probe.write_text(made.text.replace("</body>", f"<script>{script}</script></body>"))
-    document, _ = opened(browser, probe, tmp_path, "--dump-dom", f"--window-size={width},900")
-    told = re.search(r"<title>(\d+) of (\d+)</title>", document)
-    assert told
-    assert int(told.group(1)) <= int(told.group(2))
-
-
-def test_it_prints(made: Made, browser: str, tmp_path: Path) -> None:
-    """A PDF of several pages comes out."""
-    target = tmp_path / "page.pdf"
-    opened(browser, made.file, tmp_path, f"--print-to-pdf={target}", "--no-pdf-header-footer")
-    content = target.read_bytes()
-    assert content.startswith(b"%PDF-")
-    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 2

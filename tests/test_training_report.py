@@ -8,9 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
-from browsing import find_browser, opened
 from lineside.binomial import clopper_pearson
 from lineside.contract import Finding, QualityLimit, Verdict
 from lineside.report.training import CALIBRATION_SHOWN, pages
@@ -248,26 +246,6 @@ def test_the_page_says_which_scores_are_divided_for_tolerated_classes(record: Tr
     tolerant = dataclasses.replace(with_classes(record).contract, class_factors={"scratch": 1.5})
     text = page_of(dataclasses.replace(with_classes(record), contract=tolerant)).text
     assert "are divided where the model calls a tolerated class (scratch 1.5)" in text
-
-
-@pytest.mark.parametrize("width", [400, 1280])
-def test_a_browser_opens_it_without_a_complaint(record: TrainingRecord, tmp_path: Path, width: int) -> None:
-    """No console message, nothing wider than the window, regions as large as the picture below them."""
-    region = DrawnRegion("middle", "NG beyond 2 times the threshold", (((0.2, 0.2), (0.8, 0.2), (0.8, 0.8)),))
-    made = dataclasses.replace(record, front=dataclasses.replace(FRONT, regions=(region,)))
-    html = pages(made)["report.html"].decode()
-    plain, probe = tmp_path / "plain.html", tmp_path / "probe.html"
-    plain.write_text(html, encoding="utf-8")
-    assert opened(find_browser(), plain, tmp_path)[1] == []
-    script = (
-        "const s = document.querySelector('svg.regions').getBoundingClientRect(), "
-        "i = document.querySelector('.drawn img').getBoundingClientRect(), d = document.documentElement;"
-        "document.title = [d.scrollWidth <= innerWidth, Math.round(s.width - i.width), Math.round(s.height - i.height)]"
-    )
-    allowed = html.replace("style-src", "script-src &#x27;unsafe-inline&#x27;; style-src", 1)
-    probe.write_text(allowed.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-    document, _ = opened(find_browser(), probe, tmp_path, "--dump-dom", f"--window-size={width},900")
-    assert "<title>true,0,0</title>" in document
 
 
 def test_images_without_a_call_stand_apart(record: TrainingRecord, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def _figure(pair: "CopyPair", spec: FrameSpec) -> Markup:
     sides = (pair.first, pair.second)
     pictures = [(sample.name, plain_picture(sample.path, spec)) for sample in sides]
     images = [
-        element("img", src=embedded(jpeg), alt=name, loading="lazy") if jpeg else element("div", f"{name} is gone.")
+        element("img", src=embedded(jpeg), alt=name) if jpeg else element("div", f"{name} is gone.")
         for name, jpeg in pictures
     ]
     return element(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from lineside.batch.course import Course
 from lineside.batch.table import number, percent, plural
 from lineside.calibrate.control import LEAST_IN_SUBGROUP, LEAST_SUBGROUPS, WEIGHT, Chart
-from lineside.report.document import table
+from lineside.report.document import scrolling, table
 from lineside.report.markup import Markup, element, section
 from lineside.report.ticks import round_steps
 
@@ -84,7 +84,7 @@ def _drawn(chart: Chart, course: Course, words: str, say: Callable[[float], str]
         class_="histogram",
     )
     listed = element("details", element("summary", "The same as a table"), _table(chart, times, say), class_="listed")
-    return element("div", element("div", drawing, class_="scroll"), listed)
+    return element("div", scrolling("Chart", drawing), listed)
 
 
 def _table(chart: Chart, times: Sequence[float], say: Callable[[float], str]) -> Markup:

@@ -60,7 +60,6 @@ def curves(ticks: Sequence[str], words: Sequence[str], lines: Sequence[Line], ne
         viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
         role="img",
         class_="histogram",
-        style="min-width:0",
     )
 
 

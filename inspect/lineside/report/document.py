@@ -53,6 +53,21 @@ def tile(value: object, name: str, kind: str = "") -> Markup:
     return element("div", element("b", value), element("span", name), class_=f"tile {kind}".rstrip())
 
 
+def scrolling(what: str, child: Markup, kind: str = "") -> Markup:
+    """Return what scrolls sideways where the window is too narrow, also by keyboard.
+
+    Parameters
+    ----------
+    what : str
+        Said to those who cannot see that it scrolls.
+    child : Markup
+    kind : str, optional
+        A further class.
+    """
+    label = f"{what}, can be scrolled sideways"
+    return element("div", child, class_=f"scroll {kind}".rstrip(), tabindex=0, role="group", aria_label=label)
+
+
 def table(names: Sequence[str], rows: Iterable[Sequence[object]], class_: str | None = None) -> Markup:
     """Return a table that scrolls sideways where it is too wide.
 
@@ -68,7 +83,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[object]], class_: str | 
     head = element("tr", (element("th", name, scope="col") if name else element("td") for name in names))
     body = (element("tr", element("th", first, scope="row"), map(_cell, others)) for first, *others in rows)
     made = element("table", element("thead", head) if names else None, element("tbody", body), class_=class_)
-    return element("div", made, class_="scroll")
+    return scrolling("Table", made)
 
 
 def _cell(value: object) -> Markup:

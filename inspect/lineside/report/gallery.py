@@ -186,9 +186,9 @@ def _images(card: Card) -> Markup:
     seen = f"{card.path}: what the network saw, after light and pose"
     return element(
         "div",
-        element("img", src=embedded(picture.raw), alt=f"{card.path}: the image", loading="lazy"),
-        element("img", src=embedded(picture.working), alt=seen, loading="lazy") if picture.working else None,
-        element("img", src=embedded(picture.overlay), alt=f"{card.path}: overlay, {words}", loading="lazy"),
+        element("img", src=embedded(picture.raw), alt=f"{card.path}: the image"),
+        element("img", src=embedded(picture.working), alt=seen) if picture.working else None,
+        element("img", src=embedded(picture.overlay), alt=f"{card.path}: overlay, {words}"),
         class_="pair triple" if picture.working else "pair",
     )
 

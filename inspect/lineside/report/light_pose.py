@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lineside.batch.overlay import encode_jpeg
 from lineside.batch.table import number
 from lineside.normalise.gate_rules import RULES
+from lineside.report.document import scrolling
 from lineside.report.drawn_regions import over, region_list
 from lineside.report.markup import Markup, element
 
@@ -112,7 +113,9 @@ def _numbers_table(measured: Mapping[str, float]) -> Markup:
         (name, (measured.get(name + _WITHOUT), measured.get(name + _WITH))) for name in paired
     ]
     lines += [(name, (value,)) for name, value in measured.items() if not name.endswith((_WITHOUT, _WITH))]
-    head = element("thead", element("tr", (element("th", name, scope="col") for name in ("", "without", "with"))))
+    head = element(
+        "thead", element("tr", element("td"), (element("th", name, scope="col") for name in ("without", "with")))
+    )
     rows = (
         element("tr", element("th", name.replace("_", " "), scope="row"), (element("td", number(v)) for v in values))
         for name, values in lines
@@ -139,7 +142,7 @@ def quality_table(rows: Iterable[QualityRow], shown: Sequence[str]) -> Markup:
     names = ("Number", "Speaks for", *shown, "Lower limit", "Upper limit")
     head = element("tr", (element("th", name, scope="col") for name in names))
     table = element("table", element("thead", head), element("tbody", (_quality_row(row) for row in rows)))
-    return element("div", table, class_="scroll limits")
+    return scrolling("Table", table, "limits")
 
 
 def outside(value: float, limits: Limits) -> bool:
@@ -151,7 +154,7 @@ def outside(value: float, limits: Limits) -> bool:
 def embedded(picture: npt.NDArray[np.uint8], words: str) -> Markup:
     """Return a picture [h, w, 1 or 3] that lies in the page itself."""
     data = base64.b64encode(encode_jpeg(picture)).decode()
-    return element("img", src=f"data:image/jpeg;base64,{data}", alt=words, title=words, loading="lazy")
+    return element("img", src=f"data:image/jpeg;base64,{data}", alt=words, title=words)
 
 
 def _quality_row(row: QualityRow) -> Markup:

@@ -60,7 +60,6 @@ def lines(ticks: Sequence[str], series: Sequence[Series], title: str, unit: str)
         viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
         role="img",
         class_="histogram",
-        style="min-width:0",
     )
 
 

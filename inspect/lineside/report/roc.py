@@ -196,7 +196,6 @@ def _svg(title: str, *children: object, kind: str, ends: str | None = None) -> M
         viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
         role="img",
         class_="histogram",
-        style="min-width:0",
         data_kind=kind,
         data_ends=ends,
         data_box=f"{_LEFT:g} {_WIDTH - _RIGHT:g} {_TOP:g} {_HEIGHT - _BOTTOM:g}",

@@ -3,14 +3,14 @@
 import numpy as np
 
 from lineside.batch.table import number
-from lineside.report.document import table
+from lineside.report.document import scrolling, table
 from lineside.report.histogram import ScoreSets, histogram
 from lineside.report.markup import Markup, element
 
 
 def drawn_scores(sets: ScoreSets) -> list[Markup]:
     """Return histogram and table; without any score a sentence alone."""
-    found = [element("div", histogram(sets), class_="scroll")]
+    found = [scrolling("Histogram", histogram(sets))]
     if len(sets.scores):
         found.append(_table(sets))
     return found

@@ -143,9 +143,7 @@ def _strip(curve: "Curve") -> Markup:
     shown = (
         element(
             "div",
-            element(
-                "img", src=_embedded(jpeg), alt=words, loading="lazy", style="width:100%;height:auto;display:block"
-            ),
+            element("img", src=_embedded(jpeg), alt=words, style="width:100%;height:auto;display:block"),
             words,
             style=_SHOWN,
         )

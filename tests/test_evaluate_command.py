@@ -92,6 +92,8 @@ def test_a_limit_that_no_call_leaves_open_is_no_pass(images: Path, bundle: Path)
             "escape_bound_by_class:\n  dent: -1",
             r"limits.yaml:2: escape_bound_by_class.dent: expected a number from 0 to 1",
         ),
+        ("overkill: true", r"limits.yaml:1: overkill: expected a number from 0 to 1; found true"),
+        ("escape_by_class: {dent: no}", r"limits.yaml:1: escape_by_class: expected classes with"),
         ("p99_ms: 0", r"p99_ms: expected a number above 0; found 0"),
         ("overkill: null", "no limit is set in it"),
         ("", "the file is empty. Expected limits"),

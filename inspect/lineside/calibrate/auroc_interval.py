@@ -1,9 +1,10 @@
 """How far an AUROC may be trusted: its interval from one test set.
 
 By DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988), on the logit scale, so that it stays between 0 and 1. Where
-the scores separate the two kinds without an error that variance is nothing, which would claim certainty from a handful
-of parts: there the score interval of Newcombe (Statistics in Medicine 25, 2006, part 2, method 5) is taken, which has
-a width. A bootstrap was rejected: it fails in the same place, and gives another answer with every seed.
+the scores separate the two kinds without an error that variance is nothing: there the score interval of Newcombe
+(Statistics in Medicine 25, 2006, part 2, method 5) is taken, which has a width. From a handful of parts the variance is
+a guess, and Newcombe's supposes two laws of one width: there the farther of both ends is taken. A bootstrap was
+rejected: it fails in the same place, and gives another answer with every seed.
 """
 
 import math
@@ -18,6 +19,11 @@ from lineside.calibrate.metrics import auroc
 
 Doubles = npt.NDArray[np.float64]
 DELONG, NEWCOMBE = "DeLong, logit", "Newcombe, method 5"
+BOTH = f"{DELONG}, and {NEWCOMBE}: the farther ends"
+FEW = 20
+"""With fewer parts on a side neither interval suffices. In 1,500 simulated sets of normal scores each, 95 % intervals:
+of one against a hundred DeLong's held the truth in 21 to 41 %, of 10 in 87 to 96 %, of 20 in 92 to 96 %; Newcombe's in
+93 to 98 % where both kinds scatter alike, in 82 % where 10 defective parts scatter three times as much."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Area:
     interval: tuple[float, float]
     confidence: float
     method: str
-    """Which of the two gave the interval."""
+    """What gave the interval."""
     good: int
     """Number of good parts."""
     defective: int
@@ -49,10 +55,11 @@ def auroc_area(good: Sequence[float], defect: Sequence[float], confidence: float
         return None
     variance = delong_variance(np.asarray(good, np.float64), np.asarray(defect, np.float64))
     z = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
+    interval, method = newcombe_interval(value, len(good), len(defect), z), NEWCOMBE
     if variance > 0.0 and 0.0 < value < 1.0:
-        interval, method = _logit_interval(value, variance, z), DELONG
-    else:
-        interval, method = newcombe_interval(value, len(good), len(defect), z), NEWCOMBE
+        other, few = _logit_interval(value, variance, z), min(len(good), len(defect)) < FEW
+        farther = min(interval[0], other[0]), max(interval[1], other[1])
+        interval, method = (farther, BOTH) if few else (other, DELONG)
     return Area(value, interval, confidence, method, len(good), len(defect))
 
 

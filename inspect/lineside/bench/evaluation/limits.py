@@ -37,8 +37,8 @@ def _time(description: str) -> Any:
     return key(None, _COUNT, f"Broken above it: {description}.", "ms", gt=0)
 
 
-class Limits(Block):
-    """A file of limits; every key may be left out."""
+class Limits(Block, strict=True):
+    """A file of limits; every key may be left out. Strict: `true` is no share."""
 
     overkill: float | None = _most("share of the good parts called NG")
     overkill_bound: float | None = _most("upper end of its two-sided 95 % interval")

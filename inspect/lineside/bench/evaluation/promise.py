@@ -191,7 +191,7 @@ def _sentence(what: What, word: str, stated: float, most: float, parts: int, fou
     seen = f"{percent(found.share)} ({found.k} of {found.n}), 95 % interval {low} to {high}"
     said = {
         "better": f"The realised {name} is below the {word} {share}: {seen}.",
-        "open": f"The realised {name} does not contradict the {word} {share}: {seen}. {_could(stated, kind, found)}",
+        "open": f"The realised {name} does not contradict the {word} {share}: {seen}. {_could(most, kind, found)}",
         "within": (
             f"The realised {name} is above the {word} {share}: {seen}; the {parts} calibration parts leave up to "
             f"{open_end} open."

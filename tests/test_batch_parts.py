@@ -45,6 +45,13 @@ def sheet(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_a_pattern_that_fits_no_name_is_refused(line: Path, inspector: Inspector) -> None:
+    """A slip in it would make every image a part of its own; nothing is written."""
+    with pytest.raises(UsageError, match=r"--group '\^zzz' fits no file name, such as .*\.png"):
+        inspect_images(inspector, [line], "out", InspectOptions(group="^zzz"))
+    assert not Path("out").exists()
+
+
 def test_a_part_is_as_its_worst_image(line: Path, inspector: Inspector) -> None:
     """One NG makes a part NG; a part that is else OK and got no call once is not OK."""
     summary = inspect_images(inspector, [line], "out", InspectOptions(group=PATTERN))

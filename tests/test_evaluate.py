@@ -72,6 +72,8 @@ def test_one_part_under_two_labels_is_refused(images: Path, inspector: Inspector
         evaluated(inspector, images, pattern=r"(\d)")
     with pytest.raises(UsageError, match="no regular expression"):
         evaluated(inspector, images, pattern="(")
+    with pytest.raises(UsageError, match="'zzz' fits no file name"):
+        evaluated(inspector, images, pattern="zzz")
 
 
 def test_of_a_folder_with_test_in_it_only_that_is_taken(images: Path, inspector: Inspector) -> None:

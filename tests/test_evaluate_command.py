@@ -43,9 +43,19 @@ def test_a_broken_limit_is_exit_code_1_and_named(parts: Path, bundle: Path) -> N
 
 def test_limits_that_are_kept_are_exit_code_0(parts: Path, bundle: Path) -> None:
     """And the console says that it may go."""
-    code, out, _ = run(bundle, parts, "--limits", limits_file("overkill: 0.3\nauroc: 0.7\nno_call: 0.2\np99_ms: 1e6\n"))
+    code, out, _ = run(bundle, parts, "--limits", limits_file("overkill: 0.3\nauroc: 0.7\nno_call: 0.2\np95_ms: 1e6\n"))
     assert code == 0
     assert "It keeps every limit that was set." in out
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"), [("p99_ms: 1e6", 2, "needs 299 images"), ("p99_ms: 1e-6", 1, "broken")]
+)
+def test_a_handful_of_images_keeps_no_p99(parts: Path, bundle: Path, text: str, code: int, words: str) -> None:
+    """The slowest of them may lie below it: it can be broken, and is never kept."""
+    found, out, _ = run(bundle, parts, "--limits", limits_file(text))
+    assert found == code
+    assert words in " ".join(out.split())
 
 
 @pytest.mark.parametrize(
@@ -112,7 +122,7 @@ def test_every_limit_can_be_judged(images: Path, tmp_path: Path) -> None:
     made = evaluate_images(Inspector(write_classed_bundle(tmp_path / "classed")), ["kinds"], "out", options)
     values = {name: {"green": 0.1} if name.endswith("_by_class") else 0.5 for name in Limits.model_fields}
     answers = judge_limits(Limits.model_validate(values), made.numbers)
-    assert [one.name for one in answers if one.state == "not judged"] == []
+    assert {one.name for one in answers if one.state == "not judged"} <= {"p99_ms", "takt_share"}  # of a few images
     assert len(answers) == len(Limits.model_fields)
     by_name = {one.name: one for one in answers}
     assert by_name["escape_by_class.green"].state == "broken"

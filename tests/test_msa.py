@@ -11,11 +11,15 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
+from flat_parts import GOOD_RGB, paint
 from lineside.bench.msa import Answer, Study, summed_up
+from lineside.bench.msa import study as measure
 from lineside.bench.msa_files import msa_csv, msa_document
 from lineside.bench.msa_runs import ONE_OPERATOR, Shot, shots_of
-from lineside.bench.msa_table import flipped_words, gauge_words, msa_table
+from lineside.bench.msa_table import flipped_words, gauge_words, msa_table, no_kappa_words
 from lineside.errors import UsageError
+from lineside.runtime import Inspector
+from tiny import tiny_contract, write_bundle
 
 
 def study(noise: float, stations: tuple[str, ...] = ("A", "B"), repeats: int = 3, *, reference: bool = True) -> Study:
@@ -67,6 +71,36 @@ def test_the_balanced_study_leaves_out_what_has_no_place() -> None:
     unbalanced = summed_up("caps", [*made.answers, *more])
     assert unbalanced.left_out == 2
     assert unbalanced.gauge == made.gauge
+
+
+def test_one_missing_repeat_costs_its_part_alone() -> None:
+    """Two repeats of ten parts, and one picture missing: nine parts are studied."""
+    answers = study(0.1, repeats=2).answers[1:]
+    made = summed_up("caps", answers)
+    assert made.gauge is not None
+    assert (made.gauge.parts, made.gauge.repeats, made.left_out) == (9, 2, 3)
+
+
+def test_one_station_says_nothing_of_stations_and_one_kind_of_part_nothing_of_kappa() -> None:
+    """What was not measured is no 0.0 %, and no empty table."""
+    made = study(0.05, stations=("A",))
+    assert made.gauge is not None
+    assert "What stations differ by is not in it" in gauge_words(made.gauge)
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(msa_table(made))
+    assert re.search(r"reproducibility\s+–\s+one station", console.export_text())
+    goods = summed_up("caps", [a for a in made.answers if a.verdict == "OK"])
+    assert "How far verdicts agree beyond chance was not measured" in no_kappa_words(goods)
+    assert no_kappa_words(made) == ""
+
+
+def test_one_picture_under_two_names_is_no_repeat(tmp_path: Path) -> None:
+    """A copy would agree with itself, and make any system look steady."""
+    bundle = write_bundle(tmp_path / "model", tiny_contract())
+    for name in ("0.png", "1.png"):
+        paint(tmp_path / "runs" / "part" / name, GOOD_RGB)
+    with pytest.raises(UsageError, match=r"are the same picture: a repeat is another one"):
+        measure(Inspector(bundle), shots_of(tmp_path / "runs"))
 
 
 def test_without_repeats_there_is_no_gauge_study_and_it_is_said() -> None:
@@ -189,14 +223,16 @@ def test_scores_are_held_against_what_they_ought_to_be() -> None:
 
 
 def test_a_csv_says_more(tmp_path: Path) -> None:
-    """Pictures lie beside the CSV; station and reference may be left out line by line."""
+    """Pictures lie beside the CSV; the reference may be left out line by line, the station everywhere."""
     file = tmp_path / "runs.csv"
-    text = "image,part,operator,reference,reference_score\na.png,p1,west,ng,1.5\nb.png,p2,,,\n"
+    text = "image,part,operator,reference,reference_score,light\na.png,p1,west,ng,1.5,on\nb.png,p2,east,,,off\n"
     file.write_text(text, encoding="utf-8")
     assert shots_of(file) == (
         Shot(tmp_path / "a.png", "p1", "west", "NG", 1.5),
-        Shot(tmp_path / "b.png", "p2", ONE_OPERATOR, None),
+        Shot(tmp_path / "b.png", "p2", "east", None),
     )
+    file.write_text("image,part\na.png,p1\n", encoding="utf-8")
+    assert shots_of(file) == (Shot(tmp_path / "a.png", "p1", ONE_OPERATOR, None),)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +245,9 @@ def test_a_csv_says_more(tmp_path: Path) -> None:
         ("image,part,reference_score\na.png,p,high\n", "line 2: reference_score 'high'; expected a number"),
         ("image,part,reference_score\na.png,p,nan\n", "reference_score 'nan'; expected a number"),
         ("image,part,reference_score\na.png,p,1\nb.png,p,2\n", "both 1.0 and 2.0"),
+        ("image,part,reference_score\na.png,p,1,5\n", "line 2: more cells than columns"),
+        ("image,part,operater\na.png,p,x\n", "column 'operater': did you mean operator"),
+        ("image,part,operator\na.png,p,x\nb.png,p,\n", "b.png has no operator, others are of x"),
         ("image,part\n", "no picture"),
         ("image,part\na.png,p\na.png,p\n", "listed twice"),
     ],

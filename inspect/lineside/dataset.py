@@ -111,7 +111,8 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
         When the folder has neither layout, no good images to train on (to sort parts, images of two classes), file
         names that are no text, or a file of boxes that is wrong.
     RecipeError
-        When `capture.group` puts images of one part on both sides of the split that the folders make.
+        When `capture.group` fits no file name, or puts images of one part on both sides of the split that the folders
+        make.
     """
     root = loaded.images_dir
     sorts = loaded.recipe.transfer.task == "classify"
@@ -130,6 +131,13 @@ def load_dataset(loaded: LoadedRecipe) -> Dataset:
             or f"no images at all ({', '.join(IMAGE_SUFFIXES)} are read)"
         )
         raise ImageError(f"no good images to train on; found {found}. {LAYOUTS}", path=root)
+    group = loaded.recipe.capture.group
+    if group and (name := fits_none(group, (sample.path for sample in samples))):
+        raise loaded.error(
+            f"{group!r} fits no file name, such as {name}: every image would count as a part of its own. Mend the "
+            "pattern, or take it out.",
+            "capture.group",
+        )
     _refuse_crossing(loaded, samples)
     return dataset
 
@@ -307,6 +315,16 @@ def grouping(expression: str | None) -> Callable[[Path, str], str]:
         return match.group(wanted) or name
 
     return part
+
+
+def fits_none(expression: str, paths: Iterable[Path]) -> str:
+    """Return a file name where a pattern of `grouping` names the part of no file; nothing where it does, or none is."""
+    pattern, example = re.compile(expression), ""
+    for path in paths:
+        if pattern.search(path.name):
+            return ""
+        example = example or path.name
+    return example
 
 
 def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:

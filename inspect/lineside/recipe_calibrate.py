@@ -15,6 +15,8 @@ from lineside.recipe_block import Block, key, refuse
 from lineside.recipe_normalise import ROI, Roi
 
 Name = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+LARGEST_SCORE = 1e30
+"""Of a threshold that is given: scores are float32, in which larger ones are soon infinite."""
 WISHES = ("overkill", "escape", "cost", "threshold")
 OVERKILL = "a share above 0 and below 1, such as 0.05 (no number of images can support 0)"
 ESCAPE = "null, or a share above 0 and below 1, such as 0.01 (no number of images can support 0)"
@@ -91,8 +93,11 @@ class Calibrate(Block):
     defect_rate_ppm: Annotated[StrictFloat, Field(gt=0, lt=1_000_000)] | None = key(
         None, f"{RATE}, or null", "With cost: defective parts in a million parts of production.", "ppm"
     )
-    threshold: StrictFloat | None = key(
-        None, "a number, or null", "Instead of overkill: NG above this score, whatever the images say.", "of the score"
+    threshold: Annotated[StrictFloat, Field(ge=-LARGEST_SCORE, le=LARGEST_SCORE)] | None = key(
+        None,
+        "a number from -1e30 to 1e30, or null",
+        "Instead of overkill: NG above this score, whatever the images say.",
+        "of the score",
     )
     review: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = key(
         None,

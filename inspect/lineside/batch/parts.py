@@ -15,7 +15,7 @@ from pathlib import Path
 from lineside.batch.labels import LabelSummary, summarise_labels
 from lineside.batch.row import UNREADABLE, Row
 from lineside.contract import Verdict
-from lineside.dataset import grouping
+from lineside.dataset import fits_none, grouping
 from lineside.errors import UsageError
 
 WORSE = (Verdict.OK.name, Verdict.REVIEW.name, Verdict.NO_CALL.name, UNREADABLE, Verdict.NG.name)
@@ -160,6 +160,20 @@ def part_names(expression: str | None) -> Callable[[Path, str], str]:
         return grouping(expression)
     except re.error as error:
         raise UsageError(f"--group {expression!r}: no regular expression ({error}).") from None
+
+
+def refuse_unfit(expression: str | None, paths: Iterable[Path]) -> None:
+    """Refuse a pattern that somebody gave and that names the part of no image: each would count as a part of its own.
+
+    Raises
+    ------
+    UsageError
+    """
+    if expression and (name := fits_none(expression, paths)):
+        raise UsageError(
+            f"--group {expression!r} fits no file name, such as {name}: every image would count as a part of its own. "
+            "Mend the pattern, or leave it out."
+        )
 
 
 def refuse_two_labels(images: Iterable[tuple[str, str, Path]]) -> None:

@@ -23,7 +23,7 @@ from lineside.batch.kept import KeptResults
 from lineside.batch.labels import truth_of
 from lineside.batch.no_call import check_limit, count_no_calls, reason_words
 from lineside.batch.parquet import write_parquet
-from lineside.batch.parts import part_names, refuse_two_labels
+from lineside.batch.parts import part_names, refuse_two_labels, refuse_unfit
 from lineside.batch.plan import BOXES_FILE, Census, check_sources, plan_images, take_census
 from lineside.batch.quality import quality_limits
 from lineside.batch.row import Row
@@ -162,9 +162,11 @@ def inspect_images(
     """
     options = options or InspectOptions()
     named, folder = [Path(source) for source in sources], Path(out)
-    options = replace(options, group=options.group or recipe_group(Path(inspector.path)))
     check_options(options)
     check_sources(named)
+    refuse_unfit(options.group, plan_images(named, folder) if options.group else ())
+    options = replace(options, group=options.group or recipe_group(Path(inspector.path)))
+    check_options(options)
     if options.labels and options.group:
         part_of = part_names(options.group)
         paths = plan_images(named, folder)

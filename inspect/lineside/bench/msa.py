@@ -1,8 +1,8 @@
 """A measurement system study of a model: the same parts inspected again and again, and how far the answers agree.
 
 The score is analysed by gauge R&R, the verdicts by kappa and by how many parts change theirs. A gauge study must be
-crossed and balanced: parts that a station did not see, and repeats beyond the smallest number, are left out and
-counted.
+crossed and balanced: parts that a station did not see, or saw once where others were seen again, and repeats beyond the
+smallest number, are left out and counted. One picture under two names is refused: it is no repeat.
 """
 
 import math
@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,16 @@ from lineside.calibrate.bias import CONFIDENCE, Bias, bias_of
 from lineside.calibrate.gauge import LEAST_NDC, GaugeRR, gauge_rr
 from lineside.contract import Verdict
 from lineside.errors import LinesideError, StorageError, UsageError, require
+from lineside.export.known_images import picture_of
 from lineside.graph.run import parallel
 from lineside.runtime import Inspector
 
 Doubles = npt.NDArray[np.float64]
 _NO_CALL = Verdict.NO_CALL.name
+
+
+class _SamePictureError(UsageError):
+    """Two shots are one picture: nothing that is counted of them would be right."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,8 @@ class Study:
     @property
     def broken(self) -> tuple[str, ...]:
         """What is beyond AIAG's limits (%GRR up to 30 %, 5 categories or more, kappa from 0.75 on, no bias against
-        reference scores, shared among the stations by Bonferroni), or not measured."""
+        reference scores, shared among the stations by Bonferroni), and what of the score was not measured. A kappa that
+        these parts cannot tell is said in words, and breaks nothing."""
         kappas = {"all shots": self.within, "stations": self.between, **self.pairs}
         kappas |= {f"{one.operator} against the reference": one.kappa for one in self.against}
         said = [f"kappa of {name}" for name, kappa in kappas.items() if kappa is not None and kappa.verdict != "good"]
@@ -145,16 +152,22 @@ def study(inspector: Inspector, shots: Sequence[Shot], done: Callable[[], None] 
     Raises
     ------
     UsageError
-        When no shot could be read.
+        When no shot could be read, or two are the same picture.
     MissingExtraError
         When scipy is not installed.
     """
     require("scipy", "evaluate")
-    spec = inspector.contract.frame
+    spec, pictures = inspector.contract.frame, dict[str, Path]()
 
     def one(shot: Shot) -> Answer | str:
         try:
-            result = inspected(inspector, read_frame(shot.path, spec))
+            frame = read_frame(shot.path, spec)
+            first = pictures.setdefault(picture_of(frame), shot.path)
+            if first != shot.path:
+                raise _SamePictureError(f"{shot.path} and {first} are the same picture: a repeat is another one.")
+            result = inspected(inspector, frame)
+        except _SamePictureError:
+            raise
         except StorageError:
             raise
         except LinesideError as error:
@@ -248,9 +261,18 @@ def _cells(answers: Sequence[Answer]) -> Cells:
 
 
 def _crossed(cells: Cells, operators: Sequence[str]) -> tuple[list[str], int]:
-    """Return the parts that every operator has, and how often each of them has each at least."""
-    names = [name for name, by_operator in cells.items() if len(by_operator) == len(operators)]
-    return names, min((len(cells[name][op]) for name in names for op in operators), default=0)
+    """Return the parts that every operator has, and how often each of them has each at least.
+
+    Parts that an operator has once are left out where two others or more have been repeated.
+    """
+    least = {
+        name: min(len(by_operator[op]) for op in operators)
+        for name, by_operator in cells.items()
+        if len(by_operator) == len(operators)
+    }
+    repeated = [name for name, count in least.items() if count > 1]
+    names = repeated if len(repeated) > 1 else [*least]
+    return names, min((least[name] for name in names), default=0)
 
 
 def _gauge(scores: Doubles, operators: Sequence[str]) -> tuple[GaugeRR | None, str]:

@@ -6,9 +6,10 @@ station/part/picture or part/picture, or whatever a pattern names.
 """
 
 import csv
+import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +23,8 @@ ONE_OPERATOR = "one station"
 OK, NG = Verdict.OK.name, Verdict.NG.name
 DEFAULT_PATTERN = r"(?:(?P<operator>[^/]+)/)?(?P<part>[^/]+)/[^/]+"
 _COLUMNS = ("image", "part", "operator", "reference", "reference_score")
+NEARLY = 0.75
+"""Likeness (difflib's ratio) from which on a column is taken for a slip of the hand."""
 
 
 T = TypeVar("T", str, float)
@@ -55,12 +58,14 @@ def shots_of(runs: Path, pattern: str | None = None) -> tuple[Shot, ...]:
     Raises
     ------
     UsageError
-        When there is nothing, a column is missing or empty, a path does not fit the pattern, or a part has two
-        references.
+        When there is nothing, a column is missing, empty or misspelt, a line has too many cells, some pictures have a
+        station and others none, a path does not fit the pattern, or a part has two references.
     """
     found = tuple(_of_csv(runs) if runs.is_file() else _of_folder(runs, pattern or DEFAULT_PATTERN))
     if not found:
         raise UsageError(f"{runs}: no picture in it.")
+    if runs.is_file():
+        _refuse_no_station(runs, found)
     once = {shot.path.resolve() for shot in found}
     if len(once) < len(found):
         raise UsageError(f"{runs}: a picture is listed twice; a repeat is another picture of the part.")
@@ -94,14 +99,38 @@ def _of_csv(file: Path) -> Iterator[Shot]:
             f"{file}: expected the columns image and part, and where there are any operator, reference and "
             f"reference_score; missing: {', '.join(missing)}, found: {', '.join(columns) or 'none'}."
         )
+    _refuse_slips(file, columns)
     for line, row in enumerate(reader, 2):
+        where = f"{file}, line {line}"
+        if None in row:
+            raise UsageError(
+                f"{where}: more cells than columns. Write numbers with a point, and put text with a comma in quotes."
+            )
         image, part = (row.get("image") or "").strip(), (row.get("part") or "").strip()
         if not image or not part:
-            raise UsageError(f"{file}, line {line}: image and part must both be given.")
+            raise UsageError(f"{where}: image and part must both be given.")
         operator = (row.get("operator") or "").strip() or ONE_OPERATOR
-        where = f"{file}, line {line}"
         reference, score = _reference(row.get("reference"), where), _score(row.get("reference_score"), where)
         yield Shot(file.parent / image, part, operator, reference, score)
+
+
+def _refuse_slips(file: Path, columns: Sequence[str]) -> None:
+    """Refuse a column that is nearly one of those that are read: it would be left out in silence."""
+    for name in columns:
+        near = difflib.get_close_matches(name.strip().lower(), _COLUMNS, n=1, cutoff=NEARLY)
+        if near and name not in _COLUMNS:
+            raise UsageError(f"{file}: column {name!r}: did you mean {near[0]}? Other columns are left out.")
+
+
+def _refuse_no_station(runs: Path, shots: Sequence[Shot]) -> None:
+    """Refuse shots of nobody beside shots of named stations: they would count as a station of their own."""
+    named = {shot.operator for shot in shots} - {ONE_OPERATOR}
+    nobody = [shot.path.name for shot in shots if shot.operator == ONE_OPERATOR]
+    if named and nobody:
+        raise UsageError(
+            f"{runs}: {nobody[0]} has no operator, others are of {', '.join(sorted(named))}. Name the station of every "
+            "picture, or of none."
+        )
 
 
 def _reference(word: str | None, where: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from lineside.batch.table import percent, plural
 from lineside.bench.msa import Against, Study
 from lineside.calibrate.agreement import Kappa
-from lineside.calibrate.gauge import GaugeRR
+from lineside.calibrate.gauge import USUAL_PARTS, GaugeRR
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,7 +25,8 @@ def msa_table(made: Study) -> "RenderableType":
     if made.left_out:
         blocks.append(Text(f"{plural(made.left_out, 'shot')} had no place in the balanced study."))
     blocks += [_means(made)] if made.differences or made.against_scores else []
-    blocks += [_agreement(made), Text(flipped_words(made))]
+    blocks += [_agreement(made)] if made.against or made.pairs or made.within else []
+    blocks += [Text(words) for words in (no_kappa_words(made), flipped_words(made)) if words]
     if made.called < len(made.answers):
         blocks.append(
             Text(f"{len(made.answers) - made.called} of {plural(len(made.answers), 'shot')} got neither OK nor NG.")
@@ -37,12 +38,25 @@ def msa_table(made: Study) -> "RenderableType":
 
 def gauge_words(gauge: GaugeRR) -> str:
     """Return what the gauge study says, in a sentence."""
+    few = gauge.parts < USUAL_PARTS
     ndc = "no limit to the" if gauge.categories is None else f"{gauge.categories}"
     return (
         f"%GRR {percent(gauge.share)}: {gauge.verdict} (AIAG: up to 10 % acceptable, up to 30 % marginal); {ndc} "
         f"distinct categories (at least 5 are wanted). {plural(gauge.parts, 'part')}, "
         f"{plural(gauge.operators, 'station')}, {plural(gauge.repeats, 'repeat')}. Both depend on how far the chosen "
         "parts differ: parts that are all alike make the same system look worse, extreme ones better."
+        + (" What stations differ by is not in it: there is one." if gauge.operators == 1 else "")
+        + (f" AIAG asks for {USUAL_PARTS} parts and more: from {gauge.parts} it is a guess." if few else "")
+    )
+
+
+def no_kappa_words(made: Study) -> str:
+    """Say why no kappa is given; empty where one is."""
+    if made.within is not None or made.between is not None or any(one.kappa is not None for one in made.against):
+        return ""
+    return (
+        "No kappa: it takes parts that were inspected more than once, several of which are mostly OK and several "
+        "mostly NG. How far verdicts agree beyond chance was not measured."
     )
 
 
@@ -73,7 +87,10 @@ def _gauge(gauge: GaugeRR) -> "Table":
         ("total", gauge.total),
     )
     for name, value in rows:
-        table.add_row(name, f"{value:.4g}", percent(value / gauge.total) if gauge.total else "–")
+        if name == "reproducibility" and gauge.operators == 1:
+            table.add_row(name, "–", "one station")
+        else:
+            table.add_row(name, f"{value:.4g}", percent(value / gauge.total) if gauge.total else "–")
     return table
 
 

@@ -19,6 +19,8 @@ POOLED_FROM = 0.25
 """Significance of the interaction above which it is pooled: a usual level, which keeps what might be one."""
 GOOD_GRR, MOST_GRR = 0.10, 0.30
 """Share of the total variation: up to the first a measurement system is acceptable, beyond the second it is not."""
+USUAL_PARTS = 10
+"""Of a study, by the manual's examples and usual practice: fewer tell little of how far parts differ."""
 LEAST_NDC = 5
 """Distinct categories that a measurement system should tell."""
 

@@ -91,7 +91,7 @@ def _auroc_words(result: "Evaluation") -> str:
     if result.auroc is None or result.auroc_interval is None:
         return "needs good and defective images"
     low, high = result.auroc_interval
-    return f"{area(result.auroc)} (95 % interval {area(low)} to {area(high)}, by DeLong; of 0 or 1 by Newcombe)"
+    return f"{area(result.auroc)} (95 % interval {area(low)} to {area(high)}, by DeLong and Newcombe)"
 
 
 def _of(counted: Rate) -> str:

@@ -7,6 +7,7 @@ asks about first. Every number comes from the record; what was not measured is s
 from collections.abc import Iterator
 
 from lineside.binomial import clopper_pearson
+from lineside.calibrate.auroc_interval import FEW
 from lineside.contract import Contract
 from lineside.normalise.gate_rules import SIZE_NAMES
 from lineside.train.licences import IMAGENET, obligation
@@ -220,7 +221,7 @@ def _evaluation(result: Evaluation) -> Iterator[str]:
     yield ""
     yield (
         f"Intervals are of 95 % and hold for images like these, {each}: of counts exact (Clopper-Pearson), of an AUROC "
-        "by DeLong, or where it is 0 or 1 by Newcombe."
+        f"by DeLong; where it is 0 or 1 by Newcombe; of fewer than {FEW} parts of a kind the farther ends of both."
     )
 
 

@@ -83,7 +83,7 @@ def recalibrated(
     own = old.threshold_review.wish
     band = review if review is not None else own.share if own.kind == "review" else None
     made = thresholds(wish, band or None, goods, defects)
-    compared = _compared(known)
+    compared = _compared(known) + parts_unknown(known, chosen)
     ng = replace(made.ng, statement=f"{made.ng.statement} {compared}")
     note_thresholds(made, journal)
     journal.note(made.escapes.statement)
@@ -256,6 +256,17 @@ def _refuse_without_good(parent: Opened, known: KnownImages, images: Sequence[Li
             f"given here{' or on parts of their names' if known.group else ''}, so they can promise nothing. Give good "
             "images that it has not seen."
         )
+
+
+def parts_unknown(known: KnownImages, images: Sequence[LineImage]) -> str:
+    """Say of how many images the recipe's pattern does not tell the part; empty where it tells all or there is none."""
+    untold = sum(not known.part(image.path, "") for image in images) if known.group else 0
+    if not untold:
+        return ""
+    return (
+        f" The recipe's capture.group does not fit the names of {untold} of {len(images)} images: each of them counts "
+        "as a part, so that nothing here holds if several show one."
+    )
 
 
 def _compared(known: KnownImages) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineside.batch.labels import truth_of
-from lineside.batch.parts import part_names, refuse_two_labels
+from lineside.batch.parts import part_names, refuse_two_labels, refuse_unfit
 from lineside.batch.plan import check_sources, plan_images
 from lineside.contract import Contract
 from lineside.dataset import GOOD_NAMES, LAYOUTS, MASK_FOLDER, find_mask, refuse_odd_names
@@ -100,6 +100,7 @@ def find_images(
     folders = tuple(source / _TEST if (source / _TEST).is_dir() else source for source in sources)
     paths = [path for path in plan_images(folders, out) if MASK_FOLDER not in _below(path, folders)]
     refuse_odd_names(sources[0], (path.as_posix() for path in paths))
+    refuse_unfit(pattern, paths)
     hashes = {path: file_sha256(path) for path in paths} if known.sides else {}
     learned = {path for path, sha256 in hashes.items() if known.learned(path, sha256) or known.part_decided(path)}
     kept = [path for path in paths if path not in learned]

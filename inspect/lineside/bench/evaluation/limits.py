@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from lineside.batch.labels import Rate
+from lineside.batch.summary import ENOUGH_FOR_P99
 from lineside.batch.table import area, number, percent
 from lineside.bench.evaluation.numbers import Numbers
 from lineside.binomial import upper_bound
@@ -94,6 +95,8 @@ class _Rule:
     found: Callable[[Numbers], float | None]
     missing: str
     """What there must be for it to be judged."""
+    tells_p99: bool = False
+    """Whether it is a 99th percentile: from few images it may be broken, and is never kept."""
 
 
 def _bound(rate: Rate) -> float | None:
@@ -103,6 +106,7 @@ def _bound(rate: Rate) -> float | None:
 _GOODS, _DEFECTS = "good parts with a call", "defective parts with a call"
 _BOTH, _MASKS = "good and defective parts with a call", "masks of defects (ground_truth), or boxes (boxes.csv)"
 _CLASSES, _TIMES = "named parts of classes that the model tells", "an image that could be read"
+_MANY = f"{ENOUGH_FOR_P99} images: of fewer the slowest may lie below the 99th percentile"
 _TAKT, _RATE = "--takt", "--defect-rate-ppm, and good and defective parts"
 _COSTS = f"--cost-overkill, --cost-escape, {_RATE}"
 _RULES: Mapping[str, _Rule] = {
@@ -124,8 +128,8 @@ _RULES: Mapping[str, _Rule] = {
     "ece": _Rule(True, lambda n: n.calibration.ece if n.calibration else None, _CLASSES),
     "p50_ms": _Rule(True, lambda n: n.timing.image_ms.p50 if n.timing else None, _TIMES),
     "p95_ms": _Rule(True, lambda n: n.timing.image_ms.p95 if n.timing else None, _TIMES),
-    "p99_ms": _Rule(True, lambda n: n.timing.image_ms.p99 if n.timing else None, _TIMES),
-    "takt_share": _Rule(True, lambda n: n.timing.takt_share if n.timing else None, _TAKT),
+    "p99_ms": _Rule(True, lambda n: n.timing.image_ms.p99 if n.timing else None, _TIMES, tells_p99=True),
+    "takt_share": _Rule(True, lambda n: n.timing.takt_share if n.timing else None, _TAKT, tells_p99=True),
     "ppv": _Rule(False, lambda n: n.plant.ppv.value if n.plant else None, _RATE),
     "cost_per_thousand": _Rule(
         True,
@@ -260,4 +264,6 @@ def _answer(name: str, limit: float, numbers: Numbers) -> Answer:
     if found is None:
         return Answer(name, limit, rule.upper, None, "not judged", f"needs {rule.missing}")
     broken = found > limit if rule.upper else found < limit
+    if rule.tells_p99 and not broken and numbers.timing is not None and numbers.timing.images < ENOUGH_FOR_P99:
+        return Answer(name, limit, rule.upper, found, "not judged", f"needs {_MANY}")
     return Answer(name, limit, rule.upper, found, "broken" if broken else "kept", "")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -279,7 +279,7 @@ class Head:
         self._own = head_numbers(head_values(parent.constants, shape), shape)
         self._graph = Graph(piece(parent.model, (*parent.taps, REGION), tuple(self._own), HEAD_GIVES))
 
-    def __call__(self, taken: Sequence[Taken], numbers: Mapping[str, Array]) -> tuple[Doubles, Floats]:
+    def __call__(self, taken: Iterable[Taken], numbers: Mapping[str, Array]) -> tuple[Doubles, Floats]:
         """Return scores [n] and embeddings [n, d] of frames, with these numbers in place of the head's own."""
         used = {**self._own, **numbers}
         outs = [self._graph({**frame, **used}, HEAD_GIVES) for frame in taken]

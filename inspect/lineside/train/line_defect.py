@@ -174,11 +174,6 @@ def _told(parent: Parent) -> ClassStatement:
             f"{parent.folder}: this model tells no classes, so no example can be added. Expected one that was trained "
             "with defective images of at least two classes: put them into train/<class> and train the recipe again."
         )
-    if told.task != "both":
-        raise UsageError(
-            f"{parent.folder}: this model sorts parts, and its score comes from the classes: more examples would move "
-            "it. Put the images into train/<class> and train the recipe again."
-        )
     if told.method == TUNED:
         raise UsageError(
             f"{parent.folder}: for its classes adapters behind the trunk were tuned, on features that no bundle keeps. "

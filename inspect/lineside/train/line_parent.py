@@ -158,9 +158,15 @@ def open_parent(folder: Path) -> Parent:
     UsageError
         When `folder` is no folder.
     BundleError
-        When a file was altered, or the bundle keeps no state: its method cannot follow the line.
+        When a file was altered, the bundle sorts parts, or it keeps no state: its method cannot follow the line.
     """
     opened = open_bundle(folder)
+    told = opened.contract.classes
+    if told is not None and told.task == "classify":
+        raise BundleError(
+            f"{folder}: this model sorts parts, and its score comes from the classes alone, so it follows its line by "
+            "training alone. Put images of the line as it is now into its classes' folders and train the recipe again."
+        )
     if not isinstance(opened, Parent):
         method = next((c.name for c in opened.contract.components if c.role == "method"), "unknown")
         raise BundleError(

@@ -3,9 +3,9 @@
 The statistics of the backbone's features on the new frames are mapped onto those of the training images, in closed
 form, by a convolution behind each tap, so that score and classes are read from features like those that they were
 fitted on; then everything that was learned of frames as a whole is learned again: the gate's limits, what is familiar,
-the threshold. Frames are scored by maps that were not made from them, as in
-training. Nothing says which of the frames are good, so what follows is robust against some bad ones, and refuses where
-there are too many, or where the frames do not show the part.
+the threshold. Frames are scored by maps that were not made from them, as in training. Nothing says which of the frames
+are good, so what follows is robust against some bad ones, and refuses where there are too many, or where the frames do
+not show the part.
 
 Measured on the rendered sample parts that tell classes (lite0, 50 good, 5 defects a class; 20 good test images of the
 other camera, either half of 40, to adapt, known to be good; the other half and all test defects judged). A camera far
@@ -35,17 +35,10 @@ from lineside.train.line_parent import Head, LineImage, Parent, Taken, observe
 from lineside.train.line_result import Changed
 from lineside.train.line_taps import Affines, behind_older, mapped
 from lineside.train.progress import Journal
-from lineside.transfer.align import (
-    TapStatistics,
-    alignment,
-    mean_statistics,
-    resized_weights,
-    tap_statistics,
-)
+from lineside.transfer.align import TapStatistics, alignment, mean_statistics, resized_weights, tap_statistics
 from lineside.transfer.familiar import fit_familiarity
 from lineside.transfer.head import REGION
 
-Array = npt.NDArray[np.generic]
 Doubles = npt.NDArray[np.float64]
 PerFrame = Sequence[Sequence[TapStatistics]]
 
@@ -211,10 +204,7 @@ _HOW: dict[How, str] = {
 def _of_classes(parent: Parent) -> str:
     if parent.contract.classes is None:
         return ""
-    return (
-        " Classes are told by the head of before, from mapped features; how often they are named rightly on the "
-        "changed line is not known."
-    )
+    return " Classes are told by the head of before; how often they are named rightly on the changed line is not known."
 
 
 def _map_words(trials: Sequence[_Trial], best: _Trial, count: int) -> str:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lineside.transfer.align import (
+    Affine,
     Map,
     alignment,
-    folded,
     mean_statistics,
     resized_weights,
     tap_statistics,
@@ -84,16 +84,18 @@ def test_the_map_between_equal_statistics_is_none() -> None:
         np.testing.assert_allclose(affine.shift, 0.0, atol=1e-9)
 
 
-def test_folding_gives_what_mapping_first_gives() -> None:
-    """A folded projection of new features equals the old projection of mapped ones."""
-    taps, changed = features(), features() * 1.7 + 1.0
-    affine = alignment(tap_statistics(taps, everywhere(taps)), tap_statistics(changed, everywhere(taps)), "covariance")
-    projection = RNG.standard_normal((3, 5, 1, 1)).astype(np.float32)
-    offset = RNG.standard_normal(3).astype(np.float32)
-    weights, added = folded(projection, offset, affine)
-    x = changed[0, :, 4, 4].astype(np.float64)
-    mapped = affine.matrix @ x + affine.shift
-    np.testing.assert_allclose(weights[:, :, 0, 0] @ x + added, projection[:, :, 0, 0] @ mapped + offset, rtol=1e-4)
+def test_a_map_is_a_product_and_a_shift_of_every_patch() -> None:
+    """As NumPy multiplies one patch by itself."""
+    affine = Affine(RNG.standard_normal((5, 5)), RNG.standard_normal(5))
+    taps = features()
+    np.testing.assert_allclose(affine(taps)[2, :, 4, 7], affine.matrix @ taps[2, :, 4, 7] + affine.shift, rtol=1e-9)
+
+
+def test_two_maps_in_one_give_what_one_after_the_other_gives() -> None:
+    """A line that changes twice has one map still."""
+    first, second = (Affine(RNG.standard_normal((5, 5)), RNG.standard_normal(5)) for _ in range(2))
+    taps = features()
+    np.testing.assert_allclose(second.after(first)(taps), second(first(taps)), rtol=1e-7, atol=1e-9)
 
 
 def test_a_region_is_brought_to_a_coarser_tap_by_the_nearest_cell() -> None:

@@ -9,18 +9,19 @@ import cv2
 import numpy as np
 import pytest
 
-from caps import cap, cap_part, folder_of
+from caps import cap, cap_part, folder_of, other_camera
 from conftest import Trained, train_part, write_part
 from lineside.capture.decode import read_image
 from lineside.contract import OUTPUTS, Verdict
+from lineside.contract_thresholds import Wish
 from lineside.dataset import load_dataset
-from lineside.errors import UsageError
+from lineside.errors import BundleError, UsageError
 from lineside.graph.rewrite import constants, read_model
 from lineside.recipe import varied
 from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
 from lineside.train.deploy import rethresholded
-from lineside.train.line import extend_classes
+from lineside.train.line import adapt, calibrate, extend, extend_classes
 from lineside.train.progress import Journal, SilentProgress
 from lineside.train.thresholds import with_defects
 
@@ -228,3 +229,78 @@ def test_an_extended_model_can_be_extended_again(extended: Path, tmp_path: Path)
     """The new examples were kept too: one of them again is known."""
     with pytest.raises(UsageError, match="examples of these classes already"):
         extend_classes(extended, {"scratch": [extended.parent / "scratch"]}, tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def followed(told: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of two kinds of defect, adapted to another camera by 12 caps that are known to be good."""
+    folder = tmp_path_factory.mktemp("followed")
+    frames = folder_of(folder / "frames", {f"{i:03d}": other_camera(cap(500 + i)) for i in range(12)})
+    adapt(told.bundle, [frames], folder / "model", known_good=True, pages=line_pages)
+    return folder / "model"
+
+
+def rightly_named(bundle: Path) -> int:
+    """Count defects by the other camera, of 24, whose likeliest class is theirs."""
+    inspector = Inspector(bundle)
+    told = [
+        (kind, inspector.inspect(other_camera(cap(seed, kind))).class_prob)
+        for kind in KINDS
+        for seed in range(5000, 5012)
+    ]
+    return sum(max(prob, key=lambda name: prob[name]) == kind for kind, prob in told)
+
+
+def test_classes_are_told_by_another_camera(told: Trained, followed: Path) -> None:
+    """Good parts are OK, defects NG, and more of them are called what they are than before; it verifies."""
+    assert verify_bundle(followed).vectors >= 2
+    new = Inspector(followed)
+    goods = [new.inspect(other_camera(cap(900 + i))) for i in range(6)]
+    bad = [new.inspect(other_camera(cap(5000 + i, kind))) for kind in KINDS for i in range(4)]
+    assert sum(one.verdict == Verdict.OK for one in goods) >= 4
+    assert sum(one.verdict == Verdict.NG for one in bad) >= 7
+    after = rightly_named(followed)
+    assert after > rightly_named(told.bundle)
+    assert after >= 21
+
+
+def test_the_accuracy_by_the_old_camera_is_void(told: Trained, followed: Path) -> None:
+    """The contract gives none, and contract, lineage and card say so; the number of before is told as such."""
+    old, new = told.record.contract.classes, Inspector(followed).contract.classes
+    assert old is not None
+    assert new is not None
+    assert (new.accuracy, new.n, new.interval) == (None, 0, (0.0, 1.0))
+    assert (new.images, new.method, new.temperature) == (old.images, old.method, old.temperature)
+    assert new.statement.startswith("Void")
+    assert f"Before it changed, {100 * old.accuracy:.1f} %" in new.statement  # type: ignore[operator]
+    assert "named rightly on the changed line is not known" in Inspector(followed).contract.lineage[0].statement
+    assert new.statement in (followed / "card.md").read_text()
+
+
+def test_an_adapted_model_learns_classes_and_goods_of_its_line(followed: Path, tmp_path: Path) -> None:
+    """By the other camera: a third class, then good parts, then thresholds; the class is told to the end."""
+
+    def shown(name: str, seeds: range, kind: str | None = None) -> Path:
+        return folder_of(tmp_path / name, {str(seed): other_camera(cap(seed, kind)) for seed in seeds})
+
+    steps = [tmp_path / f"model{number}" for number in range(3)]
+    extend_classes(followed, {"scratch": [shown("scratch", range(4000, 4005), "scratch")]}, steps[0])
+    extend(steps[0], [shown("goods", range(6000, 6004))], steps[1])
+    bad = {"scratch": [shown("bad", range(4200, 4203), "scratch")]}
+    calibrate(steps[1], [shown("new", range(6100, 6112))], bad, steps[2], wish=Wish("overkill", 0.1))
+    assert verify_bundle(steps[2]).vectors >= 1
+    model = Inspector(steps[2])
+    assert [one.how for one in model.contract.lineage] == ["calibrated", "extended", "extended", "adapted"]
+    assert model.contract.class_names == (*KINDS, "scratch")
+    assert model.contract.classes is not None
+    assert "before the line changed" in model.contract.classes.statement
+    assert sum(model.inspect(other_camera(cap(6200 + i))).verdict == Verdict.OK for i in range(6)) >= 4
+    found = [model.inspect(other_camera(cap(seed, "scratch"))) for seed in range(4100, 4106)]
+    named = [one.defect_class for one in found if one.verdict is Verdict.NG]
+    assert named.count("scratch") >= max(1, 0.6 * len(named))
+
+
+def test_a_model_that_sorts_parts_does_not_follow(kinds: Trained, tmp_path: Path) -> None:
+    """Its score comes from the classes, of which unlabelled frames say nothing."""
+    with pytest.raises(BundleError, match="sorts parts"):
+        adapt(kinds.bundle, [kinds.images / "train" / "printed"], tmp_path / "model")

@@ -2,34 +2,26 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
+import onnx
 import pytest
 
-from caps import cap, folder_of
+from caps import cap, folder_of, other_camera
 from commands import invoke
 from conftest import Trained
 from lineside.capture.decode import read_image
 from lineside.contract import Verdict
-from lineside.errors import BundleError, UsageError
+from lineside.errors import BundleError, ParityError, UsageError
 from lineside.export.state import read_state
+from lineside.graph.tap_map import TapMap, tap_maps, with_tap_maps
 from lineside.report.line import line_pages
 from lineside.runtime import Inspector, verify_bundle
 from lineside.synth import render
 from lineside.train.line import adapt, extend
+from lineside.train.line_parent import open_parent
 from lineside.train.line_state import line_state
-
-Camera = Callable[[np.ndarray], np.ndarray]
-MIXING = np.array([[0.85, 0.12, 0.03], [0.05, 0.9, 0.05], [0.02, 0.13, 0.85]], np.float32)
-
-
-def other_camera(image: np.ndarray) -> np.ndarray:
-    """Return the picture as another camera takes it: softer, other colours, darker, another gamma."""
-    mixed = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7) @ MIXING.T
-    return np.asarray(np.clip(np.rint(255 * np.power(mixed / 255, 1.3) * 0.85), 0, 255), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +88,50 @@ def test_the_report_says_what_was_done_and_what_is_void(small: Trained, adapted:
 
 
 def test_an_adapted_model_can_be_extended(adapted: Path, tmp_path: Path) -> None:
-    """Lineage grows by one, the youngest first, and the head still takes what the folded projections give."""
+    """Lineage grows by one, the youngest first, and what is learned are mapped features."""
     goods = folder_of(tmp_path / "goods", {f"{i:03d}": other_camera(cap(600 + i)) for i in range(3)})
     extend(adapted, [goods], tmp_path / "model")
     lineage = Inspector(tmp_path / "model").contract.lineage
     assert [ancestor.how for ancestor in lineage] == ["extended", "adapted"]
+
+
+def test_an_adapted_model_can_be_adapted_again(small: Trained, adapted: Path, tmp_path: Path) -> None:
+    """A third camera's goods are OK: one map does what both do, and head and statistics are those of the training."""
+
+    def third(image: np.ndarray) -> np.ndarray:
+        return np.asarray(other_camera(image)[..., ::-1] // 2 + 80, np.uint8)
+
+    frames = folder_of(tmp_path / "frames", {f"{i:03d}": third(cap(500 + i)) for i in range(12)})
+    adapt(adapted, [frames], tmp_path / "model", known_good=True)
+    new = Inspector(tmp_path / "model")
+    assert sum(new.inspect(third(cap(900 + i))).verdict == Verdict.OK for i in range(6)) >= 4
+    assert all(new.inspect(third(cap(950 + i, "missing_print"))).verdict == Verdict.NG for i in range(3))
+    first, second, third_one = (open_parent(folder) for folder in (small.bundle, adapted, tmp_path / "model"))
+    maps = [tap_maps(one.constants, one.taps) for one in (first, second, third_one)]
+    assert [tuple(one) for one in maps] == [(), first.taps, first.taps]
+    assert not np.allclose(maps[1]["tap0"].matrix, maps[2]["tap0"].matrix)
+    for one in (second, third_one):
+        np.testing.assert_array_equal(one.constants["projection0"], first.constants["projection0"])
+        np.testing.assert_array_equal(one.state.head.taps[0].covariance, first.state.head.taps[0].covariance)
+
+
+def test_a_map_that_the_graph_does_not_compute_is_found(
+    small: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof maps the trunk's taps itself: a graph that leaves its map out is refused, and nothing is written."""
+
+    def without(model: onnx.ModelProto, maps: dict[str, TapMap]) -> onnx.ModelProto:
+        made = with_tap_maps(model, maps)
+        eye = np.eye(len(maps["tap0"].shift), dtype=np.float32)[:, :, None, None]
+        made.graph.initializer.append(onnx.numpy_helper.from_array(eye, "spoiled/eye"))
+        next(node for node in made.graph.node if "tap0" in node.output).input[1] = "spoiled/eye"
+        return made
+
+    monkeypatch.setattr("lineside.train.line_write.with_tap_maps", without)
+    frames = folder_of(tmp_path / "frames", {f"{i:03d}": other_camera(cap(500 + i)) for i in range(12)})
+    with pytest.raises(ParityError):
+        adapt(small.bundle, [frames], tmp_path / "model", known_good=True)
+    assert not (tmp_path / "model").exists()
 
 
 def test_another_part_is_refused(small: Trained, tmp_path: Path) -> None:

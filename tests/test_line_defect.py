@@ -192,13 +192,10 @@ def test_what_is_known_is_not_learned_twice(parent: Parent) -> None:
 
 
 def test_a_model_without_classes_is_told_what_to_do(parent: Parent) -> None:
-    """It must be trained with train/<class>; one that sorts parts would get another score, and is refused."""
+    """It must be trained with train/<class>, and so must one whose tail was tuned."""
     plain = replace(parent, contract=tiny_contract())
     with pytest.raises(UsageError, match=r"train/<class>"):
         changed(plain, image("green", 200))
-    sorts = replace(parent, contract=classed_contract(task="classify"))
-    with pytest.raises(UsageError, match="sorts parts"):
-        changed(sorts, image("green", 200))
     told = parent.contract.classes
     assert told is not None
     tuned = replace(parent, contract=replace(parent.contract, classes=replace(told, method="finetune")))

@@ -139,7 +139,7 @@ class ClassStatement:
     """Training images by class."""
     accuracy: float | None
     """Share of the training images that models fitted without their part call rightly, 0 to 1; None where no class has
-    a part to spare."""
+    a part to spare, and where the line changed since."""
     n: int
     """Number of those images."""
     confidence: float

@@ -29,6 +29,10 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 Values = Mapping[str, npt.NDArray[np.float32]]
 
 
+TRUNK_PREFIX = "front/"
+"""Of the names of nodes that belong to front and backbone."""
+
+
 @dataclass(frozen=True)
 class Reduction:
     """The exported reduction: frame -> middle, frame_wh."""
@@ -73,7 +77,7 @@ class Trunk:
 
     def joined(self, values: Values) -> "onnx.ModelProto":
         """Return the beginning of the deployed graph: reduction, front and trunk, with these values written in."""
-        whole = join(self.reduction.model, self.model, "front/")
+        whole = join(self.reduction.model, self.model, TRUNK_PREFIX)
         for name, value in values.items():
             fix_input(whole, name, value)
         return whole

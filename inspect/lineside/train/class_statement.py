@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lineside.contract import ClassStatement
@@ -74,6 +74,22 @@ def statement_for(
         unknown=unknown,
         statement=f"{_accuracy_words(known)} {_probability_words(fit)} {_unknown_words(fit, unknown)}",
     )
+
+
+def voided(old: ClassStatement) -> ClassStatement:
+    """Say of a class head that was adapted to a changed line what is left: nothing was counted there."""
+    known = ""
+    if old.accuracy is not None:
+        low, high = (100 * end for end in old.interval)
+        known = (
+            f" Before it changed, {100 * old.accuracy:.1f} % of {old.n} held-out examples were called what they are "
+            f"({100 * old.confidence:g} % interval {low:.1f} to {high:.1f} %)."
+        )
+    statement = (
+        f"Void: how often the class is right on the changed line is not known, since no defect of it was seen.{known} "
+        "Probabilities of classes, and from where on a part is unknown, are by the examples of before."
+    )
+    return replace(old, accuracy=None, n=0, interval=(0.0, 1.0), statement=statement)
 
 
 def _known(classes: FittedClasses, told: Sequence[Told]) -> Accuracy | None:

@@ -26,6 +26,7 @@ from lineside.graph.rewrite import constants, with_outputs
 from lineside.graph.run import Graph
 from lineside.normalise.gate_rules import UNFAMILIAR
 from lineside.train.classes import class_answer, class_part
+from lineside.train.line_taps import SlowTaps
 from lineside.transfer.class_weight import weight_reference
 from lineside.transfer.classes.fit import ClassFit
 from lineside.transfer.classes.head import CLASS_INPUTS, ClassValues
@@ -108,15 +109,14 @@ def class_proof(model: "onnx.ModelProto", contract: Contract, shape: HeadShape) 
 
 
 def _answer(model: "onnx.ModelProto", shape: HeadShape) -> Callable[[Pixels], ClassAnswer]:
-    taps = tuple(tap_name(number) for number in range(len(shape.channels)))
-    wanted = (*taps, PATCH_DISTANCE, REGION)
+    taps = SlowTaps(model, [tap_name(number) for number in range(len(shape.channels))])
+    wanted = (*taps.names, PATCH_DISTANCE, REGION)
     graph, values = Graph(with_outputs(model, wanted)), class_values(constants(model))
     pool = PoolShape(shape.channels, shape.grids_hw, shape.grid_hw)
 
     def answer(frame: Pixels) -> ClassAnswer:
         out = graph({INPUT_FRAME: frame[None]}, wanted)
         weight = weight_reference(out[PATCH_DISTANCE][0], out[REGION][0, 0])
-        seen = {number: out[name] for number, name in enumerate(taps)}
-        return class_answer(values, pool_reference(pool, seen, weight[None, None]))
+        return class_answer(values, pool_reference(pool, taps(out), weight[None, None]))
 
     return answer

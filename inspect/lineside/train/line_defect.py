@@ -37,6 +37,10 @@ Floats = npt.NDArray[np.float32]
 
 NEARLY = 0.8
 """Likeness (difflib's ratio) from which on the name of a new class may be a slip of the hand."""
+_OLD_LINE = (
+    "Examples from before the line changed are counted among these, with the features of that time: of the changed "
+    "line alone nothing is stated."
+)
 _NO_CLASSES = frozenset(name.casefold() for name in (*GOOD_NAMES, UNKNOWN_CLASS))
 
 
@@ -89,7 +93,7 @@ def extended_classes(parent: Parent, images: Sequence[LineImage], journal: Journ
     for words in fit.words:
         journal.note(words)
     counts = {name: sum(one.image.label == name for one in new) for name in grown.names}
-    statement = _statement(told, grown, counts, fit)
+    statement = _statement(parent.contract, told, grown, counts, fit)
     words = _words(known, counts, new)
     journal.note(words)
     journal.note(statement.statement)
@@ -170,11 +174,6 @@ def _told(parent: Parent) -> ClassStatement:
             f"{parent.folder}: this model tells no classes, so no example can be added. Expected one that was trained "
             "with defective images of at least two classes: put them into train/<class> and train the recipe again."
         )
-    if told.task != "both":
-        raise UsageError(
-            f"{parent.folder}: this model sorts parts, and its score comes from the classes: more examples would move "
-            "it. Put the images into train/<class> and train the recipe again."
-        )
     if told.method == TUNED:
         raise UsageError(
             f"{parent.folder}: for its classes adapters behind the trunk were tuned, on features that no bundle keeps. "
@@ -225,9 +224,14 @@ def _unknown_images(known: ClassState, seen: Sequence[_Seen]) -> list[_Seen]:
     return new
 
 
-def _statement(told: ClassStatement, grown: ClassState, counts: Mapping[str, int], fit: ClassFit) -> ClassStatement:
+def _statement(
+    old: Contract, told: ClassStatement, grown: ClassState, counts: Mapping[str, int], fit: ClassFit
+) -> ClassStatement:
     images = {name: told.images.get(name, 0) + counts[name] for name in grown.names}
-    return statement_for(fit, "both", images, fit.accuracy, grown.unknown)
+    made = statement_for(fit, "both", images, fit.accuracy, grown.unknown)
+    if all(ancestor.how != "adapted" for ancestor in old.lineage):
+        return made
+    return replace(made, statement=f"{made.statement} {_OLD_LINE}")
 
 
 def _words(known: ClassState, counts: Mapping[str, int], new: Sequence[_Seen]) -> str:

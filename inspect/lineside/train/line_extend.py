@@ -149,8 +149,11 @@ def parts_of(known: KnownImages, images: Sequence[LineImage], before: int) -> tu
 
 
 def _of_classes(parent: Parent) -> str:
-    if parent.contract.classes is None:
+    told = parent.contract.classes
+    if told is None:
         return ""
+    if told.accuracy is None:
+        return " The classes are those of before; how often they are named rightly is not known."
     return (
         " The classes are those of before; how often they are named rightly was counted with the old head, which may "
         "have looked at other places."

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -158,9 +158,15 @@ def open_parent(folder: Path) -> Parent:
     UsageError
         When `folder` is no folder.
     BundleError
-        When a file was altered, or the bundle keeps no state: its method cannot follow the line.
+        When a file was altered, the bundle sorts parts, or it keeps no state: its method cannot follow the line.
     """
     opened = open_bundle(folder)
+    told = opened.contract.classes
+    if told is not None and told.task == "classify":
+        raise BundleError(
+            f"{folder}: this model sorts parts, and its score comes from the classes alone, so it follows its line by "
+            "training alone. Put images of the line as it is now into its classes' folders and train the recipe again."
+        )
     if not isinstance(opened, Parent):
         method = next((c.name for c in opened.contract.components if c.role == "method"), "unknown")
         raise BundleError(
@@ -279,7 +285,7 @@ class Head:
         self._own = head_numbers(head_values(parent.constants, shape), shape)
         self._graph = Graph(piece(parent.model, (*parent.taps, REGION), tuple(self._own), HEAD_GIVES))
 
-    def __call__(self, taken: Sequence[Taken], numbers: Mapping[str, Array]) -> tuple[Doubles, Floats]:
+    def __call__(self, taken: Iterable[Taken], numbers: Mapping[str, Array]) -> tuple[Doubles, Floats]:
         """Return scores [n] and embeddings [n, d] of frames, with these numbers in place of the head's own."""
         used = {**self._own, **numbers}
         outs = [self._graph({**frame, **used}, HEAD_GIVES) for frame in taken]

@@ -1,7 +1,7 @@
 """What a change of a deployed bundle consists of, whichever way it came about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lineside.contract import ClassStatement, Finding
 from lineside.contract_thresholds import EscapeStatement, Threshold
 from lineside.export.threshold_images import ThresholdImages
+from lineside.graph.tap_map import TapMap
 from lineside.train.line_state import LineState
 from lineside.transfer.classes.fit import ClassFit
 
@@ -68,6 +69,8 @@ class Changed:
         From which on the map shows a defect; None: as before.
     classes : ClassChange or None
         None: classes, where there are any, are told as before. Else they are all that changed.
+    maps : mapping of tap to TapMap
+        That features go through behind the taps, in place of those of before; none: as before.
     taken_from : ThresholdImages or None
         What the thresholds were taken from; None: what the parent names still had a say in them.
     """
@@ -86,4 +89,5 @@ class Changed:
     facts: Mapping[str, float]
     map_threshold: float | None = None
     classes: ClassChange | None = None
+    maps: Mapping[str, TapMap] = field(default_factory=dict)
     taken_from: ThresholdImages | None = None

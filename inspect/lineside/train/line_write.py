@@ -18,7 +18,16 @@ import numpy.typing as npt
 
 from lineside import __version__
 from lineside.capture.known_looks import LOOKS_FILE
-from lineside.contract import CONTRACT_FILE, CONTRACT_VERSION, INPUT_FRAME, MODEL_FILE, Ancestor, Contract, Fitted
+from lineside.contract import (
+    CONTRACT_FILE,
+    CONTRACT_VERSION,
+    INPUT_FRAME,
+    MODEL_FILE,
+    Ancestor,
+    ClassStatement,
+    Contract,
+    Fitted,
+)
 from lineside.contract_thresholds import Threshold
 from lineside.export.bundle import reserved
 from lineside.export.head_reference import HeadReference
@@ -30,12 +39,15 @@ from lineside.export.threshold_images import THRESHOLD_IMAGES_FILE
 from lineside.export.vectors import Candidate, make_vectors
 from lineside.graph.rewrite import constants, with_outputs
 from lineside.graph.run import Graph
+from lineside.graph.tap_map import with_tap_maps
 from lineside.synth.disturb import disturbed
+from lineside.train.class_statement import voided
 from lineside.train.deploy import gate_by_contract, tolerance_of, with_thresholds
 from lineside.train.line_card import PARENT_FOLDER, line_card
 from lineside.train.line_class_graph import class_proof, with_class_part
 from lineside.train.line_parent import UNLABELLED, LineImage, Opened, Parent, head_values
 from lineside.train.line_result import Changed
+from lineside.train.line_taps import SlowTaps
 from lineside.train.progress import Journal
 from lineside.train.proofs import parity_table
 from lineside.train.tail import finding_floor
@@ -182,11 +194,17 @@ def changed_contract(parent: Opened, changed: Changed) -> Contract:
         findings=changed.findings,
         image_counts=counts,
         class_names=changed.classes.names if changed.classes else old.class_names,
-        classes=changed.classes.statement if changed.classes else old.classes,
+        classes=_class_statement(old, changed),
         fitted=(*old.fitted, Fitted(f"{changed.how} with {changed.frames} frames", _crossfit(changed))),
         software={**old.software, "lineside": __version__},
         lineage=(ancestor, *old.lineage),
     )
+
+
+def _class_statement(old: Contract, changed: Changed) -> ClassStatement | None:
+    if changed.classes:
+        return changed.classes.statement
+    return voided(old.classes) if changed.how == "adapted" and old.classes else old.classes
 
 
 def _crossfit(changed: Changed) -> str:
@@ -215,7 +233,7 @@ def changed_model(model: "onnx.ModelProto", changed: Changed, contract: Contract
     """Return the graph with its new numbers, thresholds and contract."""
     if changed.classes:
         model = with_class_part(model, contract, changed.classes.fit)
-    return with_thresholds(model, contract, changed.numbers)
+    return with_thresholds(with_tap_maps(model, changed.maps), contract, changed.numbers)
 
 
 def _cases(images: Sequence[LineImage], seed: int, labelled: Kind) -> tuple[ParityCase, ...]:
@@ -271,15 +289,14 @@ def _proven(
 
 
 def _slow_score(model: "onnx.ModelProto", parent: Parent) -> Scorer:
-    """Return what gives a frame's score by the definition of the head, and its quality numbers."""
-    shape, taps = parent.state.shape, parent.taps
+    """Return what gives a frame's score by the definitions of map and head, and its quality numbers."""
+    shape, taps = parent.state.shape, SlowTaps(model, parent.taps)
     head = HeadReference(shape, head_values(constants(model), shape))
-    features = Graph(with_outputs(model, (*taps, REGION)))
+    features = Graph(with_outputs(model, (*taps.names, REGION)))
 
     def score(frame: Pixels) -> tuple[float, Array]:
-        out = features({INPUT_FRAME: frame[None]}, (*taps, REGION, "quality"))
-        seen = {i: out[name].astype(np.float32) for i, name in enumerate(taps)}
-        return head.score(seen, out[REGION].astype(np.float32)), out["quality"][0]
+        out = features({INPUT_FRAME: frame[None]}, (*taps.names, REGION, "quality"))
+        return head.score(taps(out), out[REGION].astype(np.float32)), out["quality"][0]
 
     return score
 

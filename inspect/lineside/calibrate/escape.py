@@ -26,9 +26,7 @@ ASSUMPTION = (
     "camera and light, and one shot of a part, or its shots grouped and the worst taken."
 )
 ALL = "all"
-NOTHING_KNOWN = (
-    "Of escapes nothing is known: there was no defective training image that the score had not learned from."
-)
+NOTHING_KNOWN = "Of escapes nothing is known: there was no defective image that the score had not learned from."
 
 
 def escape_threshold(escape: float, goods: Honest, defects: Honest) -> Threshold:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from lineside.bench.evaluation.rabbits import Rabbits
     from lineside.bench.evaluation.run import Evaluation
 
+_HELD = {"kept": "not contradicted", "above": "more, maybe by chance", "broken": "broken", "unknown": "–"}
+"""What came of a bound on escapes, in words."""
+
 
 def tiles(made: "Evaluation") -> Markup:
     """Return the decision: limits one by one, and the numbers that matter most."""
@@ -103,7 +106,7 @@ def _escapes_table(beside: "Sequence[EscapesBeside]") -> Markup:
             f"at most {percent(one.bound)}" if one.n else "nothing",
             _of(one.found),
             interval_words(one.found) if one.found.n else "–",
-            one.kept if one.kept != "unknown" else "–",
+            _HELD[one.kept],
         )
         for one in beside
     )

@@ -92,7 +92,7 @@ def test_a_local_folder_speaks_for_its_weights(tmp_path: Path, licence: str | No
     known = KNOWN_MODELS["AnomalyDINO"]
     component = weights_component(known, {}, folder)
     assert component is not None
-    hashed = weights_hashed(component, known, folder)
+    hashed = weights_hashed(component, known, {}, folder)
     assert (hashed.name, hashed.source, hashed.licence) == ("dino", "transfer.weights", named)
     assert hashed.sha256 == hashlib.sha256(b"weights").hexdigest()
 
@@ -137,8 +137,10 @@ def test_weights_that_must_be_local_need_their_licence_too(tmp_path: Path) -> No
     check_method(recipe(tmp_path, transfer))
     component = weights_component(KNOWN_MODELS["EfficientAd"], {}, tmp_path / "teacher")
     assert component is not None
-    hashed = weights_hashed(component, KNOWN_MODELS["EfficientAd"], tmp_path / "teacher")
+    hashed = weights_hashed(component, KNOWN_MODELS["EfficientAd"], {}, tmp_path / "teacher")
     assert (hashed.licence, hashed.sha256) == ("apache-2.0", hashlib.sha256(b"teacher").hexdigest())
+    with pytest.raises(RecipeError, match=r"does not hold .*pretrained_teacher_medium\.pth"):
+        check_method(recipe(tmp_path, transfer.replace("weights:", "options: {model_size: medium}, weights:")))
 
 
 def test_a_clip_folder_speaks_for_itself(tmp_path: Path) -> None:

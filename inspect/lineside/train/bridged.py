@@ -142,7 +142,7 @@ def _input_of(
         mean, std = UNIT_MEAN, UNIT_STD
     folder = loaded.resolve(transfer.weights) if transfer.weights else None
     weights = weights_component(known, transfer.options, folder)
-    return mean, std, (*((weights_hashed(weights, known, folder),) if weights else ()), method)
+    return mean, std, (*((weights_hashed(weights, known, transfer.options, folder),) if weights else ()), method)
 
 
 def _with_fetched(components: tuple[Component, ...], fetched: tuple[str, ...]) -> tuple[Component, ...]:

@@ -56,7 +56,8 @@ class KnownModel:
     own : OwnWeights or None
         The pretrained weights that are in it, beside the recipe's backbone; None where there are none.
     weights_file : str or None
-        File that must be in ``transfer.weights``, without which it cannot be trained.
+        File that must be in ``transfer.weights``, without which it cannot be trained; ``{model_size}`` in it stands
+        for the option of that name, small where it is not given.
     hub_file : str or None
         File that is read where ``transfer.weights`` is given, and downloaded where it is not.
     encoder_option : str or None
@@ -160,8 +161,8 @@ _MODELS = (
     ),
     KnownModel(
         "EfficientAd", downloads="a pretrained teacher and ImageNette", local="a folder", unit_input=True,
-        weights_file="efficientad_pretrained_weights/pretrained_teacher_small.pth", reference_option="imagenet_dir",
-        own=OwnWeights("EfficientAd's teacher", _RELEASE), validates=True, batch_size=1,
+        weights_file="efficientad_pretrained_weights/pretrained_teacher_{model_size}.pth",
+        reference_option="imagenet_dir", own=OwnWeights("EfficientAd's teacher", _RELEASE), validates=True, batch_size=1,
         least_side_px=256,  # its autoencoder ends in a kernel of 8 at stride 32
     ),
     KnownModel(

@@ -43,11 +43,13 @@ def weights_component(known: KnownModel, options: Mapping[str, object], weights:
     return Component("weights", weights.name, GIVEN, licence, "")
 
 
-def weights_hashed(component: Component, known: KnownModel, weights: Path | None) -> Component:
+def weights_hashed(
+    component: Component, known: KnownModel, options: Mapping[str, object], weights: Path | None
+) -> Component:
     """Return the component with the hash of its file, where that lies in the recipe's folder."""
     if weights is None:
         return component
-    file = read_clip_folder(weights).weights if known.clip else weights / _file_of(known)
+    file = read_clip_folder(weights).weights if known.clip else weights / _file_of(known, options)
     return replace(component, sha256=file_sha256(file))
 
 
@@ -91,7 +93,7 @@ def refuse_missing(
             raise UsageError(f"transfer.{key}: there is no folder {folder}.")
     wanted = []
     if known.weights_file is not None and weights is None:
-        wanted.append(f"transfer.weights: a folder that holds {known.weights_file}")
+        wanted.append(f"transfer.weights: a folder that holds {_file_of(known, options)}")
     given = reference_images or options.get(known.reference_option or "")
     if known.reference_option is not None and (given is None or not Path(str(given)).is_dir()):
         wanted.append("transfer.reference_images: a local folder of images")
@@ -133,12 +135,12 @@ def _refuse_other_weights(known: KnownModel, options: Mapping[str, object], weig
             raise UsageError(f"{GIVEN}: {weights} holds {held}, and anomalib.{known.name} would fetch {wanted}.")
     elif _asked(options) is not None:
         raise UsageError(f"{GIVEN}: read for the usual encoder of anomalib.{known.name} alone, not {_asked(options)}.")
-    if not (weights / _file_of(known)).is_file():
-        raise UsageError(f"{GIVEN}: {weights} does not hold {_file_of(known)}.")
+    if not (weights / _file_of(known, options)).is_file():
+        raise UsageError(f"{GIVEN}: {weights} does not hold {_file_of(known, options)}.")
 
 
-def _file_of(known: KnownModel) -> str:
-    return known.weights_file or known.hub_file or ""
+def _file_of(known: KnownModel, options: Mapping[str, object]) -> str:
+    return (known.weights_file or known.hub_file or "").format(model_size=options.get("model_size", "small"))
 
 
 def _downloaded(own: OwnWeights, asked: str | None) -> Component:

@@ -162,8 +162,8 @@ _MODELS = (
     KnownModel(
         "EfficientAd", downloads="a pretrained teacher and ImageNette", local="a folder", unit_input=True,
         weights_file="efficientad_pretrained_weights/pretrained_teacher_{model_size}.pth",
-        reference_option="imagenet_dir", own=OwnWeights("EfficientAd's teacher", _RELEASE), validates=True, batch_size=1,
-        least_side_px=256,  # its autoencoder ends in a kernel of 8 at stride 32
+        reference_option="imagenet_dir", own=OwnWeights("EfficientAd's teacher", _RELEASE), validates=True,
+        batch_size=1, least_side_px=256,  # its autoencoder ends in a kernel of 8 at stride 32
     ),
     KnownModel(
         "WinClip", downloads="CLIP through open_clip", validates=True, clip=True,

@@ -27,7 +27,7 @@ def classed_model(contract: Contract) -> bytes:
     """Return the tiny graph with classes: the probability of green is green / 255; NG below 0.1 of it is unknown."""
     model = onnx.load_model_from_string(tiny_model(contract))
     graph = model.graph
-    kept = [node for node in graph.node if not {"defect_class", "class_prob"} & set(node.output)]
+    kept = [node for node in graph.node if not {"defect_class", "class_prob", "class_p_value"} & set(node.output)]
     node = helper.make_node
     kept += [
         node("Gather", ["embedding", "green"], ["green_level"], axis=1),
@@ -35,8 +35,8 @@ def classed_model(contract: Contract) -> bytes:
         node("Sub", ["unit", "p"], ["q"]),
         node("Concat", ["q", "p"], ["class_prob"], axis=1),
         node("ArgMax", ["class_prob"], ["likeliest"], axis=1, keepdims=0),
-        node("Squeeze", ["p", "axis"], ["p1"]),
-        node("Less", ["p1", "least"], ["strange"]),
+        node("Squeeze", ["p", "axis"], ["class_p_value"]),
+        node("Less", ["class_p_value", "least"], ["strange"]),
         node("Where", ["strange", "unknown", "likeliest"], ["called"]),
         node("Where", ["is_ng", "called", "minus"], ["defect_class"]),
     ]

@@ -151,6 +151,22 @@ def test_an_image_without_a_call_or_unreadable_has_no_boxes(images: Path, inspec
     assert document["annotations"] == []
 
 
+def test_a_model_without_a_map_is_refused(images: Path, inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty annotations would say that there is no defect; nothing is written, and the reason is the contract's."""
+    why = {"anomaly_map": "0: parts are sorted, not looked at for anomalies"}
+    monkeypatch.setattr(inspector, "contract", dataclasses.replace(inspector.contract, neutral_outputs=why))
+    with pytest.raises(UsageError, match=r"--boxes: .* its anomaly_map is 0: parts are sorted, .*Leave --boxes out"):
+        inspect_images(inspector, [images], "out", BOXES)
+    assert not Path("out").exists()
+    assert inspect_images(inspector, [images], "out").total == 5
+
+
+def test_the_file_says_that_a_class_is_the_images(images: Path, inspector: Inspector) -> None:
+    """Whoever reads the categories of boxes learns that they are not told box by box."""
+    inspect_images(inspector, [images], "out", BOXES)
+    assert "the class of the whole image, the same for all its boxes" in coco("out")["info"]["description"]
+
+
 def test_without_the_option_nothing_is_written(images: Path, inspector: Inspector) -> None:
     """Neither files nor fields in the rows."""
     inspect_images(inspector, [images], "out")

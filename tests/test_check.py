@@ -273,6 +273,26 @@ def test_a_method_that_cannot_be_trained_is_refused(sound: Path, method: str, re
     assert str(caught.value).startswith(f"{sound / 'recipe.yaml'}:4: transfer.method: {reason}")
 
 
+@pytest.mark.parametrize(
+    ("transfer", "key", "reason"),
+    [
+        ("licences: [mit]", "backbone", "the backbone EfficientNet-Lite0 .* has the licence 'apache-2.0'"),
+        ("licences: [mit]\n  method: anomalib.Patchcore", "method", "anomalib's licence 'apache-2.0'"),
+        ("taps: [7, 8]", "taps", "this backbone has the strides 2, 4, 8, 16, 32; found 7"),
+        ("taps: [8, 64]\n  backbone: timm:resnet18.a1_in1k", "taps", "this backbone has the strides .*; found 64"),
+        ("backbone: timm:resnet1", "backbone", "timm has no model 'resnet1'"),
+        ("method: anomalib.Fastflow", "backbone", "takes only these: resnet18, .* found tf_efficientnet_lite0"),
+    ],
+)
+def test_what_training_would_refuse_of_the_network_is_refused(
+    sound: Path, transfer: str, key: str, reason: str
+) -> None:
+    """Licences, and taps that a network does not have: never ready to train."""
+    images.write_recipe(sound, f"transfer:\n  {transfer}\n")
+    with pytest.raises(RecipeError, match=rf"transfer\.{key}: .*{reason}"):
+        run(sound)
+
+
 def test_the_check_loads_no_training_package(sound: Path) -> None:
     """A recipe with an anomalib model is checked without torch."""
     images.write_recipe(sound, "transfer: {method: anomalib.Padim}")

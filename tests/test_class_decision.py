@@ -33,6 +33,7 @@ def given(verdict: Verdict, prob: list[float], called: int) -> dict[str, np.ndar
         "finding_limits": np.zeros((1, 2), np.float32),
         "class_probability": np.array([prob], np.float32),
         "class_called": np.array([called], np.int64),
+        "class_likeness": np.array([0.25], np.float32),
         **{name: np.array([value], np.float32) for name, value in one.items()},
     }
 
@@ -61,6 +62,7 @@ def test_what_is_not_ok_is_called_its_likeliest_defect(
     assert Verdict(int(out["verdict"][0])) is verdict
     assert out["defect_class"].tolist() == [expected]
     assert out["class_prob"].tolist() == tensors["class_probability"].tolist()
+    assert out["class_p_value"].tolist() == [0.25]
     answer = ClassAnswer(np.array(prob), frozenset({called}))
     assert decide_class(answer, verdict, settings.defects, names_ok=settings.names_ok) == {expected}
 
@@ -87,7 +89,7 @@ def proven(found: int, prob: list[float], answer: ClassAnswer) -> tuple[ParityRe
         return {
             "score": np.array([9.0], np.float32), "verdict": np.array([1]), "gate": np.array([0]),
             "quality": np.zeros((1, 0), np.float32), "defect_class": np.array([found]),
-            "class_prob": np.array([prob], np.float32),
+            "class_prob": np.array([prob], np.float32), "class_p_value": np.array([0.25], np.float32),
         }  # fmt: skip
 
     case = ParityCase("a", "test", "dent", lambda: np.zeros((2, 2, 3), np.uint8))
@@ -110,6 +112,25 @@ def test_another_class_or_probability_refuses_the_export(found: int, prob: list[
     """One flipped class is as bad as a flipped verdict."""
     with pytest.raises(ParityError, match="class"):
         proven(found, prob, ClassAnswer(np.array([0.2, 0.8]), frozenset({called})))
+
+
+@pytest.mark.parametrize(("bounds", "refused"), [((0.2, 0.25), False), ((0.25, 0.3), False), ((0.26, 0.9), True)])
+def test_another_p_value_refuses_the_export(bounds: tuple[float, float], refused: bool) -> None:
+    """The graph says 0.25; on an edge of the reference both of its sides pass."""
+    answer = ClassAnswer(np.array([0.2, 0.8]), frozenset({1}), bounds)
+    if not refused:
+        assert proven(1, [0.2, 0.8], answer)
+        return
+    with pytest.raises(ParityError, match=r"class p-value is 0\.25, the reference's 0\.26 to 0\.9"):
+        proven(1, [0.2, 0.8], answer)
+
+
+def test_a_decision_without_classes_gives_the_neutral_p_value() -> None:
+    """1: nothing is strange where no class is looked for."""
+    feed = {name: value for name, value in given(Verdict.NG, [0.5, 0.5], 0).items() if not name.startswith("class_")}
+    out = Graph(export_decision(DecisionSettings(quality_count=1, unfamiliar_bit=3, findings=())))(feed)
+    assert out["class_p_value"].tolist() == [1.0]
+    assert out["class_prob"].shape == (1, 0)
 
 
 @pytest.mark.parametrize(

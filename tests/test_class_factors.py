@@ -36,7 +36,7 @@ def decided(score: float, prob: list[float], called: int, quality: float = 0.0, 
         "patch_score": [score], "front_gate": np.zeros(1, np.int64), "front_quality": [[quality]], "novelty": [0.0],
         "threshold_ng": [ng], "threshold_review": [ng * 2 / 3], "unfamiliar_limit": [9.0],
         "finding_limits": [[-9.0, 1.0]], "finding_floor": [2 * ng], "class_probability": [prob],
-        "class_called": np.array([called], np.int64),
+        "class_called": np.array([called], np.int64), "class_likeness": [0.5],
     }  # fmt: skip
     arrays = {name: np.asarray(value, None if name in INTEGERS else np.float32) for name, value in feed.items()}
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -85,7 +85,7 @@ def proven(score: float, prob: list[float], answer: ClassAnswer, *, finding: boo
         return {
             "score": np.array([score], np.float32), "verdict": np.array([1]), "gate": np.array([0]),
             "quality": np.zeros((1, 0), np.float32), "defect_class": np.array([int(np.argmax(prob))]),
-            "class_prob": np.array([prob], np.float32),
+            "class_prob": np.array([prob], np.float32), "class_p_value": np.ones(1, np.float32),
         }  # fmt: skip
 
     case = ParityCase("a", "test", "dent", lambda: np.zeros((2, 2, 3), np.uint8))

@@ -56,8 +56,10 @@ def test_a_result_names_the_class_and_how_probable_it_is(inspector: Inspector) -
     assert named.class_prob == pytest.approx({"dull": 0.2, "green": 0.8})
     assert (unknown.defect_class, unknown.class_probability) == ("unknown", None)
     assert (good.defect_class, good.class_probability) == (None, None)
+    assert named.class_p_value == pytest.approx(0.8)
     content = named.to_dict()["resultContent"]
     assert (content["defect_class"], content["class_probability"]) == ("green", pytest.approx(0.8))
+    assert content["class_p_value"] == named.class_p_value
 
 
 def test_an_inspection_counts_classes_and_compares_them_with_the_folders(inspector: Inspector, folder: Path) -> None:
@@ -112,6 +114,7 @@ def test_the_spreadsheet_has_class_and_probability(inspector: Inspector, folder:
         rows = {row["path"]: row for row in csv.DictReader(file)}
     assert rows["imgs/green/0.png"]["defect_class"] == "green"
     assert float(rows["imgs/green/0.png"]["class_probability"]) == pytest.approx(200 / 255)
+    assert float(rows["imgs/green/0.png"]["class_p_value"]) == pytest.approx(200 / 255)
     assert rows["imgs/good/0.png"]["defect_class"] == rows["imgs/good/0.png"]["class_probability"] == ""
     assert rows["imgs/other/0.png"]["defect_class"] == "unknown"
     summary = json.loads(Path("out/summary.json").read_text())

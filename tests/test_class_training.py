@@ -160,7 +160,8 @@ def test_any_batch_gives_every_output(told: Trained) -> None:
     for batch in (1, 7):
         out = inspector.raw_outputs(np.random.default_rng(0).integers(0, 256, (batch, 96, 140, 3), dtype=np.uint8))
         assert out["class_prob"].shape == (batch, 2)
-        assert out["defect_class"].shape == (batch,)
+        assert out["defect_class"].shape == out["class_p_value"].shape == (batch,)
+        assert ((out["class_p_value"] > 0) & (out["class_p_value"] <= 1)).all()
         assert all(np.isfinite(out[name]).all() for name in OUTPUTS)
 
 

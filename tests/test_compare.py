@@ -82,6 +82,24 @@ def test_a_wrong_key_is_refused_before_anything_runs(recipe: Path) -> None:
         jobs(recipe, "a=lineside,transfer.memori=3")
 
 
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("anomalib.Nope", "anomalib has no model 'Nope'"),
+        ("anomalib.EfficientAd", "a folder that holds .*; transfer.reference_images"),
+        ("anomalib.SuperADD", "'dinov3-license'"),
+        ("lineside,transfer.licences=[mit]", "licence 'apache-2.0'"),
+        ("lineside,transfer.taps=[7]", "has the strides 2, 4, 8, 16, 32; found 7"),
+        ("lineside,transfer.backbone=timm:resnet18.nope", "timm has no weights 'resnet18.nope'"),
+    ],
+)
+def test_a_method_that_cannot_be_trained_is_refused_before_any_other_is(recipe: Path, method: str, said: str) -> None:
+    """Not at its turn, hours later; the variant is named."""
+    with pytest.raises(UsageError, match=rf"--methods: odd: .*{said}") as caught:
+        jobs(recipe, f"a=lineside odd={method}")
+    assert caught.value.exit_code == 2
+
+
 def test_a_variation_changes_its_key_and_leaves_the_others(recipe: Path) -> None:
     """The recipe's own value stands where the variation says nothing, and the seed is added."""
     (variant,) = parse_variants(["a=lineside,normalise.size=128"])
@@ -149,11 +167,11 @@ def test_a_run_that_fails_is_a_row_with_its_error(recipe: Path) -> None:
     """The error is kept, and nothing is raised."""
     from lineside.bench.compare_run import run_job
 
-    (job, *_) = jobs(recipe, "a=anomalib.NoSuchModel")
-    failed = run_job(job, "key")
+    (job, *_) = jobs(recipe)
+    failed = run_job(dataclasses.replace(job, recipe=recipe / "gone"), "key")
     assert failed.measures is None
     assert failed.error is not None
-    assert "NoSuchModel" in failed.error
+    assert "gone" in failed.error
 
 
 def test_a_row_survives_its_file() -> None:

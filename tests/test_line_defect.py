@@ -143,7 +143,7 @@ def test_nothing_but_classes_changes(parent: Parent, oranged: Changed, model: on
     batch = RNG.integers(0, 256, (9, 12, 10, 3), dtype=np.uint8)
     old, new = Graph(parent.model)({"frame": batch}), Graph(model)({"frame": batch})
     assert tuple(new) == OUTPUTS
-    for name in set(OUTPUTS) - {"defect_class", "class_prob"}:
+    for name in set(OUTPUTS) - {"defect_class", "class_prob", "class_p_value"}:
         np.testing.assert_array_equal(new[name], old[name])
     assert oranged.threshold == parent.contract.threshold_ng
     for name in ("threshold_ng", "threshold_review"):
@@ -158,6 +158,7 @@ def test_the_graph_holds_what_was_fitted(oranged: Changed, model: onnx.ModelProt
     said = classify_reference(values, embedded("orange", 50)[None])
     out = Graph(model)({"frame": frame("orange", 50)[None]})
     np.testing.assert_allclose(out["class_prob"].astype(np.float64), said.prob, atol=1e-5)
+    np.testing.assert_allclose(out["class_p_value"], said.p_value, rtol=1e-6)
 
 
 def test_the_statement_counts_old_and_new_images(oranged: Changed) -> None:

@@ -10,7 +10,7 @@ import yaml
 from conftest import write_part
 from lineside.errors import RecipeError, UsageError
 from lineside.recipe import load_recipe
-from lineside.transfer.text_folder import check_text
+from lineside.transfer.method_check import check_method
 from tiny_clip import write_clip
 
 SMALL = "{size: 64, pose: {model: none}, light: {exposure: 'off'}, gate: {mode: 'off'}}"
@@ -49,7 +49,7 @@ def test_a_folder_without_a_model_is_refused_before_any_training(tmp_path):
     """`lineside check` says which folder holds no CLIP, with the recipe's line."""
     loaded = load_recipe(write_recipe(tmp_path, {"method": "text", "weights": "images"}))
     with pytest.raises(RecipeError, match=r"recipe\.yaml:\d+: transfer\.weights: .* does not hold open_clip_config"):
-        check_text(loaded)
+        check_method(loaded)
 
 
 def test_a_licence_that_is_not_known_is_refused_before_any_training(tmp_path):
@@ -57,7 +57,7 @@ def test_a_licence_that_is_not_known_is_refused_before_any_training(tmp_path):
     write_clip(tmp_path / "clip", licence=None)
     loaded = load_recipe(write_recipe(tmp_path, {"method": "text", "weights": "clip"}))
     with pytest.raises(RecipeError, match=r"add unknown to transfer\.licences"):
-        check_text(loaded)
+        check_method(loaded)
 
 
 @pytest.mark.slow

@@ -75,7 +75,8 @@ def test_one_file_takes_any_batch_and_frame_size(
     assert shapes == {
         "score": (batch,), "verdict": (batch,), "anomaly_map": (batch, map_h, map_w), "pose": (batch, 5),
         "transform": (batch, 3, 3), "gate": (batch,), "defect_class": (batch,),
-        "quality": (batch, len(inspector.contract.quality_names)), "class_prob": (batch, 0), "embedding": (batch, size),
+        "quality": (batch, len(inspector.contract.quality_names)), "class_prob": (batch, 0),
+        "class_p_value": (batch,), "embedding": (batch, size),
     }  # fmt: skip
     assert {out[name].dtype for name in ("verdict", "gate", "defect_class")} == {np.dtype(np.int64)}
     assert all(np.isfinite(out[name]).all() for name in OUTPUTS)

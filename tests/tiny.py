@@ -52,7 +52,12 @@ def tiny_contract(
         quality_limits=((5.0, None),),
         findings=(),
         normalisation={},
-        neutral_outputs={"pose": "0, 0, 0, 1, 0", "defect_class": "-1", "class_prob": "no columns"},
+        neutral_outputs={
+            "pose": "0, 0, 0, 1, 0",
+            "defect_class": "-1",
+            "class_prob": "no columns",
+            "class_p_value": "1",
+        },
         embedding="mean of each channel",
         score_tolerance_rel=1e-3,
         precision=Precision("fp32", 32, "The network computes in float32."),
@@ -113,13 +118,15 @@ def tiny_model(contract: Contract) -> bytes:
         node("Expand", ["pose_row", "n1"], ["pose"]),
         node("Expand", ["eye", "n11"], ["transform"]),
         node("Expand", ["minus", "n"], ["defect_class"]),
+        node("ConstantOfShape", ["n"], ["class_p_value"], value=numpy_helper.from_array(np.ones(1, np.float32))),
         node("ConstantOfShape", ["n0"], ["class_prob"], value=numpy_helper.from_array(np.zeros(1, np.float32))),
     ]
     constants["minus_axis"] = np.array([3], np.int64)
     integer = {"verdict", "gate", "defect_class"}
     shapes = {
         "score": ["N"], "verdict": ["N"], "anomaly_map": ["N", 8, 8], "pose": ["N", 5], "transform": ["N", 3, 3],
-        "gate": ["N"], "quality": ["N", 1], "defect_class": ["N"], "class_prob": ["N", 0], "embedding": ["N", 3],
+        "gate": ["N"], "quality": ["N", 1], "defect_class": ["N"], "class_prob": ["N", 0], "class_p_value": ["N"],
+        "embedding": ["N", 3],
     }  # fmt: skip
     value = helper.make_tensor_value_info
     graph = helper.make_graph(

@@ -16,7 +16,7 @@ from lineside.contract_reading import built
 from lineside.contract_thresholds import EscapeStatement, LeastDefect, RegionLimit, Threshold
 from lineside.errors import BundleError
 
-CONTRACT_VERSION = "6.0"
+CONTRACT_VERSION = "7.0"
 MODEL_FILE, CONTRACT_FILE, SUMS_FILE = "model.onnx", "contract.json", "SHA256SUMS"
 """Names within a bundle; `SUMS_FILE` lists all others with their SHA-256."""
 SIGNATURE_FILE = "SIGNATURE.json"
@@ -34,6 +34,7 @@ OUTPUTS = (
     "quality",
     "defect_class",
     "class_prob",
+    "class_p_value",
     "embedding",
 )
 POSE_FIELDS = ("angle_deg", "dx_px", "dy_px", "scale", "confidence")

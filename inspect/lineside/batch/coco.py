@@ -15,8 +15,9 @@ from lineside.contract import Contract
 UNKNOWN = "unknown"
 ABOUT = (
     "Boxes [x, y, width, height] in px of the frame; segmentation: uncompressed run lengths; score: highest value of "
-    "the anomaly map inside, above map_threshold. Images that are OK, got no call or could not be read have no boxes; "
-    "a finding (see its reasons) has no place on the image."
+    "the anomaly map inside, above map_threshold; category: the class of the whole image, the same for all its boxes, "
+    "since the model tells one class an image. Images that are OK, got no call or could not be read have no boxes; a "
+    "finding (see its reasons) has no place on the image."
 )
 
 

@@ -56,6 +56,12 @@ class Row:
         value = self.opc.get("resultContent", {}).get("class_probability")
         return float(value) if value is not None else None
 
+    @property
+    def class_p_value(self) -> float | None:
+        """Conformal p-value of belonging to a class, 0 to 1; None where there is no result."""
+        value = self.opc.get("resultContent", {}).get("class_p_value")
+        return float(value) if value is not None else None
+
     def to_line(self) -> bytes:
         """Return the row as one line of JSON in UTF-8, newline included. Every number in it is finite."""
         flat = {name: getattr(self, name) for name in _FLAT}

@@ -36,6 +36,7 @@ from lineside.runtime import Inspector
 from lineside.session import processors
 from lineside.stream import in_order
 
+_MAP = "anomaly_map"
 _WINDOW_PER_WORKER = 4  # enough that a slow image does not starve the others
 _THREADS_PER_WORKER = 2  # one computes while the other waits for the disk
 
@@ -153,8 +154,8 @@ def inspect_images(
     Raises
     ------
     UsageError
-        When a source does not exist, `out` holds the results of another inspection, an option is out of range, or with
-        labels one part stands under two of them.
+        When a source does not exist, boxes are asked of a model that gives no anomaly map, `out` holds the results of
+        another inspection, an option is out of range, or with labels one part stands under two of them.
     ImageError
         When there is no image at all. One that cannot be read is no error: it is counted as unreadable.
     StorageError
@@ -163,6 +164,8 @@ def inspect_images(
     options = options or InspectOptions()
     named, folder = [Path(source) for source in sources], Path(out)
     check_options(options)
+    if options.boxes:
+        _refuse_boxes(inspector.contract)
     check_sources(named)
     refuse_unfit(options.group, plan_images(named, folder) if options.group else ())
     options = replace(options, group=options.group or recipe_group(Path(inspector.path)))
@@ -185,6 +188,15 @@ def check_options(options: InspectOptions) -> None:
     part_names(options.group)
     if options.parquet:
         require("pyarrow", "parquet")
+
+
+def _refuse_boxes(contract: Contract) -> None:
+    """Refuse to look for places on a map that is always 0: empty annotations would say that there is no defect."""
+    if _MAP in contract.neutral_outputs:
+        raise UsageError(
+            f"--boxes: this model shows no places of defects, its {_MAP} is {contract.neutral_outputs[_MAP]}. Leave "
+            "--boxes out, or train one that gives a map, such as method: lineside with task: anomaly or both."
+        )
 
 
 def check_takt(takt_s: float | None) -> None:

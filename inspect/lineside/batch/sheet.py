@@ -12,8 +12,8 @@ from lineside.batch.row import Row
 from lineside.batch.store import CSV_FILE, PARTS_FILE
 
 _COLUMNS = (
-    "path", "part", "verdict", "score", "reasons", "defect_class", "class_probability", "duration_ms", "error", "label",
-    "overlay", "words",
+    "path", "part", "verdict", "score", "reasons", "defect_class", "class_probability", "class_p_value", "duration_ms",
+    "error", "label", "overlay", "words",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@")
 

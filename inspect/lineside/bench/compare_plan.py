@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Literal
 
 from lineside.dataset import Dataset
-from lineside.errors import LinesideError, UsageError
+from lineside.errors import LinesideError, UsageError, require
 from lineside.recipe import LoadedRecipe, varied
 from lineside.recipe_yaml import Value, read_yaml
+from lineside.transfer.method_check import check_method
 
 ALL: Literal["all"] = "all"
 DEFAULT_METHODS = ("lineside", "anomalib.Patchcore", "anomalib.Padim")
 DEFAULT_SHOTS = (1, 2, 4, 8, 16, 50)
 KEPT = ("part", "images", "seed", "capture")
 """Keys that no variation may change: every method gets the same images, drawn alike."""
+_PACKAGES = {"anomalib": {"anomalib": "train"}, "text": {"open_clip": "text"}}
+"""What a method needs beside the others, with the extra that installs it."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _METHOD = "transfer.method"
 
@@ -124,14 +127,15 @@ def plan(
     Raises
     ------
     UsageError
-        When the recipe has fewer training images than asked for, or no test images to compare on.
+        When the recipe has fewer training images than asked for, no test images to compare on, or a method cannot be
+        trained: no such model, no weights, no package, or a licence that is not allowed.
     RecipeError
         When a variation's key or value is wrong.
     """
     if not dataset.select("test"):
         raise UsageError(f"{dataset.root}: it has no test images, so that nothing can be compared on it.")
     for variant in variants:
-        variant.of(loaded, 0)
+        _refuse(variant, loaded)
     there = shots_there(loaded, dataset)
     wanted = [n for n in DEFAULT_SHOTS if n <= there] if shots is None else shots
     numbers = list(dict.fromkeys(there if n == ALL else n for n in wanted))
@@ -144,6 +148,17 @@ def plan(
         for n in numbers
         for variant in variants
     )
+
+
+def _refuse(variant: Variant, loaded: LoadedRecipe) -> None:
+    """Refuse a method that cannot be trained, before any other is."""
+    as_varied = variant.of(loaded, 0)
+    try:
+        check_method(as_varied)
+        for package, extra in _PACKAGES.get(variant.method.split(".")[0], {}).items():
+            require(package, extra)
+    except LinesideError as error:
+        raise UsageError(f"--methods: {variant.label}: {error.message}") from None
 
 
 def shots_there(loaded: LoadedRecipe, dataset: Dataset) -> int:

@@ -26,8 +26,6 @@ from lineside.program import program_sha256
 from lineside.recipe import load_recipe
 from lineside.train.progress import Journal, SilentProgress
 from lineside.train.run import deployable
-from lineside.transfer.bridge_catalog import check_method
-from lineside.transfer.text_folder import check_text
 
 _NEEDED = {
     "lineside": ("torch", "timm", "onnxscript"),
@@ -112,8 +110,6 @@ def _key_of(job: Job, dataset: Dataset, data_hash: str) -> str:
 
 def _trained(job: Job) -> tuple[Measures, Scores]:
     loaded = job.variant.of(load_recipe(job.recipe), job.seed)
-    check_method(loaded)
-    check_text(loaded)
     dataset = drawn(load_grouped(loaded)[0], job.shots, job.seed, job.class_shots)
     for module in _NEEDED[job.variant.method.split(".")[0]]:  # imported before the clock
         import_module(module)

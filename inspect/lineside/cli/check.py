@@ -23,14 +23,10 @@ def command(
     """Check a recipe and its images before any training. Exit code: 0 fine or warnings, 2 recipe, 3 images."""
     from lineside.capture.check import check_recipe
     from lineside.recipe import load_recipe
-    from lineside.transfer.backbone import refuse_licence
-    from lineside.transfer.bridge_catalog import check_method
-    from lineside.transfer.text_folder import check_text
+    from lineside.transfer.method_check import check_method
 
     loaded = load_recipe(recipe)
     check_method(loaded)
-    check_text(loaded)
-    refuse_licence(loaded.recipe.transfer.backbone, loaded.recipe.transfer.licences, loaded.folder)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)

@@ -12,9 +12,9 @@ from lineside.graph.onnx_export import export_module
 if TYPE_CHECKING:
     import onnx
 
-DECISION_OUTPUTS = ("score", "verdict", "gate", "quality", "defect_class", "class_prob")
-CLASS_PROBABILITY, CLASS_CALLED = "class_probability", "class_called"
-"""What the decision takes from a class head: [N, k], and the class [N], -2 where it is unknown."""
+DECISION_OUTPUTS = ("score", "verdict", "gate", "quality", "defect_class", "class_prob", "class_p_value")
+CLASS_PROBABILITY, CLASS_CALLED, CLASS_LIKENESS = "class_probability", "class_called", "class_likeness"
+"""What the decision takes from a class head: [N, k], the class [N], -2 where it is unknown, and its p-value [N]."""
 UNFAMILIAR_LIMIT, FINDING_LIMITS, FINDING_FLOOR = "unfamiliar_limit", "finding_limits", "finding_floor"
 
 
@@ -82,6 +82,7 @@ class Decision(nn.Module):
         finding_floor: Tensor,
         class_probability: Tensor | None = None,
         class_called: Tensor | None = None,
+        class_likeness: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Decide.
 
@@ -93,12 +94,13 @@ class Decision(nn.Module):
         threshold_ng, threshold_review, unfamiliar_limit, finding_floor : Tensor [1]
         finding_limits : Tensor [k, 2]
             Least and largest value of each finding's column.
-        class_probability, class_called : Tensor [N, k], Tensor of int64 [N]
+        class_probability, class_called, class_likeness : Tensor [N, k], Tensor of int64 [N], Tensor [N]
             Only where there is a class head.
 
         Returns
         -------
-        score [N], verdict int64 [N], gate int64 [N], quality [N, q + 1], defect_class int64 [N], class_prob [N, k]
+        score [N], verdict int64 [N], gate int64 [N], quality [N, q + 1], defect_class int64 [N], class_prob [N, k],
+        class_p_value [N]
         """
         score = patch_score
         if self.settings.tolerances and class_probability is not None and class_called is not None:
@@ -114,14 +116,14 @@ class Decision(nn.Module):
         verdict = torch.where(gate != 0, torch.full_like(gate, int(Verdict.NO_CALL)), called)
         quality = torch.cat((front_quality, novelty[:, None]), dim=1)
         none = torch.full_like(gate, NO_DEFECT_CLASS)
-        if class_probability is None or class_called is None:
-            return score, verdict, gate, quality, none, score[:, None][:, :0]
+        if class_probability is None or class_called is None or class_likeness is None:
+            return score, verdict, gate, quality, none, score[:, None][:, :0], torch.ones_like(score)
         named = (verdict == int(Verdict.NG)) | (verdict == int(Verdict.REVIEW))
         if self.settings.names_ok:
             named = verdict != int(Verdict.NO_CALL)
         likeliest = class_probability[:, : self.settings.defects].argmax(dim=1)
         called = torch.where(class_called == UNKNOWN_DEFECT_CLASS, class_called, likeliest)
-        return score, verdict, gate, quality, torch.where(named, called, none), class_probability
+        return score, verdict, gate, quality, torch.where(named, called, none), class_probability, class_likeness
 
     def _tolerance(self, probability: Tensor, called: Tensor) -> Tensor:
         """How many thresholds each part [N] may reach by its class; one, where that is unknown."""
@@ -157,5 +159,6 @@ def export_decision(settings: DecisionSettings) -> "onnx.ModelProto":
     if settings.classes:
         inputs[CLASS_PROBABILITY] = torch.zeros(2, settings.classes)
         inputs[CLASS_CALLED] = torch.zeros(2, dtype=torch.int64)
-        dynamic |= {CLASS_PROBABILITY: {0: "N"}, CLASS_CALLED: {0: "N"}}
+        inputs[CLASS_LIKENESS] = torch.zeros(2)
+        dynamic |= {name: {0: "N"} for name in (CLASS_PROBABILITY, CLASS_CALLED, CLASS_LIKENESS)}
     return export_module(Decision(settings), inputs, DECISION_OUTPUTS, dynamic, key=repr(settings))

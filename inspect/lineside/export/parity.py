@@ -22,9 +22,11 @@ Pixels = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
 Kind = Literal["calibration", "disturbed", "train", "test"]
 TOLERANCE_REL = 1e-3
-CLASS_OUTPUTS = ("defect_class", "class_prob")
+CLASS_OUTPUTS = ("defect_class", "class_prob", "class_p_value")
 CLASS_TOLERANCE = 2e-3
 """Of a class's probability. Where the reference itself is this near to another answer, that one passes too."""
+P_VALUE_TOLERANCE = 1e-5
+"""Of a class's p-value, a fraction of two counts: rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class ClassAnswer:
     """[k]"""
     called: frozenset[int]
     """The class, or -2; several where the answer lies on an edge."""
+    p_value: tuple[float, float] = (0.0, 1.0)
+    """Least and largest p-value, which differ where it lies on an edge; any, where nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ def prove_parity(
         told = int(out["defect_class"][0])
         if classes is not None and answer is not None:
             _compare_classes(case, out["class_prob"][0], told, verdict, answer, classes)
+            _compare_p_value(case, float(out["class_p_value"][0]), answer)
         done()
         difference = abs(score - expected) / _unit(expected, threshold_ng.value)
         return ParityRecord(case.name, case.kind, case.label, score, verdict.name, gate, expected, difference, told)
@@ -212,6 +217,16 @@ def _compare_classes(
         f"{' or '.join(map(str, sorted(wanted)))}; their probabilities differ by {worst:.2g}. Nothing was exported. "
         "This is a fault of lineside or of the installed ONNX Runtime: please report it with their versions."
     )
+
+
+def _compare_p_value(case: ParityCase, found: float, answer: ClassAnswer) -> None:
+    least, most = answer.p_value
+    if not least - P_VALUE_TOLERANCE <= found <= most + P_VALUE_TOLERANCE:
+        raise ParityError(
+            f"{case.name} ({case.kind}): the assembled graph's class p-value is {found:.4g}, the reference's "
+            f"{least:.4g} to {most:.4g}. Nothing was exported. This is a fault of lineside or of the installed ONNX "
+            "Runtime: please report it with their versions."
+        )
 
 
 def decide_class(answer: ClassAnswer, verdict: Verdict, defects: int, *, names_ok: bool) -> frozenset[int]:

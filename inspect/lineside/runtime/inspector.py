@@ -237,6 +237,7 @@ class Inspector:
             gate=gate,
             quality=quality,
             class_prob=_named(contract.class_names, outputs["class_prob"][i]),
+            class_p_value=float(outputs["class_p_value"][i]),
             embedding=outputs["embedding"][i],
             duration_ms=duration_ms,
             frame_wh=frame_wh,

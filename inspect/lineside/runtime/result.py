@@ -38,6 +38,9 @@ class Result:
     class_prob: dict[str, float]
     """Probability of each of the contract's classes, 0 to 1, if it is one of them; empty where none are told. What
     it may be believed for, the contract's `classes.statement` says."""
+    class_p_value: float
+    """Conformal p-value of belonging to the likeliest class: small is strange, ``unknown`` below the contract's
+    `classes.unknown`; 1 where no classes are told."""
     embedding: npt.NDArray[np.float32]
     """[d] for watching drift."""
     duration_ms: float
@@ -88,6 +91,7 @@ class Result:
                 "defect_class": self.defect_class,
                 "class_probability": self.class_probability,
                 "class_prob": self.class_prob,
+                "class_p_value": self.class_p_value,
                 "pose": [float(value) for value in self.pose],
                 "quality": self.quality,
             },

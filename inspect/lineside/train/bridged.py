@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,10 +11,9 @@ import numpy.typing as npt
 
 from lineside.contract import Component, Fitted
 from lineside.contract_thresholds import LeastDefect, RegionLimit
-from lineside.errors import UsageError
 from lineside.graph.run import Graph
 from lineside.graph.trunk import export_front
-from lineside.recipe import LoadedRecipe, Transfer
+from lineside.recipe import LoadedRecipe
 from lineside.train.front_fit import FrontFitter
 from lineside.train.images import References
 from lineside.train.method import FittedHead
@@ -22,18 +22,14 @@ from lineside.train.setup import FRONT_FITTED, anchor_frame, front_request, usua
 from lineside.train.tail import HeadRun, finish
 from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.backbone import Triple, load_backbone, write_local_dir
-from lineside.transfer.bridge import BridgeSpec, fit_anomalib
+from lineside.transfer.bridge import BridgeSpec, fit_anomalib, load_class
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
 from lineside.transfer.bridge_head import THUMBNAIL, export_bridged_head
+from lineside.transfer.bridge_options import split_options
+from lineside.transfer.bridge_weights import refuse_size, weights_component, weights_hashed
 from lineside.transfer.familiar import THUMBNAIL_SPREAD
-from lineside.transfer.text_folder import (
-    CLIP_MEAN,
-    CLIP_STD,
-    UNKNOWN_LICENCE,
-    ClipFolder,
-    check_clip_licence,
-    read_clip_folder,
-)
+from lineside.transfer.method_check import refuse_model
+from lineside.transfer.text_folder import CLIP_MEAN, CLIP_STD, ClipFolder, read_clip_folder
 
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -59,10 +55,12 @@ class BridgedMethod:
         recipe, transfer = loaded.recipe, loaded.recipe.transfer
         self._known = resolve_model(transfer.method)
         clip = _clip_of(self._known, loaded)
-        _refuse_unlicensed(transfer, clip)
+        refuse_model(self._known, loaded)
+        width, height = recipe.normalise.working_wh(usual_frame_wh(references))
+        refuse_size(self._known, (width, height))
+        split_options(load_class(self._known), transfer.options)
         journal.stage("backbone")
         mean, std, components = _input_of(self._known, loaded, clip)
-        width, height = recipe.normalise.working_wh(usual_frame_wh(references))
         self.map_wh = (width // 4, height // 4)
         self.embedding = f"working image reduced to {THUMBNAIL}×{THUMBNAIL} cells of red, green, blue"
         self.components: tuple[Component, ...] = components
@@ -87,6 +85,7 @@ class BridgedMethod:
         self._journal.stage(f"training {self._loaded.recipe.transfer.method} on {len(positions)} frames")
         with tempfile.TemporaryDirectory(prefix="lineside-") as folder:
             model = fit_anomalib(self._spec(Path(folder)), working[rows[front.gate[rows] == 0]])
+        self.components = _with_fetched(self.components, model.fetched)
         if not model.has_map:
             self.neutral_outputs = {"anomaly_map": "0: the model gives no map"}
         exported = export_bridged_head(model, self.map_wh, working[rows[:2]])
@@ -136,35 +135,19 @@ def _input_of(
     if known.takes_backbone:
         backbone = load_backbone(transfer.backbone, transfer.taps, transfer.licences, Path(loaded.folder))
         return backbone.mean, backbone.std, (*backbone.components, method)
-    if clip is not None:
-        weights = Component("weights", clip.folder.name, "transfer.weights", clip.licence, clip.sha256())
-        return clip.mean, clip.std, (weights, method)
     mean, std = (CLIP_MEAN, CLIP_STD) if known.clip else (IMAGENET_MEAN, IMAGENET_STD)
-    if known.unit_input:
-        mean, std = UNIT_MEAN, UNIT_STD
-    if transfer.weights:
-        weights = Component("weights", Path(transfer.weights).name, "transfer.weights", UNKNOWN_LICENCE, "")
-        return mean, std, (weights, method)
-    return mean, std, (method,)
-
-
-def _refuse_unlicensed(transfer: Transfer, clip: ClipFolder | None) -> None:
-    """Refuse a network whose licence nobody stated, unless the recipe allows that.
-
-    Raises
-    ------
-    UsageError
-    """
-    if "backbone" in transfer.options:
-        raise UsageError(
-            "transfer.options.backbone: name it in transfer.backbone instead: its licence is checked there."
-        )
-    if LICENCE not in transfer.licences:
-        raise UsageError(f"transfer.method: anomalib's licence {LICENCE!r} is not one that transfer.licences allows.")
     if clip is not None:
-        check_clip_licence(clip, transfer.licences)
-    elif transfer.weights and UNKNOWN_LICENCE not in transfer.licences:
-        raise UsageError(
-            "transfer.weights: the licence of these weights is not known here. If you may use them, "
-            f"add {UNKNOWN_LICENCE} to transfer.licences."
-        )
+        mean, std = clip.mean, clip.std
+    elif known.unit_input:
+        mean, std = UNIT_MEAN, UNIT_STD
+    folder = loaded.resolve(transfer.weights) if transfer.weights else None
+    weights = weights_component(known, transfer.options, folder)
+    return mean, std, (*((weights_hashed(weights, known, transfer.options, folder),) if weights else ()), method)
+
+
+def _with_fetched(components: tuple[Component, ...], fetched: tuple[str, ...]) -> tuple[Component, ...]:
+    """Return the components with the hash of weights that were downloaded, where no file of the recipe gave it."""
+    return tuple(
+        replace(one, sha256=fetched[0]) if one.role == "weights" and not one.sha256 and fetched else one
+        for one in components
+    )

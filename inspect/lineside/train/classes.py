@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.dataset import Sample
-from lineside.export.decision import CLASS_CALLED, CLASS_PROBABILITY
+from lineside.export.decision import CLASS_CALLED, CLASS_LIKENESS, CLASS_PROBABILITY
 from lineside.export.known_images import picture_of
 from lineside.export.parity import ClassAnswer
 from lineside.graph.join import join, rename_output
@@ -141,7 +141,10 @@ def class_part(fit: ClassFit) -> "onnx.ModelProto":
     model = export_class_head(fit.values, CLASS_TUNED if fit.tail else CLASS_EMBEDDING)
     if fit.tail:
         model = join(export_tail(fit.tail), model, "head/")
-    return rename_output(rename_output(model, "class_prob", CLASS_PROBABILITY), "class_index", CLASS_CALLED)
+    taken = {"class_prob": CLASS_PROBABILITY, "class_index": CLASS_CALLED, "class_p_value": CLASS_LIKENESS}
+    for name, new in taken.items():
+        model = rename_output(model, name, new)
+    return model
 
 
 def class_answer(values: ClassValues, embedding: npt.NDArray[np.generic]) -> ClassAnswer:
@@ -150,7 +153,9 @@ def class_answer(values: ClassValues, embedding: npt.NDArray[np.generic]) -> Cla
     called, near = int(said.prob[0].argmax()), said.strangeness[0] * np.array([1.0 - EDGE_REL, 1.0 + EDGE_REL])
     beyond = (values.calibration >= near[:, None]).sum(axis=1)
     unknown = beyond + 1.0 < values.least
-    return ClassAnswer(said.prob[0], frozenset(UNKNOWN if strange else called for strange in unknown.tolist()))
+    p_values = (beyond + 1.0) / (len(values.calibration) + 1.0)
+    calls = frozenset(UNKNOWN if strange else called for strange in unknown.tolist())
+    return ClassAnswer(said.prob[0], calls, (float(p_values.min()), float(p_values.max())))
 
 
 def _gathered(samples: Sequence[Sample], seen: Sequence[Sequence[View]], names: tuple[str, ...], eye: Eye) -> Examples:

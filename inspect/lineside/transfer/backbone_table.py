@@ -85,7 +85,7 @@ def measured(backbone: str) -> KnownBackbone:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from lineside.transfer.backbone import LITE0_ARCHITECTURE
+    from lineside.transfer.backbone_check import LITE0_ARCHITECTURE
     from lineside.transfer.backbone_taps import build_tapped
 
     model = LITE0_ARCHITECTURE if backbone == "lite0" else backbone.removeprefix("timm:")

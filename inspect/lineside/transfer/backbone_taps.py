@@ -7,19 +7,16 @@ map, each passed through the last normalisation as DINOv2 itself gives them (`ge
 2024). Networks with a fixed input size get their position embedding resampled to the working size when they are loaded.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lineside.errors import UsageError
+from lineside.transfer.tap_strides import TapNumbers, choose_strides, stride_words
 
-TapNumbers = Sequence[int] | Literal["auto"]
-AUTO_STRIDES = (8, 16)
-"""Of the strides there are; fine enough for a scratch, deep enough to tell a pattern (PatchCore, Roth et al., 2022)."""
 AUTO_DEPTHS = (1 / 2, 3 / 4)
 """Of a plain transformer's blocks. Its last blocks serve the training's task, its first ones hold little but colour."""
 
@@ -168,29 +165,6 @@ def choose_taps(probe: Any, taps: TapNumbers) -> Taps:
     taps = choose_strides(strides, taps)
     last = [len(strides) - 1 - strides[::-1].index(stride) for stride in taps]  # the last stage of a stride
     return Taps(tuple(last), stride_words(taps), by_block=False)
-
-
-def choose_strides(strides: Sequence[int], taps: TapNumbers) -> tuple[int, ...]:
-    """Return the strides that are asked for, of those there are.
-
-    Raises
-    ------
-    UsageError
-        When there is no such stride.
-    """
-    there = sorted(set(strides))
-    if taps == "auto":
-        return tuple(stride for stride in AUTO_STRIDES if stride in there) or tuple(there[-2:])
-    for stride in taps:
-        if stride not in there:
-            named = ", ".join(map(str, there))
-            raise UsageError(f"transfer.taps: this backbone has the strides {named}; found {stride}.")
-    return tuple(taps)
-
-
-def stride_words(strides: Sequence[int]) -> tuple[str, ...]:
-    """Return strides as people say them."""
-    return tuple(f"stride {stride}" for stride in strides)
 
 
 def _blocks(depth: int, taps: TapNumbers) -> Taps:

@@ -21,10 +21,12 @@ from torch import Tensor, nn
 
 from lineside.errors import LinesideError, MissingExtraError, UsageError
 from lineside.transfer.bridge_catalog import LICENCE, KnownModel, resolve_model
+from lineside.transfer.bridge_fetched import fetched_hashes
 from lineside.transfer.bridge_loops import batch_kept_dynamic, defining_modules, without_loops
 from lineside.transfer.bridge_options import architecture_of, backbone_arguments, split_options
 from lineside.transfer.bridge_scope import bars_off, clip_from, guest, timm_weights_from, weights_from
 from lineside.transfer.bridge_train import build, explained, train
+from lineside.transfer.bridge_weights import refuse_missing, refuse_size
 from lineside.transfer.text_folder import ClipFolder, read_clip_folder
 
 MIN_GOODS = 2
@@ -70,9 +72,13 @@ class BridgedModel(nn.Module):
         Whether the backbone folder is in it; False for models with an encoder of their own.
     has_map : bool
         False where anomalib's model gives no map; `forward` then returns zeros of 1 × 1.
+    fetched : tuple of str
+        SHA-256 of weights that it downloaded, in order.
     """
 
-    def __init__(self, inner: nn.Module, model_name: str, *, uses_backbone: bool, has_map: bool) -> None:
+    def __init__(
+        self, inner: nn.Module, model_name: str, *, uses_backbone: bool, has_map: bool, fetched: tuple[str, ...] = ()
+    ) -> None:
         super().__init__()
         self.inner = inner.eval().requires_grad_(False)
         self._modules_of_inner = defining_modules(inner)
@@ -81,6 +87,7 @@ class BridgedModel(nn.Module):
         self.source = f"anomalib {version('anomalib')}"
         self.uses_backbone = uses_backbone
         self.has_map = has_map
+        self.fetched = fetched
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Judge working tensors.
@@ -139,8 +146,8 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
     """
     known = resolve_model(spec.model)
     _check_goods(goods)
-    _check_local_files(known, spec)
-    _check_size(known, (goods.shape[3], goods.shape[2]))
+    refuse_missing(known, spec.options, spec.weights, spec.reference_images)
+    refuse_size(known, (goods.shape[3], goods.shape[2]))
     kind = load_class(known)
     with guest(spec.seed), tempfile.TemporaryDirectory(prefix="lineside-") as scratch:
         own, training = split_options(kind, spec.options)
@@ -149,6 +156,7 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
         uses_backbone = spec.backbone_folder is not None and "backbone" in arguments.keys() - own.keys()
         try:
             with (
+                fetched_hashes() as fetched,
                 timm_weights_from(_timm_folders(spec, known)),
                 clip_from(_clip_folder(spec, known), size_wh[::-1]),
                 weights_from(spec.weights),
@@ -156,7 +164,7 @@ def fit_anomalib(spec: BridgeSpec, goods: npt.NDArray[np.float32]) -> BridgedMod
             ):
                 module = build(kind, arguments, size_wh)
                 train(module, goods, known, training, Path(scratch))
-                return _finish(module, known, goods, uses_backbone=uses_backbone)
+                return _finish(module, known, goods, uses_backbone=uses_backbone, fetched=tuple(fetched))
         except Exception as error:
             raise explained(error, known) from error
 
@@ -184,37 +192,6 @@ def _check_goods(goods: npt.NDArray[np.float32]) -> None:
         raise UsageError(f"Expected working tensors of shape [n, 3, H, W], found {list(goods.shape)}.")
     if len(goods) < MIN_GOODS:
         raise UsageError(f"anomalib models need at least {MIN_GOODS} good images to be fitted, found {len(goods)}.")
-
-
-def _check_size(known: KnownModel, size_wh: tuple[int, int]) -> None:
-    least = known.least_side_px
-    if min(size_wh) < least:
-        raise UsageError(
-            f"anomalib.{known.name} needs working images of at least {least}×{least} px, found {size_wh[0]}×"
-            f"{size_wh[1]}. Set normalise.size: [{max(least, size_wh[0])}, {max(least, size_wh[1])}]."
-        )
-
-
-def _check_local_files(known: KnownModel, spec: BridgeSpec) -> None:
-    """Refuse what would download before anything is downloaded into the working folder or the user's cache."""
-    for key, folder in (("weights", spec.weights), ("reference_images", spec.reference_images)):
-        if folder is not None and not folder.is_dir():
-            raise UsageError(f"transfer.{key}: there is no folder {folder}.")
-    _clip_folder(spec, known)
-    if known.weights_file is not None:
-        if spec.weights is None:
-            raise LinesideError(
-                f"anomalib.{known.name} needs a download ({known.downloads}). Give it locally: transfer.weights: a "
-                f"folder that holds {known.weights_file}."
-            )
-        if not (spec.weights / known.weights_file).is_file():
-            raise UsageError(f"transfer.weights: {spec.weights} does not hold {known.weights_file}.")
-    given = spec.reference_images or spec.options.get(known.reference_option or "")
-    if known.reference_option is not None and (given is None or not Path(str(given)).is_dir()):
-        raise LinesideError(
-            f"anomalib.{known.name} needs a download ({known.downloads}). Give a local folder of images as "
-            "transfer.reference_images: <folder>."
-        )
 
 
 def _arguments(
@@ -256,14 +233,15 @@ def _timm_folders(spec: BridgeSpec, known: KnownModel) -> dict[str, Path]:
     return folders
 
 
-def _finish(module: Any, known: KnownModel, goods: npt.NDArray[np.float32], *, uses_backbone: bool) -> BridgedModel:
+def _finish(
+    module: Any, known: KnownModel, goods: npt.NDArray[np.float32], *, uses_backbone: bool, fetched: tuple[str, ...]
+) -> BridgedModel:
     """Take the torch model out of anomalib's module, ready for export, and try it."""
     inner = without_loops(module.model)
     with torch.no_grad():
         answer = inner.eval()(torch.from_numpy(goods[:MIN_GOODS].copy()))
-        bridged = BridgedModel(
-            inner, known.name, uses_backbone=uses_backbone, has_map=getattr(answer, "anomaly_map", None) is not None
-        )
+        has_map = getattr(answer, "anomaly_map", None) is not None
+        bridged = BridgedModel(inner, known.name, uses_backbone=uses_backbone, has_map=has_map, fetched=fetched)
         score, anomaly_map = bridged(torch.from_numpy(goods[:MIN_GOODS].copy()))
     if not (torch.isfinite(score).all() and torch.isfinite(anomaly_map).all()):
         raise LinesideError(

@@ -9,12 +9,9 @@ difference was 1e-5, except 1.4e-4 for Dsr, which rounds to a codebook. A test k
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lineside.errors import UsageError
-
-if TYPE_CHECKING:  # pydantic is not needed to look a name up
-    from lineside.recipe import LoadedRecipe
+from lineside.transfer.weights_folder import UNKNOWN_LICENCE, WEIGHTS_FILE
 
 LICENCE = "apache-2.0"
 METHOD_PREFIX = "anomalib."
@@ -23,7 +20,19 @@ _REVERSIBLE = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
     "resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2",
 )  # fmt: skip
+_RELEASE = "anomalib's release on GitHub"
 _DINO = "a timm folder (config.json, model.safetensors) of"
+
+
+@dataclass(frozen=True)
+class OwnWeights:
+    """Pretrained weights that a model brings itself, as a contract names them."""
+
+    name: str
+    source: str
+    licence: str = UNKNOWN_LICENCE
+    """As timm states it of the very file, lower case. ``unknown``: neither timm, torchvision, open_clip nor anomalib
+    states one."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,13 @@ class KnownModel:
         What it fetches where it is not given locally; empty where it fetches nothing but its default backbone.
     local : str
         What ``transfer.weights`` may be instead; empty where anomalib takes no local folder.
+    own : OwnWeights or None
+        The pretrained weights that are in it, beside the recipe's backbone; None where there are none.
     weights_file : str or None
-        File that must be in ``transfer.weights``.
+        File that must be in ``transfer.weights``, without which it cannot be trained; ``{model_size}`` in it stands
+        for the option of that name, small where it is not given.
+    hub_file : str or None
+        File that is read where ``transfer.weights`` is given, and downloaded where it is not.
     encoder_option : str or None
         Argument of its constructor that names the encoder whose weights ``transfer.weights`` holds.
     reference_option : str or None
@@ -68,7 +82,9 @@ class KnownModel:
     backbones: tuple[str, ...] = ()
     downloads: str = ""
     local: str = ""
+    own: OwnWeights | None = None
     weights_file: str | None = None
+    hub_file: str | None = None
     encoder_option: str | None = None
     reference_option: str | None = None
     unit_input: bool = False
@@ -87,15 +103,28 @@ class KnownModel:
         return "anomalib takes no local folder for it: train it where there is a network, or choose another model."
 
 
-def _dino(name: str, architecture: str, option: str | None = None) -> KnownModel:
-    return KnownModel(name, downloads=f"{architecture}", local=f"{_DINO} {architecture}", encoder_option=option)
+TIMM_HUB = "timm hub"
 
 
-def _hub(name: str, weights: str) -> KnownModel:
+def _dino(name: str, weights: str, licence: str, option: str | None = None) -> KnownModel:
+    architecture = weights.split(".")[0]
+    return KnownModel(
+        name,
+        downloads=architecture,
+        local=f"{_DINO} {architecture}",
+        own=OwnWeights(weights, TIMM_HUB, licence),
+        hub_file=WEIGHTS_FILE,
+        encoder_option=option,
+    )
+
+
+def _hub(name: str, weights: str, file: str, licence: str) -> KnownModel:
     return KnownModel(
         name,
         downloads=f"torchvision's {weights}",
-        local=f"a folder that holds checkpoints/<torchvision's file of {weights}>",
+        local=f"a folder that holds {file}",
+        own=OwnWeights(f"{weights}, ImageNet-1k", "torchvision", licence),
+        hub_file=file,
     )
 
 
@@ -116,30 +145,35 @@ _MODELS = (
     KnownModel("ReverseDistillation", takes_backbone=True, backbones=_REVERSIBLE),
     # no backbone, or one of their own
     KnownModel("Ganomaly"),
-    _dino("AnomalyDINO", "vit_small_patch14_dinov2", "encoder_name"),
-    _dino("Dinomaly", "vit_base_patch14_reg4_dinov2", "encoder_name"),
-    _dino("InpFormer", "vit_base_patch14_reg4_dinov2", "encoder_name"),
-    _dino("GeneralAD", "vit_large_patch14_dinov2", "backbone"),
-    _dino("SuperADD", "vit_huge_plus_patch16_dinov3", "backbone"),
-    _dino("FoundAD", "vit_base_patch14_dinov2"),
-    _dino("L2BT", "vit_base_patch14_reg4_dinov2"),
-    _hub("Cfa", "wide_resnet50_2"),
-    _hub("Csflow", "efficientnet_b5"),
+    _dino("AnomalyDINO", "vit_small_patch14_dinov2.lvd142m", "apache-2.0", "encoder_name"),
+    _dino("Dinomaly", "vit_base_patch14_reg4_dinov2.lvd142m", "apache-2.0", "encoder_name"),
+    _dino("InpFormer", "vit_base_patch14_reg4_dinov2.lvd142m", "apache-2.0", "encoder_name"),
+    _dino("GeneralAD", "vit_large_patch14_dinov2.lvd142m", "apache-2.0", "backbone"),
+    _dino("SuperADD", "vit_huge_plus_patch16_dinov3.lvd1689m", "dinov3-license", "backbone"),
+    _dino("FoundAD", "vit_base_patch14_dinov2.lvd142m", "apache-2.0"),
+    _dino("L2BT", "vit_base_patch14_reg4_dinov2.lvd142m", "apache-2.0"),
+    _hub("Cfa", "wide_resnet50_2", "checkpoints/wide_resnet50_2-9ba9bcbe.pth", "bsd-3-clause"),
+    _hub("Csflow", "efficientnet_b5", "checkpoints/efficientnet_b5_lukemelas-1a07897c.pth", UNKNOWN_LICENCE),
     KnownModel("Draem", reference_option="dtd_dir", downloads="texture images (DTD)", unit_input=True),
     KnownModel(
         "Dsr", downloads="a pretrained discrete model", local="a folder", unit_input=True,
-        weights_file="dsr/vq_model_pretrained_128_4096.pckl",
+        weights_file="dsr/vq_model_pretrained_128_4096.pckl", own=OwnWeights("DSR's discrete model", _RELEASE),
     ),
     KnownModel(
         "EfficientAd", downloads="a pretrained teacher and ImageNette", local="a folder", unit_input=True,
-        weights_file="efficientad_pretrained_weights/pretrained_teacher_small.pth", reference_option="imagenet_dir",
-        validates=True, batch_size=1, least_side_px=256,  # its autoencoder ends in a kernel of 8 at stride 32
+        weights_file="efficientad_pretrained_weights/pretrained_teacher_{model_size}.pth",
+        reference_option="imagenet_dir", own=OwnWeights("EfficientAd's teacher", _RELEASE), validates=True,
+        batch_size=1, least_side_px=256,  # its autoencoder ends in a kernel of 8 at stride 32
     ),
     KnownModel(
         "WinClip", downloads="CLIP through open_clip", validates=True, clip=True,
+        own=OwnWeights("ViT-B-16-plus-240, laion400m_e31", "open_clip"),
         local="a folder with a CLIP model as open_clip writes it (open_clip_config.json, open_clip_model.safetensors)",
     ),
-    KnownModel("AnomalyVFM", downloads="its weights from the Hugging Face hub", unit_input=True, validates=True),
+    KnownModel(
+        "AnomalyVFM", downloads="its weights from the Hugging Face hub", unit_input=True, validates=True,
+        own=OwnWeights("AnomalyVFM on RADIO", "Hugging Face hub: MaticFuc/anomalyvfm_radio"),
+    ),
     # cannot be a graph
     KnownModel("Cflow", refused="it walks through its pixels in a loop, which fixes the batch in a graph"),
     KnownModel("UniNet", refused="it doubles and halves its batch in a way that fixes the batch in a graph"),
@@ -177,23 +211,6 @@ def resolve_model(name: str) -> KnownModel:
     if known.refused:
         raise UsageError(f"{METHOD_PREFIX}{plain} cannot be used: {known.refused}. Choose another, such as Patchcore.")
     return known
-
-
-def check_method(loaded: "LoadedRecipe") -> None:
-    """Refuse a recipe whose method is no model that can be trained; nothing heavy is imported for it.
-
-    Raises
-    ------
-    RecipeError
-        With file, line and key; see `resolve_model`.
-    """
-    method = loaded.recipe.transfer.method
-    if not method.startswith(METHOD_PREFIX):
-        return
-    try:
-        resolve_model(method)
-    except UsageError as error:
-        raise loaded.error(error.message, "transfer.method") from None
 
 
 def usable_models() -> list[str]:

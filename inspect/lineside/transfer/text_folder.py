@@ -10,12 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lineside.errors import UsageError
-
-if TYPE_CHECKING:  # pydantic is not needed to read a folder
-    from lineside.recipe import LoadedRecipe
+from lineside.transfer.weights_folder import UNKNOWN_LICENCE
 
 Triple = tuple[float, float, float]
 
@@ -28,7 +25,6 @@ WEIGHT_FILES = (
 CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 """What OpenAI's and LAION's CLIP were trained with, and open_clip takes where a folder does not say."""
-UNKNOWN_LICENCE = "unknown"
 USUAL_PATCH_PX = 16
 """open_clip's default."""
 OTHER_TOWERS = {
@@ -114,23 +110,6 @@ def check_clip_licence(clip: ClipFolder, licences: tuple[str, ...]) -> None:
     raise UsageError(
         f"transfer.weights: {clip.folder.name} {told}. If you may use it, add {clip.licence} to transfer.licences."
     )
-
-
-def check_text(loaded: "LoadedRecipe") -> None:
-    """Refuse a recipe with method: text whose CLIP folder cannot be used; nothing heavy is imported for it.
-
-    Raises
-    ------
-    RecipeError
-        With file, line and key.
-    """
-    transfer = loaded.recipe.transfer
-    if transfer.method != "text" or transfer.weights is None:
-        return
-    try:
-        check_clip_licence(read_clip_folder(loaded.resolve(transfer.weights)), transfer.licences)
-    except UsageError as error:
-        raise loaded.error(error.message.removeprefix("transfer.weights: "), "transfer.weights") from None
 
 
 def _patch_px(vision: Mapping[str, object], folder: Path, key: str) -> int:

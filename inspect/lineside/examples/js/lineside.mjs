@@ -5,9 +5,10 @@
 
 export const VERDICTS = ["OK", "NG", "REVIEW", "NO_CALL"];
 export const OUTPUTS = [
-  "score", "verdict", "anomaly_map", "pose", "transform", "gate", "quality", "defect_class", "class_prob", "embedding",
+  "score", "verdict", "anomaly_map", "pose", "transform", "gate", "quality", "defect_class", "class_prob",
+  "class_p_value", "embedding",
 ];
-const CONTRACT_MAJOR = "6";
+const CONTRACT_MAJOR = "7";
 const EXACT = new Set(["verdict", "gate", "defect_class"]);
 const MAP_TOLERANCE_REL = 1e-2; // of the map's largest value, as `lineside verify` has it;
 const MAP_FACTOR = 5; // or of the score's tolerance, where that is more

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from lineside.binomial import clopper_pearson
+from lineside.contract import Finding, QualityLimit
 from lineside.contract_thresholds import Escapes
 from lineside.recipe import Transfer
 from lineside.train.card import card
@@ -26,6 +27,16 @@ def test_the_card_says_what_may_be_asked_of_a_model(record: TrainingRecord) -> N
     assert record.model_sha256 in text
     assert record.contract.data_sha256 in text
     assert "lineside calibrate MODEL --good" in text
+
+
+def test_the_card_says_what_is_ng_whatever_the_score(record: TrainingRecord) -> None:
+    """A finding with its ends; one that too few good images were there for is not mentioned."""
+    at = Finding("shading", "a part of it is darker", (QualityLimit("shading", None, 8.0),))
+    off = Finding("other", "nothing", (QualityLimit("match", None, None), QualityLimit("shading", None, 8.0)))
+    contract = dataclasses.replace(record.contract, findings=(at, off))
+    text = card(dataclasses.replace(record, contract=contract))
+    assert "NG whatever the score, with shading above 8: a part of it is darker." in text
+    assert text.count("NG whatever the score") == 1
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ threshold is called empirical.
 A finding makes a part NG whatever the threshold. Where so many have one that the k-th score is no number, the threshold
 lies above the largest that is, and its rank was chosen by the parts: neither law holds. Then the overkill is that of
 one part more than those with a finding, (m + 2) / (n + 1) and the exact binomial bound of m + 1 of n, and is called
-empirical: enumerated for n = 8, 20, 59 and 100, wishes of 1 and 5 % and shares of findings up to 0.9, the mean is kept
-and the bound at 95 % holds in 94.2 % at least; the law of that rank itself holds in 83.3 % (n = 8) to 92.7 %.
+empirical: in 2,000 simulated calibrations each, n = 8, 20, 59 and 100, the mean is kept and the bound at 95 % holds in
+93.5 % at least; the law of that rank itself holds in 83.3 % (n = 8) to 92.7 %.
 """
 
 import math

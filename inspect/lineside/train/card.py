@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lineside.binomial import clopper_pearson
 from lineside.calibrate.auroc_interval import FEW
-from lineside.contract import Contract
+from lineside.contract import Contract, QualityLimit
 from lineside.normalise.gate_rules import SIZE_NAMES
 from lineside.train.licences import IMAGENET, obligation
 from lineside.train.record import Evaluation, TrainingRecord
@@ -93,6 +93,16 @@ def _factors(record: TrainingRecord) -> Iterator[str]:
     for name, (low, high) in record.front.good_ranges.items():
         ends = " to ".join("any" if end is None else f"{end:.4g}" for end in bounds[name])
         yield f"| {name} | {low:.4g} | {high:.4g} | {'none' if ends == 'any to any' else ends} |"
+    for finding in contract.findings:
+        beyond = [_beyond(limit) for limit in finding.limits]
+        if all(beyond):
+            yield from ("", f"NG whatever the score, with {' and '.join(beyond)}: {finding.words}.")
+
+
+def _beyond(limit: QualityLimit) -> str:
+    """Say beyond which ends a number counts; nothing where it has none, as where too few good images showed one."""
+    ends = (("below", limit.lower), ("above", limit.upper))
+    return " or ".join(f"{limit.quality} {side} {end:.4g}" for side, end in ends if end is not None)
 
 
 def _threshold(contract: Contract) -> Iterator[str]:

@@ -13,7 +13,8 @@ import images
 from conftest import write_part
 from lineside.capture.copies import GAP, Copies, CopyPair, Look, grouped, load_grouped, look_at, same_parts
 from lineside.capture.duplicates import closer
-from lineside.dataset import Dataset, Sample, load_dataset, lock_document
+from lineside.data_lock import lock_document
+from lineside.dataset import Dataset, Sample, load_dataset
 from lineside.errors import ImageError, UsageError
 from lineside.recipe import LoadedRecipe, load_recipe
 from lineside.report.copies import SHOWN, copies_section

@@ -14,7 +14,8 @@ import images
 from lineside.batch.plan import OVERLAY_FOLDER, RUN_FILE
 from lineside.capture.survey import survey_images
 from lineside.contract import CONTRACT_FILE, MODEL_FILE
-from lineside.dataset import Dataset, data_sha256, load_dataset, lock_document
+from lineside.data_lock import data_sha256, lock_document
+from lineside.dataset import Dataset, load_dataset
 from lineside.errors import ImageError, LinesideError, RecipeError
 from lineside.recipe import LoadedRecipe, load_recipe
 

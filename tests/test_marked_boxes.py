@@ -8,7 +8,8 @@ import pytest
 
 import images
 from lineside.capture.truth import defect_mask
-from lineside.dataset import Dataset, data_sha256, load_dataset
+from lineside.data_lock import data_sha256
+from lineside.dataset import Dataset, load_dataset
 from lineside.errors import ImageError
 from lineside.marked_boxes import MarkedBox
 from lineside.recipe import load_recipe

@@ -6,19 +6,17 @@ their name rather than by a shuffled list, so that the order of two parts never 
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Literal
 
 from lineside.errors import ImageError
-from lineside.image_files import IMAGE_SUFFIXES, is_own_output, is_text, read_content, shown, walk_images
+from lineside.image_files import IMAGE_SUFFIXES, is_own_output, is_text, shown, walk_images
 from lineside.marked_boxes import MarkedBox, boxes_by_image
-from lineside.recipe import LoadedRecipe, portable
+from lineside.part_pattern import fits_none, grouping
+from lineside.recipe import LoadedRecipe
 
 GOOD = "good"
 GOOD_NAMES = (GOOD, "ok", "OK", "normal")
@@ -297,36 +295,6 @@ def _with_boxes(root: Path, samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(replace(s, boxes=boxes[s.path]) if s.path in boxes else s for s in samples)
 
 
-def grouping(expression: str | None) -> Callable[[Path, str], str]:
-    """Return the function from (path, name) to the physical part; its name alone where the pattern does not fit.
-
-    Parameters
-    ----------
-    expression : str or None
-        `capture.group`: a regular expression on file names; its group ``part``, else its first, else all of it.
-    """
-    pattern = re.compile(expression) if expression else None
-
-    def part(path: Path, name: str) -> str:
-        match = pattern.search(path.name) if pattern else None
-        if match is None or pattern is None:
-            return name
-        wanted: str | int = "part" if "part" in pattern.groupindex else min(1, pattern.groups)
-        return match.group(wanted) or name
-
-    return part
-
-
-def fits_none(expression: str, paths: Iterable[Path]) -> str:
-    """Return a file name where a pattern of `grouping` names the part of no file; nothing where it does, or none is."""
-    pattern, example = re.compile(expression), ""
-    for path in paths:
-        if pattern.search(path.name):
-            return ""
-        example = example or path.name
-    return example
-
-
 def _refuse_crossing(loaded: LoadedRecipe, samples: Iterable[Sample]) -> None:
     first: dict[str, Sample] = {}
     for sample in samples:
@@ -373,42 +341,3 @@ def joined(loaded: LoadedRecipe, dataset: Dataset, sets: Iterable[Sequence[str]]
         train = _training_groups(((s.label, s.group) for s in grouped), loaded.recipe.seed, sorts=sorts)
         grouped = tuple(replace(s, split="train" if s.group in train else "test") for s in grouped)
     return replace(dataset, samples=grouped)
-
-
-def data_sha256(dataset: Dataset) -> str:
-    """Return the SHA-256 (hex) over every image's name, side, label, content, mask and boxes."""
-    return _data_sha256(dataset, _content_hashes(dataset))
-
-
-def lock_document(loaded: LoadedRecipe, dataset: Dataset) -> str:
-    """Return the YAML of recipe.lock.yaml: every default made explicit, the hashes, and each image with its side.
-
-    The same recipe and images give the same text on every machine: it holds no absolute path and no time.
-    """
-    hashes = _content_hashes(dataset)
-    document: dict[str, Any] = {
-        "recipe": portable(loaded.recipe),
-        "recipe_sha256": loaded.sha256,
-        "data_sha256": _data_sha256(dataset, hashes),
-        "layout": dataset.layout,
-        "images": [
-            {"name": s.name, "split": s.split, "label": s.label, "group": s.group, "sha256": hashes[s.path]}
-            | ({"copy_of": s.copy_of} if s.copy_of else {})
-            for s in dataset.samples
-        ],
-    }
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=2**20)
-    return text
-
-
-def _content_hashes(dataset: Dataset) -> dict[Path, str]:
-    paths = [path for s in dataset.samples for path in (s.path, s.mask) if path is not None]
-    return {path: hashlib.sha256(read_content(path)).hexdigest() for path in paths}
-
-
-def _data_sha256(dataset: Dataset, hashes: dict[Path, str]) -> str:
-    total = hashlib.sha256()
-    for s in dataset.samples:
-        fields = (s.name, s.split, s.label, hashes[s.path], hashes[s.mask] if s.mask else "", *map(repr, s.boxes))
-        total.update("\0".join(fields).encode() + b"\n")
-    return total.hexdigest()

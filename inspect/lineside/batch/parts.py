@@ -15,8 +15,8 @@ from pathlib import Path
 from lineside.batch.labels import LabelSummary, summarise_labels
 from lineside.batch.row import UNREADABLE, Row
 from lineside.contract import Verdict
-from lineside.dataset import fits_none, grouping
 from lineside.errors import UsageError
+from lineside.part_pattern import fits_none, grouping
 
 WORSE = (Verdict.OK.name, Verdict.REVIEW.name, Verdict.NO_CALL.name, UNREADABLE, Verdict.NG.name)
 """From the best to the worst. One frame that says NG is enough; else a frame that nothing can be said of keeps the part
@@ -149,7 +149,7 @@ def worst(verdicts: Iterable[str]) -> str:
 
 
 def part_names(expression: str | None) -> Callable[[Path, str], str]:
-    """Return the function from (path, name) to the part's name; see `lineside.dataset.grouping`.
+    """Return the function from (path, name) to the part's name; see `lineside.part_pattern.grouping`.
 
     Raises
     ------

@@ -19,7 +19,8 @@ from lineside.bench.compare_measure import judged, measured
 from lineside.bench.compare_plan import Job, Variant, plan
 from lineside.bench.compare_row import Measures, Row, Scores
 from lineside.capture.copies import load_grouped
-from lineside.dataset import Dataset, data_sha256
+from lineside.data_lock import data_sha256
+from lineside.dataset import Dataset
 from lineside.errors import LinesideError, UsageError
 from lineside.graph.run import WORKERS_VARIABLE, Graph
 from lineside.program import program_sha256

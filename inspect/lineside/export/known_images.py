@@ -22,11 +22,11 @@ import numpy.typing as npt
 import yaml
 
 from lineside.capture.known_looks import LOOKS_FILE, KnownLooks, looks_from
-from lineside.dataset import grouping
 from lineside.errors import BundleError, ImageError
 from lineside.export.state import STATE_FILE, read_state, unpack_state
 from lineside.export.threshold_images import ThresholdImages, read_threshold_images
 from lineside.image_files import read_content
+from lineside.part_pattern import grouping
 
 LOCK_FILE = "recipe.lock.yaml"
 SAME_REL = 1e-4

@@ -13,7 +13,8 @@ from lineside import __version__
 from lineside.bit_depth import depth_rule
 from lineside.calibrate.map_level import level_of_goods
 from lineside.contract import CONTRACT_VERSION, INPUT_THRESHOLDS, METADATA_KEY, MODEL_FILE, Contract, Fitted, FrameSpec
-from lineside.dataset import Dataset, data_sha256
+from lineside.data_lock import data_sha256
+from lineside.dataset import Dataset
 from lineside.export.assemble import assemble
 from lineside.export.decision import FINDING_FLOOR, UNFAMILIAR_LIMIT, export_decision
 from lineside.export.parity import ClassProof, ParityCase, ParityRecord, Tolerance, prove_parity

@@ -17,7 +17,8 @@ from lineside.capture.copies import Copies, load_grouped
 from lineside.capture.folder import frame_channels
 from lineside.capture.known_looks import LOOKS_FILE, looks_of
 from lineside.contract import CONTRACT_FILE, MODEL_FILE, Contract
-from lineside.dataset import Dataset, lock_document
+from lineside.data_lock import lock_document
+from lineside.dataset import Dataset
 from lineside.errors import UsageError
 from lineside.export.bundle import reserved
 from lineside.export.known_images import LOCK_FILE

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineside.errors import UsageError
-from lineside.transfer.weights_folder import UNKNOWN_LICENCE
+from lineside.transfer.weights_folder import UNKNOWN_LICENCE, file_sha256
 
 Triple = tuple[float, float, float]
 
@@ -60,8 +60,7 @@ class ClipFolder:
 
     def sha256(self) -> str:
         """Return the hash of the weights."""
-        with self.weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(self.weights)
 
     def config_sha256(self) -> str:
         """Return the hash of the configuration."""

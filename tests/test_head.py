@@ -286,27 +286,6 @@ def test_whitening_evens_out_what_varies_much() -> None:
     assert variances[-1] / np.median(variances) < 0.03 * before[-1] / np.median(before)
 
 
-@pytest.mark.parametrize("sharp", ["off", "memory"])
-def test_a_guide_says_which_patches_are_remembered(sharp: Sharp) -> None:
-    """The entries are the frames' own patches, at the places that the guide's features would choose: a guide of the
-    same features changes nothing, another one chooses others, and rows that are taken or joined keep theirs."""
-    own, other, head = features(6, 1), features(6, 2), replace(shape(), sharp=sharp)
-
-    def memory(taps: Mapping[int, np.ndarray], guide: Mapping[int, np.ndarray] | None) -> np.ndarray:
-        half = [replace(rows(taps), guide=guide).take(at) for at in ([0, 1, 2], [3, 4, 5])]
-        found = fit_head(head, half[0].with_(half[1]), 0)
-        entries = found.sharp_memory if sharp == "memory" else found.memory
-        assert entries is not None
-        return entries
-
-    assert np.array_equal(memory(own, own), memory(own, None))
-    guided = memory(own, other)
-    assert not np.array_equal(guided, memory(own, None))
-    projections, offsets = weights(shape(), own)
-    patches = embed_patches(shape(), own, projections, offsets, averaged=sharp == "off")
-    assert np.abs(patches[:, None] - guided[None]).max(axis=2).min(axis=0).max() < 1e-5
-
-
 def test_mirror_images_are_remembered() -> None:
     """A frame given as a mirror image is nothing new to the memory, and strange to one that was not given it."""
     goods, mirrored = part(6, 0, noise=0.02), features(6, 7)

@@ -189,6 +189,18 @@ def test_the_whole_int8_graph_is_standard_and_smaller(small: Trained, small8: Tr
     assert saved > 1_500_000
 
 
+def test_the_head_of_an_int8_model_is_that_of_float32(small: Trained, small8: Trained) -> None:
+    """Whatever it was fitted to, memory, projection and pooling, is equal bit for bit; only the backbone differs."""
+
+    def numbers(trained: Trained) -> dict[str, bytes]:
+        held = onnx.load(trained.bundle / "model.onnx").graph.initializer
+        fitted = ("memory", "place", "pool", "projection", "sharp")
+        return {item.name: item.SerializeToString() for item in held if item.name.startswith(fitted)}
+
+    assert max(len(value) for value in numbers(small8).values()) > 10_000
+    assert numbers(small8) == numbers(small)
+
+
 def test_an_int8_model_separates_as_the_float_one_does(small: Trained, small8: Trained) -> None:
     """Every defect of the test scores above every good part, as in float32."""
     for trained in (small, small8):

@@ -6,7 +6,7 @@ fitted, and exported graphs, which depend on the settings alone and take the fit
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,19 +111,12 @@ class FrontFitter:
         self._trunks: dict[tuple[FrontSettings, Build], Trunk] = {}
         self._decisions: dict[tuple[int, ...], FrontDecision] = {}
 
-    def fit(self, positions: Sequence[int], build: Build | None = None) -> FittedFront:
-        """Decide and fit on these good frames, then run the exported front on all frames, and on copies of these.
-
-        Parameters
-        ----------
-        positions : sequence of int
-        build : callable, optional
-            In place of the fitter's own, such as with another backbone.
-        """
+    def fit(self, positions: Sequence[int]) -> FittedFront:
+        """Decide and fit on these good frames, then run the exported front on all frames, and on copies of these."""
         rows = self._references.rows(positions, with_copies=False)
         self.decide([positions])
         decision = self._decisions[tuple(positions)]
-        trunk = self._trunk(decision, build or self._build)
+        trunk = self._trunk(decision, self._build)
         values = {**decision.values, GATE_LIMITS: open_limits(decision.settings.gate)}
         outputs = self._run(trunk, decision, values, self._references.rows(positions, with_copies=True))
         quality = outputs["front_quality"].astype(np.float32, copy=False)
@@ -135,6 +128,12 @@ class FrontFitter:
         margin = -1.0 if off else request.normalise.gate.margin
         strange = NO_LIMIT if off else novelty_limit(margin)
         return FittedFront(trunk, fitted, outputs, gate, strange, request.seed, margin)
+
+    def behind(self, front: FittedFront, build: Build) -> FittedFront:
+        """Return a fitted front with another backbone behind it, and what that makes of all frames without copies."""
+        trunk = self._trunk(front.decision, build)
+        outputs = self._run(trunk, front.decision, front.decision.values, np.array([], np.int64))
+        return replace(front, trunk=trunk, outputs=outputs)
 
     def decide(self, many: Sequence[Sequence[int]]) -> None:
         """Decide fronts on several choices of good frames, side by side; `fit` knows them then."""

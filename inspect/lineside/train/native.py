@@ -155,40 +155,35 @@ class NativeMethod:
             yield from self._fit_some(many[start : start + some], bytes_each)
 
     def _fit_some(self, many: Sequence[Sequence[int]], bytes_each: int) -> Iterator[FittedHead]:
-        fronts = [self._front(positions) for positions in many]
-        parts = [self._known(*front, positions) for front, positions in zip(fronts, many, strict=True)]
+        fronts = [self._fronts.fit(positions) for positions in many]
+        parts = [self._known(front, positions) for front, positions in zip(fronts, many, strict=True)]
         for known in parts:
             refuse_unseen(self._shape.regions, known.inside(self._shape.grid_hw))
         frames = " and ".join(str(len(known.frames)) for known in parts)
         self._journal.stage(f"head on {frames} frames", len(many))
         fits = together(self._learned, list(zip(fronts, parts, many, strict=True)), bytes_each)
-        for (front, _), known, positions, fit in zip(fronts, parts, many, fits, strict=True):
-            yield self._finished(front, known, positions, fit)
+        for front, known, positions, fit in zip(fronts, parts, many, fits, strict=True):
+            yield self._finished(self._deployed(front, positions), known, positions, fit)
 
-    def _front(self, positions: Sequence[int]) -> tuple[FittedFront, FittedFront | None]:
-        """Fit a front, before an int8 backbone a second one in float32: what the memory's entries are chosen by."""
-        if self._int8 is None:
-            return self._fronts.fit(positions), None
-        return self._fronts.fit(positions, self._int8.build(positions)), self._fronts.fit(positions)
+    def _deployed(self, front: FittedFront, positions: Sequence[int]) -> FittedFront:
+        """Return the front with the backbone that the graph gets: the one it was fitted with, or that one in int8."""
+        return self._fronts.behind(front, self._int8.build(positions)) if self._int8 else front
 
-    def _known(self, front: FittedFront, plain: FittedFront | None, positions: Sequence[int]) -> Rows:
-        """Features of frames and copies that the gate lets through."""
-        rows = self._references.rows(positions, with_copies=True)
+    def _known(self, front: FittedFront, positions: Sequence[int], *, with_copies: bool = True) -> Rows:
+        """Features of frames, and of their copies, that the gate lets through."""
+        rows = self._references.rows(positions, with_copies=with_copies)
         passed = rows[front.gate[rows] == 0]
         return self._rows(
             {name: front.outputs[name][passed] for name in (*self._taps, REGION)},
             (passed // self._references.rows_per_frame).tolist(),
-            {name: plain.outputs[name][passed] for name in self._taps} if plain else None,
         )
 
-    def _learned(self, given: tuple[tuple[FittedFront, FittedFront | None], Rows, Sequence[int]]) -> HeadFit:
-        (front, plain), known, positions = given
+    def _learned(self, given: tuple[FittedFront, Rows, Sequence[int]]) -> HeadFit:
+        front, known, positions = given
         posed = front.decision.settings.pose is not None
         mirrored = None
         if not posed and self._transfer.mirror:
-            mirror = Mirror(len(positions))
-            guide = self._fronts.changed(plain, positions, mirror)[0] if plain else None
-            mirrored = self._rows(*self._fronts.changed(front, positions, mirror), guide)
+            mirrored = self._rows(*self._fronts.changed(front, positions, Mirror(len(positions))))
         spoiled = None if posed else partial(self._spoiled, front, positions)
         fit = fit_best(self._shape, known, self._seed, self._choice(posed), mirrored, spoiled)
         self._journal.step()
@@ -205,7 +200,7 @@ class NativeMethod:
             reference=partial(_reference, HeadReference(fit.shape, fit.values)),
             words=fit.words,
             unit=fit.unit,
-            state=partial(_state, fit, known),
+            state=partial(_state, fit, known, self._known(front, positions, with_copies=False)),
         )
         fitted = self._references.rows(positions, with_copies=False)
         return finish(front, head, fitted, self._references, self.map_wh)
@@ -215,13 +210,10 @@ class NativeMethod:
         some = np.random.default_rng(self._seed).permutation(positions)[:CHOSEN_ON].tolist()
         return self._rows(*self._fronts.changed(front, some, Spoil(self._references.samples, self._seed)))
 
-    def _rows(self, outputs: Arrays, frames: Sequence[int], guide: Arrays | None = None) -> Rows:
-        """Rows of some frames; `guide` has the taps of float32, which the memory's entries are chosen by."""
-        parts, region = [self._parts[frame] for frame in frames], outputs[REGION].astype(np.float32, copy=False)
-        return Rows(self._features(outputs), region, frames, parts, self._features(guide) if guide else None)
-
-    def _features(self, outputs: Arrays) -> Features:
-        return {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
+    def _rows(self, outputs: Arrays, frames: Sequence[int]) -> Rows:
+        features = {i: outputs[name].astype(np.float32, copy=False) for i, name in enumerate(self._taps)}
+        region = outputs[REGION].astype(np.float32, copy=False)
+        return Rows(features, region, frames, [self._parts[frame] for frame in frames])
 
     def _choice(self, posed: bool) -> Choice:
         """What the head may choose of what `HeadFit.unit` names, in its order."""
@@ -244,9 +236,8 @@ def _reference(head: HeadReference, outputs: Arrays) -> float:
     return head.score(features, outputs[REGION].astype(np.float32))
 
 
-def _state(fit: HeadFit, known: Rows) -> State:
-    """Gather what the bundle keeps of the head."""
-    firsts = known.firsts()  # the frames themselves, without their copies
+def _state(fit: HeadFit, known: Rows, firsts: Rows) -> State:
+    """Gather what the bundle keeps of the head: `known` is what it was fitted on, `firsts` what its graph is given."""
     assert known.regions is not None  # the front gives them
     assert firsts.regions is not None
     taps = tuple(

@@ -235,19 +235,15 @@ def _searched(whiten: bool) -> Sharp:
 def _with_memory(fit: HeadFit, known: Rows, seed: int, sharp: Sharp) -> HeadFit:
     patches, counts = patches_of(fit.shape, known, fit.values.projections, averaged=False)
     points = patches[counts]
-    values = replace(fit.values, sharp_memory=_memory_of(points, fit, known, seed, averaged=False))
+    values = replace(fit.values, sharp_memory=_memory_of(points, fit.shape, seed))
     if sharp == "leading":
         values = replace(values, sharp_leading=fit_leading(points))
     return replace(fit, shape=replace(fit.shape, sharp=sharp), values=values)
 
 
-def _memory_of(points: Floats, fit: HeadFit, known: Rows, seed: int, *, averaged: bool = True) -> Floats:
-    """Return the points that cover all points; which do, the rows' guide says where they have one."""
-    seen = points
-    if known.guide is not None:
-        patches, counts = patches_of(fit.shape, known.guiding(), fit.values.projections, averaged=averaged)
-        seen = patches[counts]
-    return np.ascontiguousarray(points[k_centre(seen, fit.shape.memory, seed)])
+def _memory_of(points: Floats, shape: HeadShape, seed: int) -> Floats:
+    """Return the points that cover all points."""
+    return np.ascontiguousarray(points[k_centre(points, shape.memory, seed)])
 
 
 def _placed(shape: HeadShape, known: Rows, seed: int) -> tuple[HeadFit | None, float]:
@@ -277,7 +273,7 @@ def _fit(shape: HeadShape, known: Rows, seed: int, whiten: bool) -> HeadFit:
     points = patches[counts]
     values = HeadValues(projections, no_offsets(shape))
     if shape.way != "subspace":
-        values = replace(values, memory=_memory_of(points, HeadFit(shape, values), known, seed))
+        values = replace(values, memory=_memory_of(points, shape, seed))
     if shape.way == "density" and values.memory is not None:
         values = replace(values, density=fit_density(points, values.memory, seed))
     if shape.way in ("subspace", "combined"):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -34,15 +34,12 @@ class Rows:
         Which frame each row shows: a frame and its copies bear the same number, the frame first.
     parts : sequence of int [n] or None
         Which physical part each row shows; None: each frame another.
-    guide : mapping of tap number to ndarray of float32 [n, channels, h, w] or None
-        Features of the same rows that entries of a memory are chosen by; None: by `features` themselves.
     """
 
     features: Features
     regions: Floats | None
     frames: Sequence[int]
     parts: Sequence[int] | None = None
-    guide: Features | None = None
 
     @property
     def of_part(self) -> Sequence[int]:
@@ -53,12 +50,7 @@ class Rows:
         """Return some rows."""
         regions = None if self.regions is None else self.regions[rows]
         frames, parts = ([of[i] for i in rows] for of in (self.frames, self.of_part))
-        guide = None if self.guide is None else {i: tap[rows] for i, tap in self.guide.items()}
-        return Rows({i: tap[rows] for i, tap in self.features.items()}, regions, frames, parts, guide)
-
-    def guiding(self) -> "Rows":
-        """Return the rows with the features that entries of a memory are chosen by."""
-        return self if self.guide is None else replace(self, features=self.guide, guide=None)
+        return Rows({i: tap[rows] for i, tap in self.features.items()}, regions, frames, parts)
 
     def firsts(self) -> "Rows":
         """Return the frames without their copies."""
@@ -79,16 +71,11 @@ class Rows:
         """Return these rows and others behind them."""
         if other is None:
             return self
-        both = _joined(self.features, other.features)
-        guide = None if self.guide is None or other.guide is None else _joined(self.guide, other.guide)
+        both = {i: np.concatenate((tap, other.features[i])) for i, tap in self.features.items()}
         regions = None
         if self.regions is not None and other.regions is not None:
             regions = np.concatenate((self.regions, other.regions))
-        return Rows(both, regions, [*self.frames, *other.frames], [*self.of_part, *other.of_part], guide)
-
-
-def _joined(first: Features, second: Features) -> Features:
-    return {i: np.concatenate((tap, second[i])) for i, tap in first.items()}
+        return Rows(both, regions, [*self.frames, *other.frames], [*self.of_part, *other.of_part])
 
 
 def patches_of(

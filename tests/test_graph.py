@@ -6,11 +6,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from lineside.errors import ParityError
 from lineside.graph.join import fix_input, join, select_outputs
 from lineside.graph.onnx_export import IR_VERSION, OPSET, clean, export_module
+from lineside.graph.rewrite import constants, piece, with_constants
 from lineside.graph.run import Graph, parallel
 
 
@@ -62,6 +64,33 @@ def test_a_joined_graph_computes_both_in_any_batch(parts: SimpleNamespace, batch
     assert np.allclose(out["z"], 2 * x + 6)
     assert np.allclose(out["y"], 2 * x + 1)
     assert np.allclose(out["total"], x.sum(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind"),
+    [
+        (np.tile(np.array([0, 1, 255], np.float32), 6000), TensorProto.UINT8),
+        (np.tile(np.array([0.5, -2.25], np.float32), 9000), TensorProto.FLOAT16),
+        (np.tile(np.array([0.1, 1e5, -1], np.float32), 6000), TensorProto.FLOAT),
+        (np.array([0, 1], np.float32), TensorProto.FLOAT),
+    ],
+)
+def test_a_large_constant_takes_as_few_bytes_as_hold_it(numbers: np.ndarray, kind: int) -> None:
+    """The graph computes with the same numbers, readers get them in full, and they may be replaced by any others."""
+    value = helper.make_tensor_value_info
+    ends = [value(name, TensorProto.FLOAT, ["n"]) for name in ("x", "s")], [value("y", TensorProto.FLOAT, ["n"])]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "s"], ["y"])], "sum", *ends)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    fix_input(model, "s", numbers)
+    assert model.graph.initializer[0].data_type == kind
+    onnx.checker.check_model(model)
+    assert np.array_equal(Graph(model)({"x": np.zeros_like(numbers)})["y"], numbers)
+    assert constants(model)["s"].dtype == np.float32
+    assert np.array_equal(constants(model)["s"], numbers)
+    others = np.random.default_rng(0).standard_normal(len(numbers)).astype(np.float32)
+    changed = with_constants(model, {"s": others})
+    assert np.array_equal(Graph(changed)({"x": np.zeros_like(others)})["y"], others)
+    assert np.array_equal(Graph(piece(model, ("x",), ("s",), ("y",)))({"x": others, "s": others})["y"], 2 * others)
 
 
 def test_a_fixed_input_is_a_constant_and_an_optional_one_a_default(parts: SimpleNamespace) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from lineside.transfer.half import halved
 from lineside.transfer.head import HeadShape
 from lineside.transfer.head_fit import Choice, fit_best
 from lineside.transfer.rows import Rows
@@ -19,6 +18,7 @@ from lineside.transfer.sharp_fit import (
     fixedness,
     sharp_basis,
 )
+from lineside.transfer.triangles import Triangles, halved
 
 PLACES, SIZE = 30, 12
 SAME = np.random.default_rng(99).standard_normal((PLACES, SIZE))
@@ -38,8 +38,8 @@ def everywhere(made: np.ndarray) -> np.ndarray:
 
 def distances(place: SharpPlace, made: np.ndarray) -> np.ndarray:
     """Return distances [n, P] as the graph takes them."""
-    basis, mean, triangles = (torch.from_numpy(array) for array in place.arrays)
-    return from_place(torch.from_numpy(made) @ basis, mean, triangles).numpy()
+    basis, *learned = (torch.from_numpy(array) for array in place.arrays)
+    return from_place(torch.from_numpy(made) @ basis, *learned).numpy()
 
 
 def fitted(
@@ -103,7 +103,12 @@ def test_places_that_learn_later_are_those_that_learned_at_once() -> None:
     covariance = np.einsum("npi,npj->pij", away, away) / (len(both) - 1) + counts.ridge * np.eye(SIZE)
     factors = extended.whitening.astype(np.float64) / now.scale
     assert np.allclose(extended.mean, both.mean(axis=0), atol=1e-5)
-    assert np.allclose(np.linalg.inv(factors @ factors.transpose(0, 2, 1)), covariance, atol=2e-3)  # half precision
+    kept = np.linalg.inv(factors @ factors.transpose(0, 2, 1))
+    assert np.abs(kept - covariance).max() < 0.02 * covariance.max()  # in steps of a byte
+    fresh = patches(20, 8)
+    off = fresh @ place.basis - both.mean(axis=0)
+    exact = np.sqrt(np.einsum("npi,pij,npj->np", off, np.linalg.inv(covariance), off)) * now.scale
+    assert np.abs(distances(extended, fresh) / exact - 1.0).max() < 0.02
     assert (now.rows == 21.0).all()
 
 
@@ -160,13 +165,39 @@ def test_places_are_used_where_the_part_lies_still_and_the_choice_is_free() -> N
     )
 
 
-def test_a_bundle_keeps_triangles_without_loss() -> None:
-    """Packed to half the bytes of half the numbers, a place's factors come back as they were fitted."""
+def test_a_bundle_keeps_a_byte_for_most_numbers() -> None:
+    """The graph fills in the very factors that the fit computed with: steps of a byte and diagonals of two."""
     place, _, _ = learned(8, 3)
-    basis, mean, triangles = place.arrays
-    assert triangles.dtype == np.float16
-    assert triangles.shape[1] == SIZE * (SIZE + 1) // 2
-    np.testing.assert_array_equal(SharpPlace.of(basis, mean, triangles).whitening, place.whitening)
+    _, _, diagonal, steps, *_ = place.arrays
+    assert (diagonal.dtype, steps.dtype) == (np.float16, np.int8)
+    assert steps.shape[1] == SIZE * (SIZE - 1) // 2
+    filled = from_place(torch.eye(SIZE)[:, None].expand(-1, PLACES, -1), torch.zeros(PLACES, SIZE), *tensors(place))
+    wanted = np.linalg.norm(place.whitening, axis=2).T
+    np.testing.assert_allclose(filled.numpy(), wanted, rtol=1e-6)
+
+
+def tensors(place: SharpPlace) -> list[torch.Tensor]:
+    """Return the triangles as the graph is given them."""
+    return [torch.from_numpy(array) for array in place.triangles.arrays]
+
+
+@pytest.mark.parametrize("size", [1, 2, 32])
+def test_rounded_triangles_are_near_and_can_be_inverted(size: int) -> None:
+    """No number is off by more than a step, of its matrix and of its entry; no diagonal becomes 0."""
+    rng = np.random.default_rng(size)
+    scales = 10.0 ** rng.uniform(-3, 3, (40, 1, 1)) * 10.0 ** rng.uniform(-2, 2, (size, size))
+    lower = np.tril(rng.standard_normal((40, size, size)) * scales)
+    lower[:, range(size), range(size)] = np.abs(lower[:, range(size), range(size)]) + 1e-7
+    lower[7] = 0.0
+    kept = Triangles.rounded(lower)
+    whole = kept.whole()
+    assert not whole[7].any()
+    diagonal = np.diagonal(np.delete(whole, 7, 0), axis1=1, axis2=2)
+    wanted = np.diagonal(np.delete(lower, 7, 0), axis1=1, axis2=2).clip(6.103516e-5, 65504)
+    np.testing.assert_allclose(diagonal, wanted, rtol=1e-3)
+    step = kept.of_matrix[:, None] * kept.of_entry
+    rows, columns = np.tril_indices(size, -1)
+    assert (np.abs(whole - lower)[:, rows, columns] <= 0.5001 * step).all()
 
 
 def test_what_is_too_large_for_half_precision_becomes_its_largest() -> None:

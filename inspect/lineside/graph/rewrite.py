@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.errors import BundleError
+from lineside.graph.join import widened
 
 if TYPE_CHECKING:
     import onnx
@@ -37,10 +38,12 @@ def read_model(content: bytes, where: str) -> "onnx.ModelProto":
 
 
 def constants(model: "onnx.ModelProto") -> dict[str, Array]:
-    """Return what was fitted: the initialisers that belong to no part alone, by name."""
+    """Return what was fitted: the initialisers that belong to no part alone, by name; kept in fewer bytes, widened."""
     from onnx import numpy_helper
 
-    return {w.name: numpy_helper.to_array(w) for w in model.graph.initializer if "/" not in w.name}
+    found = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer if "/" not in w.name}
+    small = widened(model)
+    return {name: value.astype(np.float32) if name in small else value for name, value in found.items()}
 
 
 def value_names(model: "onnx.ModelProto") -> frozenset[str]:
@@ -109,7 +112,8 @@ def piece(
     if missing:
         raise BundleError(f"the graph's piece also needs {missing[0]!r}: it was not made by this version of lineside.")
 
-    kinds = {w.name: w.data_type for w in model.graph.initializer}
+    small = widened(model)
+    kinds = {w.name: w.data_type for w in model.graph.initializer if w.name not in small}
 
     def info(name: str) -> onnx.ValueInfoProto:
         return onnx.helper.make_tensor_value_info(name, kinds.get(name, onnx.TensorProto.FLOAT), None)

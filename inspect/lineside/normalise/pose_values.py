@@ -153,11 +153,16 @@ def _templates(settings: PoseSettings, golden: GoldenPart) -> dict[str, F32]:
     basis = main.T @ filters
     basis = basis / basis.norm(dim=1, keepdim=True).clamp(min=1e-6)
     return {
-        "pose_basis": basis.reshape(rank, 1, side, side).numpy(),
-        "pose_mixing": (filters @ basis.T).numpy(),
+        "pose_basis": _halved(basis.reshape(rank, 1, side, side)),
+        "pose_mixing": _halved(filters @ basis.T),
         "pose_open": _open(settings, golden.symmetry),
         "pose_starts": starts.reshape(-1, 9).astype(np.float32),
     }
+
+
+def _halved(numbers: Tensor) -> F32:
+    """Round to numbers that half precision holds: a bundle keeps these in half of the bytes."""
+    return numbers.half().float().numpy()
 
 
 def _quartered(planes: Tensor) -> Tensor:

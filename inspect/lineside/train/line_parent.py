@@ -28,6 +28,7 @@ from lineside.transfer.leading import Leading
 from lineside.transfer.place import Place
 from lineside.transfer.pooling import POOL_INPUTS, Pooling
 from lineside.transfer.sharp import SHARP_INPUTS, SharpPlace
+from lineside.transfer.triangles import Triangles
 
 if TYPE_CHECKING:
     import onnx
@@ -227,6 +228,7 @@ def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
     """Return the head's fitted numbers, as the graph holds them."""
     count = range(len(shape.channels))
     taken = {name: np.array(value, np.float32) for name, value in numbers.items() if value.dtype.kind == "f"}
+    sharp = [numbers[name] for name in SHARP_INPUTS["place"]] if shape.sharp == "place" else []
     return HeadValues(
         projections=tuple(taken[projection_name(i)] for i in count),
         offsets=tuple(taken[offset_name(i)] for i in count),
@@ -239,9 +241,20 @@ def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
         sharp_leading=Leading(*(taken[name] for name in SHARP_INPUTS["leading"][1:]))
         if shape.sharp == "leading"
         else None,
-        sharp_place=SharpPlace.of(*(taken[name] for name in SHARP_INPUTS["place"])) if shape.sharp == "place" else None,
+        sharp_place=_sharp_place(*sharp) if sharp else None,
         pooling=Pooling(*(taken[name] for name in POOL_INPUTS)),
     )
+
+
+def _sharp_place(basis: Array, mean: Array, *triangles: Array) -> SharpPlace:
+    diagonal, steps, of_place, of_entry = triangles
+    kept = Triangles(
+        np.asarray(diagonal, np.float16),
+        np.asarray(steps, np.int8),
+        np.asarray(of_place, np.float32),
+        np.asarray(of_entry, np.float32),
+    )
+    return SharpPlace(np.asarray(basis, np.float32), np.asarray(mean, np.float32), kept)
 
 
 def head_numbers(values: HeadValues, shape: HeadShape) -> dict[str, Array]:

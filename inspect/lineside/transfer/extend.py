@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.transfer.place import Place, weights_of, whitening_of
+from lineside.transfer.triangles import halved
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -139,7 +140,7 @@ def extended_place(
     squares += np.square(away @ whitening).sum(axis=(0, 2))
     now = PlaceCounts(rows, old.frames + len(set(frames)), old.all_rows + len(patches), scatter, level, squares)
     return Place(
-        mean.astype(np.float32),
+        halved(mean).astype(np.float32),
         whitening.astype(np.float32),
         weights_of(rows, rows * (now.frames / now.all_rows), squares),
     ), now

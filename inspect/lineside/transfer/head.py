@@ -129,7 +129,7 @@ class HeadValues:
     pooling: Pooling | None = None
     """How distances become a score; None: nothing was learned of it (`lineside.transfer.pooling.plain_pooling`)."""
 
-    def sharply_fitted(self, sharp: Sharp) -> tuple[npt.NDArray[np.floating], ...]:
+    def sharply_fitted(self, sharp: Sharp) -> tuple[npt.NDArray[np.generic], ...]:
         """Return what the comparison of patches as they are takes, in the order of its inputs."""
         if sharp == "place":
             return self.sharp_place.arrays if self.sharp_place else ()
@@ -137,7 +137,7 @@ class HeadValues:
             return ()
         return self.sharp_memory, *(self.sharp_leading.arrays if self.sharp_leading else ())
 
-    def fitted(self, way: Way) -> tuple[Floats, ...]:
+    def fitted(self, way: Way) -> tuple[npt.NDArray[np.generic], ...]:
         """Return what a way of comparing takes, in the order of its inputs."""
         place = self.place.arrays if self.place else ()
         subspace = (self.subspace.mean, self.subspace.residual) if self.subspace else ()
@@ -234,9 +234,9 @@ class PatchHead(nn.Module):
             return to_memory(self.gather(projected, averaged=False), fitted[0])[0]
         if sharp == "leading":
             return from_memory(self.gather(projected, averaged=False), *fitted)
-        basis, mean, triangles = fitted
+        basis, *place = fitted
         turned = [F.conv2d(x, basis.t()[:, :, None, None]) for x in projected]  # [N, r, h, w]
-        return from_place(self.gather(turned, averaged=False), mean, triangles)
+        return from_place(self.gather(turned, averaged=False), *place)
 
     def _map(self, grid: Tensor, counts: Tensor) -> Tensor:
         """Enlarge distances [N, 1, gh, gw]; patches that do not count neither shine out nor dim their neighbours."""

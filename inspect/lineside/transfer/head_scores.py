@@ -45,8 +45,8 @@ def _sharply(shape: HeadShape, values: HeadValues, rows: Rows) -> Floats:
     seen = torch.from_numpy(plain.reshape(len(rows.frames), -1, plain.shape[1]))
     with torch.inference_mode():
         if place is not None:
-            _, mean, triangles = (torch.from_numpy(array) for array in place.arrays)
-            return np.asarray(from_place(seen, mean, triangles).numpy(), np.float32)
+            _, *learned = (torch.from_numpy(array) for array in place.arrays)
+            return np.asarray(from_place(seen, *learned).numpy(), np.float32)
         assert memory is not None  # it is one of the two
         entries, leading = torch.from_numpy(memory), values.sharp_leading
         if leading is None:

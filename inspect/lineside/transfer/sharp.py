@@ -26,8 +26,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lineside.transfer.half import Halves, packed, side_of, unpacked
 from lineside.transfer.leading import directions_of
+from lineside.transfer.triangles import Triangles
 
 Floats = npt.NDArray[np.float32]
 
@@ -36,7 +36,7 @@ SHARP_INPUTS: dict[Sharp, tuple[str, ...]] = {
     "off": (),
     "memory": ("sharp_memory",),
     "leading": ("sharp_memory", "sharp_memory_centre", "sharp_memory_basis"),
-    "place": ("sharp_basis", "sharp_mean", "sharp_whitening"),
+    "place": ("sharp_basis", "sharp_mean", "sharp_diagonal", "sharp_steps", "sharp_of_place", "sharp_of_entry"),
 }
 """Names of the graph's inputs that hold what was fitted."""
 DIRECTIONS = 32
@@ -52,38 +52,39 @@ class SharpPlace:
     """[d, r]: the directions."""
     mean: Floats
     """[P, r]."""
-    whitening: Floats
-    """[P, r, r], lower triangular, rounded by `lineside.transfer.half.halved`: deviations from the mean times it, of
-    good frames that were not learned from, have a mean squared length of about 1."""
+    triangles: Triangles
+    """[P, r, r]: deviations from the mean times it, of good frames that were not learned from, have a mean squared
+    length of about 1."""
 
     @property
-    def arrays(self) -> tuple[Floats, Floats, Halves]:
-        """In the order of `SHARP_INPUTS`; of the whitening the lower triangles."""
-        return self.basis, self.mean, packed(self.whitening)
+    def whitening(self) -> Floats:
+        """The triangles filled in: [P, r, r]."""
+        return self.triangles.whole()
 
-    @classmethod
-    def of(cls, basis: Floats, mean: Floats, triangles: Floats) -> "SharpPlace":
-        """Return it from its arrays."""
-        return cls(basis, mean, unpacked(triangles))
+    @property
+    def arrays(self) -> tuple[npt.NDArray[np.generic], ...]:
+        """In the order of `SHARP_INPUTS`, as a bundle keeps them."""
+        return self.basis, self.mean, *self.triangles.arrays
 
 
-def from_place(seen: Tensor, mean: Tensor, triangles: Tensor) -> Tensor:
+def from_place(seen: Tensor, mean: Tensor, *triangles: Tensor) -> Tensor:
     """Distance [N, P] of patches [N, P, r], already turned into the directions that places are known in.
 
     `mean` and `triangles` are those of `SharpPlace.arrays`.
     """
-    whitening, away = _unpacked(triangles), seen - mean
+    whitening, away = _filled(*triangles), seen - mean
     white = torch.matmul(away.transpose(0, 1), whitening)  # [P, N, r]
     return white.square().sum(dim=2).sqrt().t()
 
 
-def _unpacked(triangles: Tensor) -> Tensor:
-    """Return `lineside.transfer.half.unpacked` of a tensor; in a deployed graph that is done when it is opened."""
-    size = side_of(triangles.shape[1])
-    places = np.zeros((size, size), np.int64)
-    places[np.tril_indices(size)] = np.arange(triangles.shape[1])
+def _filled(diagonal: Tensor, steps: Tensor, of_place: Tensor, of_entry: Tensor) -> Tensor:
+    """Return `Triangles.whole` of tensors; in a deployed graph that is done when it is opened."""
+    size = diagonal.shape[1]
+    places = np.diag(np.arange(size))
+    places[np.tril_indices(size, -1)] = np.arange(steps.shape[1]) + size
     kept = torch.from_numpy(np.tri(size, dtype=np.float32))
-    full = triangles.float().index_select(1, torch.from_numpy(places.ravel()))  # [P, r * r]
+    numbers = torch.cat([diagonal.float(), steps.float() * of_entry * of_place[:, None]], dim=1)
+    full = numbers.index_select(1, torch.from_numpy(places.ravel()))  # [P, r * r]
     return full.reshape(-1, size, size) * kept
 
 
@@ -96,7 +97,10 @@ def sharp_example(sharp: Sharp, places: int, size: int) -> dict[str, Tensor]:
         "sharp_memory_basis": (size, directions_of(size)),
         "sharp_basis": (size, directions),
         "sharp_mean": (places, directions),
-        "sharp_whitening": (places, directions * (directions + 1) // 2),
+        "sharp_diagonal": (places, directions),
+        "sharp_steps": (places, directions * (directions - 1) // 2),
+        "sharp_of_place": (places,),
+        "sharp_of_entry": (directions * (directions - 1) // 2,),
     }
-    kinds = {"sharp_whitening": torch.float16}
+    kinds = {"sharp_diagonal": torch.float16, "sharp_steps": torch.int8}
     return {name: torch.ones(shapes[name], dtype=kinds.get(name)) for name in SHARP_INPUTS[sharp]}

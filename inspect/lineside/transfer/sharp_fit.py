@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from lineside.transfer.half import halved
 from lineside.transfer.sharp import DIRECTIONS, SharpPlace
+from lineside.transfer.triangles import Triangles
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -242,13 +242,13 @@ def _diagonal(values: Doubles, seen: _Seen) -> Doubles:
     return values[:, None, None] * np.eye(seen.mean.shape[1])
 
 
-def _whitening(scatter: Doubles, known: SharpCounts) -> Floats:
+def _whitening(scatter: Doubles, known: SharpCounts) -> Triangles:
     """Factor of each place's inverse covariance [P, r, r], scaled; 0 where nothing was ever seen."""
     size = scatter.shape[1]
     pooled = scatter + known.borrowed[:, None, None] * known.common
     covariance = pooled / np.maximum(known.freedom, 1.0)[:, None, None] + known.ridge * np.eye(size)
     factors = known.scale * np.linalg.cholesky(np.linalg.inv(covariance))
-    return halved(factors * (known.rows > 0)[:, None, None])
+    return Triangles.rounded(factors * (known.rows > 0)[:, None, None])
 
 
 def _scatter_of(whitening: Floats, known: SharpCounts) -> Doubles:

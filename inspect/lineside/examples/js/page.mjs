@@ -25,13 +25,25 @@ async function shown(task) {
   }
 }
 
-/** The samples of an image file as the graph takes them: rows * columns * channels, red first. */
-async function samplesOf(file, channels) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+/** Leave nothing of an earlier picture beside a new one. */
+function clear() {
+  for (const id of ["verdict", "score", "reasons"]) at(id).replaceChildren();
+  for (const id of ["image", "heat"]) [at(id).width, at(id).height] = [0, 0];
+}
+
+async function decode(file) {
+  if (!file) throw new Error("no file; drop or choose an image file");
+  try {
+    return await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  } catch {
+    throw new Error(`${file.name}: no image that this browser can read`);
+  }
+}
+
+/** The samples of an image as the graph takes them: rows * columns * channels, red first. */
+function samplesOf(bitmap, channels) {
   const { width, height } = bitmap;
-  const canvas = at("image");
-  [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   const rgba = context.getImageData(0, 0, width, height).data;
   const samples = new Uint8Array(width * height * channels);
@@ -57,11 +69,20 @@ function drawHeat({ dims: [rows, columns], values }, limit) {
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
+function drawImage(bitmap) {
+  const canvas = at("image");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+}
+
 async function judge(bundle, file) {
+  clear();
   if (bundle.contract.frame.bit_depth > 8) throw new Error("this model takes frames of more than 8 bits; a browser has 8");
-  const { samples, shape } = await samplesOf(file, bundle.contract.frame.channels);
+  const bitmap = await decode(file);
+  const { samples, shape } = samplesOf(bitmap, bundle.contract.frame.channels);
   const outputs = await runFrame(bundle, samples, shape);
   const result = readResult(bundle, outputs);
+  drawImage(bitmap);
   at("verdict").textContent = result.verdict;
   at("score").textContent = `score ${result.score}, limit ${bundle.contract.threshold_ng.value}`;
   at("reasons").replaceChildren(...result.reasons.map((words) => {

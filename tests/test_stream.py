@@ -1,6 +1,7 @@
 """Many frames: together in one run, or as they come, in threads; in order, and nothing is left behind."""
 
 import itertools
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -200,6 +201,45 @@ def test_a_result_does_not_wait_for_the_next_frame(inspector: Inspector) -> None
     assert not trigger.is_set()
     trigger.set()
     assert [r.score for r in stream] == [20.0]
+
+
+@pytest.mark.parametrize("stop", ["wrong frame", "close", "interrupt"])
+def test_who_stops_does_not_wait_for_a_source_that_waits(inspector: Inspector, stop: str) -> None:
+    """An error, a break and Ctrl-C come while the camera waits for its trigger; it is closed when that comes."""
+    trigger, ended = threading.Event(), threading.Event()
+
+    def frames() -> Iterator[np.ndarray]:
+        try:
+            yield frame_of(100)
+            if stop == "wrong frame":
+                yield np.zeros((4, 4), np.uint8)
+            trigger.wait(60)
+            yield frame_of(110)
+        finally:
+            ended.set()
+
+    stream = inspector.inspect_stream(frames(), ahead=3)
+    assert next(stream).score == 10.0
+    begun = time.monotonic()
+    if stop == "wrong frame":
+        with pytest.raises(FrameError, match="1 channels"):
+            next(stream)
+    elif stop == "close":
+        stream.close()
+    else:
+        pressed = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        pressed.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+    assert time.monotonic() - begun < 30
+    assert not ended.is_set()
+    assert threads() == {"lineside-reader"}
+    trigger.set()
+    assert ended.wait(30)
+    for thread in threading.enumerate():
+        if thread.name == "lineside-reader":
+            thread.join(30)
+    assert not threads()
 
 
 def test_a_source_that_fails_to_close_says_so() -> None:

@@ -165,7 +165,7 @@ class Inspector:
         ------
         Result
             As soon as it is there and all before it were taken. Closing the generator, or letting go of it, ends its
-            threads; the reading one ends with the frame that it is waiting for.
+            threads and closes the source; while the source waits for a frame, that is done when the frame comes.
 
         Raises
         ------

@@ -77,7 +77,7 @@ class Inspector:
         self.path = bundle.path
         self.model_sha256 = bundle.model_sha256
         self.signed_by = bundle.signed_by
-        self.max_frame_pixels = max_frame_pixels
+        self.max_frame_pixels, self.max_model_bytes = max_frame_pixels, max_model_bytes
         self.tuning = read_tuning(bundle.path, bundle.model_sha256) if threads is None and bundle.contract else None
         self.threads = _threads(self.tuning, tuned) if threads is None else threads
         session = open_session(bundle.model, str(bundle.path), self.threads)

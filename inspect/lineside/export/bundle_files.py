@@ -124,7 +124,7 @@ def read_file(path: Path, max_bytes: int, remedy: str = RETRAIN) -> bytes:
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            content = stream.read(min(size, max_bytes) + 1)  # one more, to see a file that grows
+            content = b"" if size > max_bytes else stream.read(size + 1)  # one more, to see a file that grows
     except FileNotFoundError:
         raise BundleError(f"{path}: missing from the bundle. {RETRAIN}") from None
     except OSError as error:

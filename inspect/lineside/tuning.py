@@ -8,7 +8,7 @@ Python shows unless told otherwise), for a line that became slow should say why.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lineside.session import MAX_THREADS, PROVIDER, ort, processor_name, processors
 
@@ -44,6 +44,10 @@ class Tuning:
         for name, value in asdict(self).items():
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_THREADS:
                 raise ValueError(f"{name} must be a whole number from 1 to {MAX_THREADS}, found {value!r}")
+
+    def threads(self, many: Literal["frame", "batch"]) -> int:
+        """Return ONNX Runtime's threads, for one frame after another or for many at the same time."""
+        return self.frame_threads if many == "frame" else self.batch_threads
 
 
 def tuning_path(bundle: Path) -> Path:

@@ -16,7 +16,7 @@ from lineside.export.load import MAX_MODEL_BYTES, load_bundle
 from lineside.runtime.bound import BoundGraph, Outputs
 from lineside.runtime.result import Result
 from lineside.session import open_session
-from lineside.tuning import Tuning, read_tuning
+from lineside.tuning import read_tuning
 
 Frame = npt.NDArray[np.generic]
 
@@ -79,7 +79,7 @@ class Inspector:
         self.signed_by = bundle.signed_by
         self.max_frame_pixels, self.max_model_bytes = max_frame_pixels, max_model_bytes
         self.tuning = read_tuning(bundle.path, bundle.model_sha256) if threads is None and bundle.contract else None
-        self.threads = _threads(self.tuning, tuned) if threads is None else threads
+        self.threads = threads if threads is not None else self.tuning.threads(tuned) if self.tuning else 1
         session = open_session(bundle.model, str(bundle.path), self.threads)
         self.contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map, str(bundle.path))
         if bundle.contract not in (None, self.contract):
@@ -250,13 +250,6 @@ def _at_least_one(name: str, value: int) -> int:
     if value < 1:
         raise UsageError(f"{name} must be 1 or more, found {value}.")
     return value
-
-
-def _threads(tuning: Tuning | None, tuned: Literal["frame", "batch"]) -> int:
-    """Return the threads that were found best; one where nothing was measured."""
-    if tuning is None:
-        return 1
-    return tuning.frame_threads if tuned == "frame" else tuning.batch_threads
 
 
 def _named(names: tuple[str, ...], values: npt.NDArray[np.generic]) -> dict[str, float]:

@@ -21,6 +21,12 @@ from lineside.tuning import Tuning, machine_for, read_tuning, tuning_path, tunin
 from tiny import tiny_contract, write_tiny_bundle
 
 
+@pytest.fixture(autouse=True)
+def _many_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine has twelve processors, as far as a choice is concerned."""
+    monkeypatch.setattr("lineside.tuning.processors", lambda: 12)
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A tiny bundle."""
@@ -152,6 +158,28 @@ def test_threads_out_of_range_are_passed_over(bundle: Path, value: object, caplo
     tuning_path(bundle).write_text(json.dumps(document))
     assert read_tuning(bundle, load_bundle(bundle).model_sha256) is None
     assert "batch_workers must be a whole number" in caplog.text
+
+
+@pytest.mark.parametrize("forged", [Tuning(13, 1, 1), Tuning(1, 13, 1), Tuning(1, 3, 5), Tuning(1024, 1024, 1024)])
+def test_more_threads_than_processors_are_passed_over(
+    bundle: Path, forged: Tuning, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file is not signed: it may slow a line down no further than its processors do."""
+    keep(bundle, forged)
+    assert read_tuning(bundle, load_bundle(bundle).model_sha256) is None
+    assert f"it asks for {forged.most_threads} threads at once on 12 processors" in caplog.text
+    keep(bundle, Tuning(12, 4, 3))
+    assert Inspector(bundle).threads == 12
+
+
+@pytest.mark.parametrize("provider", ["CUDAExecutionProvider", None, 1])
+def test_another_provider_is_passed_over(bundle: Path, provider: object, caplog: pytest.LogCaptureFixture) -> None:
+    """A choice for what is not offered is none."""
+    keep(bundle, Tuning(3, 1, 1))
+    document = json.loads(tuning_path(bundle).read_text())
+    tuning_path(bundle).write_text(json.dumps({**document, "provider": provider}))
+    assert Inspector(bundle).threads == 1
+    assert f"provider must be CPUExecutionProvider, found {provider!r}" in caplog.text
 
 
 def test_without_a_choice_nothing_is_said(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:

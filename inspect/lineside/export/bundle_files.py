@@ -132,3 +132,19 @@ def read_file(path: Path, max_bytes: int, remedy: str = RETRAIN) -> bytes:
     if max(size, len(content)) > max_bytes:
         raise BundleError(f"{path}: larger than {max_bytes} bytes. {remedy}")
     return content
+
+
+def read_listed(folder: Path, name: str, max_bytes: int) -> bytes:
+    """Read a file of a bundle whole, as it was written.
+
+    Raises
+    ------
+    BundleError
+        When it is missing, larger than `max_bytes`, or not as the bundle's sums list it.
+    StorageError
+        When it cannot be read.
+    """
+    content = read_file(folder / name, max_bytes)
+    if hashlib.sha256(content).hexdigest() != read_sums(folder).get(name):
+        raise BundleError(f"{folder / name}: altered or added after the bundle was written. {RETRAIN}")
+    return content

@@ -1,14 +1,14 @@
 // The page: an image dropped on it is judged by the bundle in model/, here in the browser; nothing is sent anywhere.
 
 import * as ort from "./ort/ort.wasm.min.mjs";
-import { checkVectors, openBundle, readResult, runFrame } from "./lineside.mjs";
+import { checkVectors, listedFiles, openBundle, readResult, runFrame } from "./lineside.mjs";
 
 ort.env.wasm.wasmPaths = new URL("ort/", document.baseURI).href;
 ort.env.wasm.numThreads = 1; // more need the headers of a cross-origin isolated page
 
 const at = (id) => document.getElementById(id);
 
-async function read(name) {
+async function fetched(name) {
   const answer = await fetch(`model/${name}`);
   if (!answer.ok) throw new Error(`model/${name}: ${answer.status} ${answer.statusText}`);
   return new Uint8Array(await answer.arrayBuffer());
@@ -94,6 +94,7 @@ async function judge(bundle, file) {
 }
 
 await shown(async () => {
+  const read = await listedFiles(fetched);
   const text = new TextDecoder().decode(await read("contract.json"));
   const bundle = await openBundle(ort, await read("model.onnx"), text);
   at("part").textContent = bundle.contract.part;

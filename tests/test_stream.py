@@ -88,6 +88,13 @@ def test_a_wrong_frame_among_many_is_named(inspector: Inspector) -> None:
         inspector.inspect_many([frame_of(1), frame_of(2), np.zeros((4, 4, 4), np.uint8)])
 
 
+def test_a_wrong_type_among_many_is_named(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third holds floats: the error says which, and the two before, of a size of their own, were not judged."""
+    monkeypatch.setattr(type(inspector._graph), "run", lambda *_: pytest.fail("judged"))
+    with pytest.raises(FrameError, match=r"frames\[2\]: Samples are float64, but a bit depth of 8 needs uint8"):
+        inspector.inspect_many([frame_of(1), frame_of(2), np.zeros((4, 4, 3))])
+
+
 def test_results_of_one_run_are_their_own(inspector: Inspector) -> None:
     """A later frame changes no earlier result, though the graph writes to the same memory each time."""
     first = inspector.inspect(frame_of(120))
@@ -262,6 +269,8 @@ def test_a_stream_without_workers_is_refused(inspector: Inspector, name: str) ->
         inspector.inspect_stream([], **{name: 0})
     with pytest.raises(UsageError, match="together must be 1 or more, found -1"):
         inspector.inspect_many([frame_of(1)], together=-1)
+    with pytest.raises(UsageError, match="together must be 1 or more, found 0"):
+        inspector.inspect_many([], together=0)
 
 
 def test_streams_share_an_inspector(inspector: Inspector) -> None:

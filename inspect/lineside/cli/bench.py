@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from lineside.bench.stages import StageTimes
 
 
+_ONE_FRAME = ("stages", "frame", "image", "threads", "repeat", "peer", "backbone", "images")
+_MANY = ("workers", "rounds")
+
+
 def command(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Bundle folder.", show_default=False)],
     stages: Annotated[bool, typer.Option("--stages", help="Time each stage of the graph as well.")] = False,
     frame: Annotated[
@@ -57,6 +62,7 @@ def command(
 
     from lineside.batch.files import write_atomic
 
+    _refuse_unused(context, _MANY if batch is None else _ONE_FRAME, "without" if batch is None else "with")
     if batch is not None:
         _batch(model, batch, workers, rounds, out)
         return
@@ -92,6 +98,14 @@ def command(
     Console(highlight=False, soft_wrap=True).print(shown)
     if out is not None:
         write_atomic(out, (json.dumps(times.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
+
+
+def _refuse_unused(context: typer.Context, names: tuple[str, ...], how: str) -> None:
+    """Refuse options that were given and would be passed over."""
+    sources = ((name, context.get_parameter_source(name)) for name in names)
+    given = [name for name, source in sources if source is not None and source.name != "DEFAULT"]
+    if given:
+        raise typer.BadParameter(f"--{given[0]} says nothing {how} --batch: leave it out.")
 
 
 def _batch(model: Path, folder: Path, workers: int | None, rounds: int, out: Path | None) -> None:

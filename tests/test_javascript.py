@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from javascript import EXAMPLES, agree, browse, modules_folder, node_verify, shown_right
-from lineside.contract import CONTRACT_VERSION, OUTPUTS, Verdict
-from tiny import rewrite, seal
+from lineside.contract import CONTRACT_VERSION, OUTPUTS, Finding, QualityLimit, Verdict
+from tiny import rewrite, seal, tiny_contract, tiny_model
 
 
 def test_node_reproduces_the_vectors_of_a_tiny_bundle(proven: Path) -> None:
@@ -108,6 +109,19 @@ def test_the_examples_know_this_contract() -> None:
 def test_the_page_shows_verdict_and_heatmap_of_a_tiny_bundle(proven: Path, tmp_path: Path) -> None:
     """A browser gets each recorded output, and shows what was dropped."""
     shown_right(browse(proven, tmp_path / "page"), proven)
+
+
+def test_the_page_names_a_finding(proven: Path, tmp_path: Path) -> None:
+    """NG without a place in the map has its reason in words: all of a finding's numbers beyond their limits."""
+    bright = Finding("bright", "the part is too bright", (QualityLimit("mean_level", 20.0, 115.0),))
+    both = Finding("both", "this never holds", (*bright.limits, QualityLimit("mean_level", 50.0, None)))
+    contract = replace(tiny_contract(), findings=(both, bright))
+    (proven / "model.onnx").write_bytes(tiny_model(contract))
+    (proven / "contract.json").write_text(contract.to_json())
+    seal(proven)
+    report = browse(proven, tmp_path / "page")
+    shown_right(report, proven)
+    assert report["drops"]["ng"]["reasons"] == ["the part is too bright"]
 
 
 def test_the_page_sees_an_output_that_differs(proven: Path, tmp_path: Path) -> None:

@@ -69,14 +69,27 @@ export async function runFrame(bundle, samples, [height, width, channels]) {
 
 /** Verdict, score, reasons (sentences) and defect class of one frame's outputs. */
 export function readResult({ contract }, outputs) {
-  const gate = BigInt(outputs.gate.values[0]);
+  const verdict = VERDICTS[outputs.verdict.values[0]];
   const told = outputs.defect_class.values[0];
   return {
-    verdict: VERDICTS[outputs.verdict.values[0]],
+    verdict,
     score: outputs.score.values[0],
-    reasons: contract.gate_words.filter((_, bit) => (gate >> BigInt(bit)) & 1n),
+    reasons: verdict === "NG" ? found(contract, outputs.quality.values) : gateWords(contract, outputs.gate.values[0]),
     defectClass: told >= 0 ? contract.class_names[told] : told === -2 ? "unknown" : null,
   };
+}
+
+function gateWords(contract, gate) {
+  return contract.gate_words.filter((_, bit) => (BigInt(gate) >> BigInt(bit)) & 1n);
+}
+
+/** Words of the findings, reasons for NG that no map shows: all numbers of each lie beyond their limits. */
+function found(contract, quality) {
+  const beyond = ({ quality: name, lower, upper }) => {
+    const value = quality[contract.quality_names.indexOf(name)];
+    return (lower !== null && value < lower) || (upper !== null && value > upper);
+  };
+  return contract.findings.filter((finding) => finding.limits.every(beyond)).map((finding) => finding.words);
 }
 
 /**

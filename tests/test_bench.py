@@ -321,6 +321,7 @@ def test_a_frame_that_is_no_size_is_a_usage_error(bundle: Path, run: CliRunner, 
     [
         ["--frame", "0x5"],
         ["--frame", "999999x999999"],
+        ["--frame", "20000x10001"],
         ["--image", "absent.png"],
         ["--image", "a.png", "--frame", "0x0"],
     ],

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lineside.bench.cuts import TRUNK, front_ends, prefix, sections
 from lineside.bench.machine import Machine, this_machine
 from lineside.bench.timing import Array, Candidate, Ratio, Timing, ratio, summarise, time_in_turns
-from lineside.contract import INPUT_FRAME, Contract
+from lineside.contract import INPUT_FRAME, MAX_FRAME_PIXELS, Contract
 from lineside.errors import BundleError, MissingExtraError, UsageError
 from lineside.export.load import load_bundle
 from lineside.session import open_session, ort
@@ -38,7 +38,6 @@ WHOLE_LIMIT, PLAIN_LIMIT = 2.9, 1.5
 with none of them for a frame of the working size."""
 WHOLE, FRONT, FLOOR = "whole graph", "whole front", "resize alone (floor)"
 _POSE_AND_GATE = ("small image", "pose search", "gate")
-_LARGEST_PX = 32768  # a side longer than any camera's; a slip of the hand would fill the memory
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def bench_frame(size_wh: tuple[int, int], channels: int, seed: int = 0) -> Pixel
     Raises
     ------
     UsageError
-        When a side is not 1 to 32768 px.
+        When it has no pixel, or more than `MAX_FRAME_PIXELS`.
     """
     import cv2
 
@@ -128,8 +127,8 @@ def bench_frame(size_wh: tuple[int, int], channels: int, seed: int = 0) -> Pixel
 
 def _checked(size_wh: tuple[int, int]) -> tuple[int, int]:
     width, height = size_wh
-    if not (1 <= width <= _LARGEST_PX and 1 <= height <= _LARGEST_PX):
-        raise UsageError(f"Expected a frame with sides of 1 to {_LARGEST_PX} px, found {width}x{height}.")
+    if min(size_wh) < 1 or width * height > MAX_FRAME_PIXELS:  # a slip of the hand would fill the memory
+        raise UsageError(f"Expected a frame of 1 to {MAX_FRAME_PIXELS} pixels, found {width}x{height}.")
     return size_wh
 
 

@@ -19,7 +19,7 @@ from lineside.bench.stage_table import _whole_line, promises
 from lineside.bench.stages import FLOOR, FRONT, WHOLE, StageTimes, _is_plain, bench_frame, floor_model, time_stages
 from lineside.bench.timing import Candidate, Ratio, ratio, summarise, time_in_turns
 from lineside.cli import bench as command_module
-from lineside.errors import LinesideError, UsageError
+from lineside.errors import LinesideError, StorageError, UsageError
 from lineside.export.load import load_bundle
 from lineside.session import open_session
 
@@ -298,6 +298,18 @@ def test_the_command_prints_and_writes(bundle: Path, tmp_path: Path, run: CliRun
     written = json.loads(out.read_text())
     assert written["frame_whc"] == [40, 30, 3]
     assert written["promised"] == {"front_to_floor": 2.6, "pose_and_gate_to_trunk": 0.65, "whole_to_trunk": None}
+
+
+@pytest.mark.parametrize("words", [[], ["--peer", "anomalib.Padim"], ["--batch", "."]])
+def test_what_cannot_be_written_is_said_before_it_is_measured(
+    bundle: Path, run: CliRunner, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No model is even opened where the numbers would have no place."""
+    for name in ("stages.time_stages", "peers.time_peers", "throughput.measure_throughput"):
+        monkeypatch.setattr(f"lineside.bench.{name}", lambda *_, **__: pytest.fail("measured"))
+    done = run.invoke(app(), [str(bundle), *words, "--out", str(tmp_path / "absent" / "bench.json")])
+    assert isinstance(done.exception, StorageError)
+    assert "name another file with --out" in done.exception.message
 
 
 def test_an_image_is_the_frame(bundle: Path, images: Path, run: CliRunner) -> None:

@@ -15,7 +15,7 @@ from flat_parts import paint_parts
 from lineside.bench.tune import Measured, Plan, Tuned, _differing, choose, plans, tune
 from lineside.bench.tune_table import tune_table
 from lineside.contract import OUTPUTS
-from lineside.errors import UsageError
+from lineside.errors import StorageError, UsageError
 from lineside.runtime import Inspector, load_bundle
 from lineside.tuning import Tuning, machine_for, read_tuning, tuning_path, tuning_text
 from tiny import tiny_contract, write_tiny_bundle
@@ -200,6 +200,15 @@ def test_an_inspection_says_what_it_uses(bundle: Path, tmp_path: Path) -> None:
     named = invoke("inspect", bundle, parts, "--out", tmp_path / "b", "--workers", "1")
     assert "tiny.tune.json: 3 workers of 2 threads" in tuned.stderr
     assert "tune.json" not in named.stderr
+
+
+def test_what_cannot_be_written_is_said_before_it_is_measured(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, with a remedy that there is; nothing is left behind."""
+    monkeypatch.setattr("lineside.bench.tune._measured", lambda *_: pytest.fail("measured"))
+    tuning_path(bundle).mkdir()
+    with pytest.raises(StorageError, match=r"tiny\.tune\.json: cannot be written .* or copy the bundle elsewhere"):
+        tune(bundle)
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["tiny", "tiny.tune.json"]
 
 
 def test_the_command_writes_the_choice(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _ONE_FRAME = ("stages", "frame", "image", "threads", "repeat", "peer", "backbone", "images")
 _MANY = ("workers", "rounds")
+_REMEDY = "Make room, give write permission, or name another file with --out."
 
 
 def command(
@@ -60,9 +61,11 @@ def command(
     """
     from rich.console import Console
 
-    from lineside.batch.files import write_atomic
+    from lineside.batch.files import check_writable
 
     _refuse_unused(context, _MANY if batch is None else _ONE_FRAME, "without" if batch is None else "with")
+    if out is not None:
+        check_writable(out, _REMEDY)
     if batch is not None:
         _batch(model, batch, workers, rounds, out)
         return
@@ -96,8 +99,7 @@ def command(
             )
         shown = peer_table(times)
     Console(highlight=False, soft_wrap=True).print(shown)
-    if out is not None:
-        write_atomic(out, (json.dumps(times.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
+    _write(times.to_dict(), out)
 
 
 def _refuse_unused(context: typer.Context, names: tuple[str, ...], how: str) -> None:
@@ -111,14 +113,19 @@ def _refuse_unused(context: typer.Context, names: tuple[str, ...], how: str) -> 
 def _batch(model: Path, folder: Path, workers: int | None, rounds: int, out: Path | None) -> None:
     from rich.console import Console
 
-    from lineside.batch.files import write_atomic
     from lineside.bench.throughput import measure_throughput
     from lineside.bench.throughput_table import throughput_table
 
     found = measure_throughput(model, folder, workers=workers, rounds=rounds)
     Console(highlight=False, soft_wrap=True).print(throughput_table(found))
+    _write(found.to_dict(), out)
+
+
+def _write(document: dict[str, Any], out: Path | None) -> None:
+    from lineside.batch.files import write_atomic
+
     if out is not None:
-        write_atomic(out, (json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
+        write_atomic(out, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode(), remedy=_REMEDY)
 
 
 def frame_size(text: str) -> tuple[int, int]:

@@ -38,7 +38,9 @@ def staged_model() -> onnx.ModelProto:
         node("Reshape", ["warped", "shape"], ["working"]),
         node("Greater", ["matrix", "one"], ["front_gate"]),
         node("Add", ["working", "one"], ["tap0"]),
-        node("Add", ["tap0", "small"], ["golden_map"]),
+        node("Mul", ["tap0", "one"], ["projected"]),
+        node("ReduceMean", ["projected"], ["embedding"]),
+        node("Add", ["projected", "small"], ["golden_map"]),
         node("ReduceMax", ["golden_map"], ["score"], keepdims=0),
         node("Greater", ["score", "one"], ["is_part"]),
         node("And", ["front_gate", "is_part"], ["gate"]),
@@ -93,6 +95,20 @@ def test_a_gate_that_needs_the_trunk_is_no_end_of_the_front() -> None:
     assert "front_gate" in ends
     assert "gate" not in ends
     assert not {"tap0", "score"} & {name for node in prefix(staged_model(), ends).graph.node for name in node.output}
+
+
+def test_an_embedding_is_told_where_taps_are_named() -> None:
+    """What leads from the taps to it is a stage; without names for taps it is the head's, with its trunk."""
+    stages = {part.stage: part for part in sections(staged_model())}
+    assert [node.output[0] for node in stages["embedding"].model.graph.node] == ["projected", "embedding"]
+    assert (stages["embedding"].inputs, stages["embedding"].ends) == (("tap0",), ("embedding",))
+    unnamed = staged_model()
+    for step in unnamed.graph.node:
+        for names in (step.input, step.output):
+            names[:] = ["features" if name == "tap0" else name for name in names]
+    told = {part.stage: part for part in sections(unnamed)}
+    assert not {"embedding", "trunk"} & told.keys()
+    assert "embedding" in told["head"].ends
 
 
 def test_a_value_that_is_absent_is_left_out() -> None:

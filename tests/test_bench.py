@@ -14,9 +14,20 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from images import write
+from lineside.bench.cold_start import ColdStart
 from lineside.bench.cuts import STAGES, front_ends, prefix, sections
-from lineside.bench.stage_table import _whole_line, promises
-from lineside.bench.stages import FLOOR, FRONT, WHOLE, StageTimes, _is_plain, bench_frame, floor_model, time_stages
+from lineside.bench.stage_table import _whole_line, promises, whole_bundle
+from lineside.bench.stages import (
+    FLOOR,
+    FRONT,
+    STARTS,
+    WHOLE,
+    StageTimes,
+    _is_plain,
+    bench_frame,
+    floor_model,
+    time_stages,
+)
 from lineside.bench.timing import Candidate, Ratio, ratio, summarise, time_in_turns
 from lineside.cli import bench as command_module
 from lineside.errors import LinesideError, StorageError, UsageError
@@ -177,6 +188,23 @@ def test_stages_floor_and_whole_are_timed(times: StageTimes) -> None:
     assert names[3:] == ["gate", "head", "map, decision"]
     assert times.front_to_floor is not None
     assert times.front_to_floor.interval[0] <= times.front_to_floor.value <= times.front_to_floor.interval[1]
+
+
+def test_size_memory_and_cold_start_are_told(times: StageTimes, bundle: Path) -> None:
+    """The parts of a start are its whole, each process is counted, and the medians stand below the table."""
+    assert times.model_bytes == (bundle / "model.onnx").stat().st_size
+    assert len(times.starts) == STARTS
+    for start in times.starts:
+        assert min(start.import_ms, start.open_ms, start.verdict_ms) > 0
+        assert start.import_ms + start.open_ms + start.verdict_ms == pytest.approx(start.total_ms)
+        assert start.resident_mb is None or 10 < start.resident_mb < 1000
+    made = [ColdStart(200.0 + i, 100.0 + i, 30.0, 330.0 + 2 * i, 90.0) for i in (0, 5, 100)]
+    assert whole_bundle(replace(times, model_bytes=4_900_000, starts=tuple(made))) == (
+        "model.onnx 4.9 MB; 90 MB resident then; cold start to the first verdict 340 ms (330 to 530 in 3 processes): "
+        "interpreter and imports 205, opening 105, first frame 30"
+    )
+    silent = tuple(replace(start, resident_mb=None) for start in made)
+    assert "resident" not in whole_bundle(replace(times, starts=silent))
 
 
 def test_the_machine_is_named(times: StageTimes) -> None:

@@ -46,7 +46,7 @@ def command(
     batch: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of images: instead, images per second of `inspect` with 1 to N workers, memory, cold start.",
+            help="Folder of images: instead, images per second of `inspect` with 1 to N workers, memory over a run.",
             show_default=False,
         ),
     ] = None,
@@ -56,6 +56,8 @@ def command(
     rounds: Annotated[int, typer.Option(min=1, help="With --batch: rounds.")] = 5,
 ) -> None:
     """Time a model on one frame, beside the resize alone or beside anomalib's models: median, 95th, 99th percentile.
+
+    Without --peer and --batch also its size, its memory and its cold start: new processes up to their first verdict.
 
     A time is a measurement, no test: the exit code is 0 whether or not a promise is kept on this machine.
     """

@@ -32,6 +32,12 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 PATIENCE_S = 240
+SPOILT = {
+    "undecodable": "no.png: no image that this browser can read",
+    "text": "no file; drop or choose an image file",
+    "alpha": "the image has see-through pixels; save it without alpha",
+}
+"""What is dropped that no verdict can be given of, and what the page says of it."""
 
 
 def modules_folder(package: str) -> Path:
@@ -107,7 +113,7 @@ def shown_right(report: dict[str, Any], bundle: Path) -> None:
         wanted = inspector.inspect(frame)
         assert (seen["state"], seen["verdict"]) == ("ready", wanted.verdict.name)
         assert float(seen["score"].split()[1].rstrip(",")) == pytest.approx(wanted.score, rel=1e-3)
-        assert seen["reasons"] == [inspector.contract.in_words(r) for r in wanted.reasons if wanted.gate]
+        assert seen["reasons"] == [inspector.contract.in_words(reason) for reason in wanted.reasons]
         assert tuple(seen["image_wh"]) == wanted.frame_wh
         cells = wanted.anomaly_map.astype(np.float64)
         assert tuple(seen["heat_hw"]) == cells.shape
@@ -115,7 +121,11 @@ def shown_right(report: dict[str, Any], bundle: Path) -> None:
         assert np.array_equal(
             np.reshape(seen["hot"], cells.shape)[clear], (cells > inspector.contract.map_threshold)[clear]
         )
-    assert report["spoilt"].startswith("error: ")
+    nothing = {"verdict": "", "score": "", "reasons": [], "image_wh": [0, 0], "heat_hw": [0, 0], "hot": []}
+    for kind, words in SPOILT.items():
+        spoilt = report["spoilt"][kind]
+        assert spoilt["before"], kind
+        assert spoilt["after"] == {"state": f"error: {words}", **nothing}, kind
     outside = [url for url in report["requests"] if not url.startswith(("http://127.0.0.1:", "blob:"))]
     assert report["requests"]
     assert not outside

@@ -22,7 +22,7 @@ from lineside.export.known_images import LOCK_FILE
 from lineside.report.course import course_section
 from lineside.runtime import Inspector
 from report_pages import Page
-from tiny import write_tiny_bundle
+from tiny import seal, write_tiny_bundle
 
 PATTERN = "^(?P<part>[a-z]+)_"
 
@@ -98,6 +98,7 @@ def test_the_recipes_own_pattern_is_taken(line: Path) -> None:
     """A bundle whose recipe tells parts apart does so in an inspection too."""
     bundle = write_tiny_bundle(Path("model"))
     (bundle / LOCK_FILE).write_text(f"recipe: {{capture: {{group: '{PATTERN}'}}}}\nimages: []\n")
+    seal(bundle)
     summary = inspect_images(Inspector(bundle), [line], "out")
     assert summary.parts is not None
     assert (summary.parts.pattern, summary.parts.total) == (PATTERN, 4)

@@ -14,12 +14,23 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from images import write
+from lineside.bench.cold_start import ColdStart
 from lineside.bench.cuts import STAGES, front_ends, prefix, sections
-from lineside.bench.stage_table import _whole_line, promises
-from lineside.bench.stages import FLOOR, FRONT, WHOLE, StageTimes, _is_plain, bench_frame, floor_model, time_stages
+from lineside.bench.stage_table import _whole_line, promises, whole_bundle
+from lineside.bench.stages import (
+    FLOOR,
+    FRONT,
+    STARTS,
+    WHOLE,
+    StageTimes,
+    _is_plain,
+    bench_frame,
+    floor_model,
+    time_stages,
+)
 from lineside.bench.timing import Candidate, Ratio, ratio, summarise, time_in_turns
 from lineside.cli import bench as command_module
-from lineside.errors import LinesideError, UsageError
+from lineside.errors import LinesideError, StorageError, UsageError
 from lineside.export.load import load_bundle
 from lineside.session import open_session
 
@@ -38,7 +49,9 @@ def staged_model() -> onnx.ModelProto:
         node("Reshape", ["warped", "shape"], ["working"]),
         node("Greater", ["matrix", "one"], ["front_gate"]),
         node("Add", ["working", "one"], ["tap0"]),
-        node("Add", ["tap0", "small"], ["golden_map"]),
+        node("Mul", ["tap0", "one"], ["projected"]),
+        node("ReduceMean", ["projected"], ["embedding"]),
+        node("Add", ["projected", "small"], ["golden_map"]),
         node("ReduceMax", ["golden_map"], ["score"], keepdims=0),
         node("Greater", ["score", "one"], ["is_part"]),
         node("And", ["front_gate", "is_part"], ["gate"]),
@@ -93,6 +106,20 @@ def test_a_gate_that_needs_the_trunk_is_no_end_of_the_front() -> None:
     assert "front_gate" in ends
     assert "gate" not in ends
     assert not {"tap0", "score"} & {name for node in prefix(staged_model(), ends).graph.node for name in node.output}
+
+
+def test_an_embedding_is_told_where_taps_are_named() -> None:
+    """What leads from the taps to it is a stage; without names for taps it is the head's, with its trunk."""
+    stages = {part.stage: part for part in sections(staged_model())}
+    assert [node.output[0] for node in stages["embedding"].model.graph.node] == ["projected", "embedding"]
+    assert (stages["embedding"].inputs, stages["embedding"].ends) == (("tap0",), ("embedding",))
+    unnamed = staged_model()
+    for step in unnamed.graph.node:
+        for names in (step.input, step.output):
+            names[:] = ["features" if name == "tap0" else name for name in names]
+    told = {part.stage: part for part in sections(unnamed)}
+    assert not {"embedding", "trunk"} & told.keys()
+    assert "embedding" in told["head"].ends
 
 
 def test_a_value_that_is_absent_is_left_out() -> None:
@@ -161,6 +188,23 @@ def test_stages_floor_and_whole_are_timed(times: StageTimes) -> None:
     assert names[3:] == ["gate", "head", "map, decision"]
     assert times.front_to_floor is not None
     assert times.front_to_floor.interval[0] <= times.front_to_floor.value <= times.front_to_floor.interval[1]
+
+
+def test_size_memory_and_cold_start_are_told(times: StageTimes, bundle: Path) -> None:
+    """The parts of a start are its whole, each process is counted, and the medians stand below the table."""
+    assert times.model_bytes == (bundle / "model.onnx").stat().st_size
+    assert len(times.starts) == STARTS
+    for start in times.starts:
+        assert min(start.import_ms, start.open_ms, start.verdict_ms) > 0
+        assert start.import_ms + start.open_ms + start.verdict_ms == pytest.approx(start.total_ms)
+        assert start.resident_mb is None or 10 < start.resident_mb < 1000
+    made = [ColdStart(200.0 + i, 100.0 + i, 30.0, 330.0 + 2 * i, 90.0) for i in (0, 5, 100)]
+    assert whole_bundle(replace(times, model_bytes=4_900_000, starts=tuple(made))) == (
+        "model.onnx 4.9 MB; 90 MB resident then; cold start to the first verdict 340 ms (330 to 530 in 3 processes): "
+        "interpreter and imports 205, opening 105, first frame 30"
+    )
+    silent = tuple(replace(start, resident_mb=None) for start in made)
+    assert "resident" not in whole_bundle(replace(times, starts=silent))
 
 
 def test_the_machine_is_named(times: StageTimes) -> None:
@@ -300,6 +344,18 @@ def test_the_command_prints_and_writes(bundle: Path, tmp_path: Path, run: CliRun
     assert written["promised"] == {"front_to_floor": 2.6, "pose_and_gate_to_trunk": 0.65, "whole_to_trunk": None}
 
 
+@pytest.mark.parametrize("words", [[], ["--peer", "anomalib.Padim"], ["--batch", "."]])
+def test_what_cannot_be_written_is_said_before_it_is_measured(
+    bundle: Path, run: CliRunner, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No model is even opened where the numbers would have no place."""
+    for name in ("stages.time_stages", "peers.time_peers", "throughput.measure_throughput"):
+        monkeypatch.setattr(f"lineside.bench.{name}", lambda *_, **__: pytest.fail("measured"))
+    done = run.invoke(app(), [str(bundle), *words, "--out", str(tmp_path / "absent" / "bench.json")])
+    assert isinstance(done.exception, StorageError)
+    assert "name another file with --out" in done.exception.message
+
+
 def test_an_image_is_the_frame(bundle: Path, images: Path, run: CliRunner) -> None:
     """An image keeps its own size, or takes the one asked for."""
     image = str(images / "good/0.png")
@@ -321,6 +377,7 @@ def test_a_frame_that_is_no_size_is_a_usage_error(bundle: Path, run: CliRunner, 
     [
         ["--frame", "0x5"],
         ["--frame", "999999x999999"],
+        ["--frame", "20000x10001"],
         ["--image", "absent.png"],
         ["--image", "a.png", "--frame", "0x0"],
     ],

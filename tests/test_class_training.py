@@ -137,7 +137,11 @@ def test_a_wish_for_escape_is_served_by_the_defects_to_learn_from(told: Trained)
     model = (told.bundle / "model.onnx").read_bytes()
     journal, dataset = Journal(SilentProgress()), load_dataset(loaded)
     made = with_defects(loaded, dataset, told.references, told.calibration, (model, old), journal)
-    least = min(float(row["score"]) for row in rows(told) if row["name"].startswith(("train/miss", "train/stain")))
+    scores = {row["name"]: float(row["score"]) for row in rows(told)}
+    shown = {name: score for name, score in scores.items() if name.startswith(("train/miss", "train/stain"))}
+    assert all(score in (np.inf, pytest.approx(shown[name], rel=1e-5)) for name, score in made.defects.items())
+    assert made.defects.keys() == shown.keys()
+    least = min(shown.values())
     assert made.threshold.value == pytest.approx(least, rel=2e-3)
     assert made.threshold.value < least
     assert (made.threshold.kind, made.threshold.n_defects) == ("guaranteed", 10)

@@ -80,6 +80,12 @@ def test_cpp_refuses_what_does_not_fit(judge: Path, proven: Path) -> None:
     assert run(judge, proven / "model.onnx").returncode == 2
 
 
+@pytest.mark.parametrize("name", ["cpp/judge.cpp", "csharp/Judge.cs", "js/verify.mjs"])
+def test_samples_without_lineside_say_how_telemetry_is_switched_off(name: str) -> None:
+    """lineside does it by itself; who takes ONNX Runtime alone must."""
+    assert "ORT_DISABLE_TELEMETRY" in (SAMPLES / name).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("name", "word"), [("cpp/judge.cpp", "TESTED"), ("csharp/Judge.cs", "UNTESTED")])
 def test_the_first_line_says_whether_it_is_tested(name: str, word: str) -> None:
     """What is only shown and not run says so before anything else."""

@@ -10,7 +10,9 @@ import pytest
 
 from browsing import missing
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, paint
+from lineside.errors import BundleError
 from lineside.examples import thresholds
+from lineside.export.signing import make_keys, sign_bundle
 from lineside.runtime import Inspector
 
 if TYPE_CHECKING:
@@ -74,6 +76,20 @@ def test_a_bomb_is_refused_before_it_is_decoded(served: Ask, tmp_path: Path) -> 
     answer = served(max_pixels=120).post("/inspect", content=content)
     assert (answer.status_code, "11x11 pixels" in answer.json()["detail"]) == (400, True)
     assert served(max_pixels=121).post("/inspect", content=content).status_code == 200
+
+
+def test_the_service_can_demand_a_signature(
+    served: Ask, proven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With KEY it does not even start on a model that the key did not sign."""
+    private, public = make_keys(tmp_path / "keys")
+    monkeypatch.setenv("MODEL", str(proven))
+    monkeypatch.setenv("KEY", str(public))
+    with pytest.raises(BundleError, match=r"SIGNATURE\.json"):
+        served()
+    sign_bundle(proven, private)
+    content = paint(tmp_path / "a.png", GOOD_RGB).read_bytes()
+    assert served().post("/inspect", content=content).status_code == 200
 
 
 def test_the_service_is_short() -> None:

@@ -19,7 +19,7 @@ from lineside.batch.labels import truth_of
 from lineside.calibrate.metrics import auroc
 from lineside.cli import inspect
 from lineside.errors import BundleError
-from lineside.runtime import Inspector
+from lineside.runtime import Inspector, load_bundle
 
 # ---- truth
 
@@ -176,6 +176,16 @@ def test_a_folder_name_cannot_style_the_table(images: Path, inspector: Inspector
     console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
     console.print(verdict_table(summary))
     assert "[red]x" in console.export_text()
+
+
+def test_a_higher_limit_holds_to_the_report(bundle: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model above the usual limit that was let in is let in for the report's pictures too."""
+    size = (bundle / "model.onnx").stat().st_size
+    assert load_bundle.__kwdefaults__ is not None
+    monkeypatch.setitem(load_bundle.__kwdefaults__, "max_model_bytes", size - 1)
+    commands.invoke("inspect", bundle, images, "--out", "out", "--max-model-bytes", str(size))
+    assert (Path("out") / "report.html").is_file()
+    assert (Path("out") / "summary.json").is_file()
 
 
 def test_limits_guard_against_giants(bundle: Path, images: Path) -> None:

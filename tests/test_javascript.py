@@ -1,7 +1,9 @@
 """The JavaScript examples, really run: Node.js and a browser reproduce every output of a bundle's vectors."""
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ import numpy as np
 import pytest
 
 from javascript import EXAMPLES, agree, browse, modules_folder, node_verify, shown_right
-from lineside.contract import CONTRACT_VERSION, OUTPUTS, Verdict
-from tiny import rewrite
+from lineside.contract import CONTRACT_VERSION, OUTPUTS, Finding, QualityLimit, Verdict
+from tiny import rewrite, seal, tiny_contract, tiny_model
 
 
 def test_node_reproduces_the_vectors_of_a_tiny_bundle(proven: Path) -> None:
@@ -41,6 +43,7 @@ def test_node_sees_a_map_that_differs(proven: Path) -> None:
     cells = np.fromfile(file, "<f4")
     cells[5] *= 0.9
     file.write_bytes(cells.tobytes())
+    seal(proven)
     done = node_verify(proven)
     assert done.returncode == 1
     assert "vector ok: output anomaly_map is " in done.stderr
@@ -56,9 +59,42 @@ def test_node_refuses_another_contract(proven: Path) -> None:
     """A later major version is not read."""
     file = proven / "contract.json"
     file.write_text(file.read_text().replace(f'"{CONTRACT_VERSION}"', '"99.0"'))
+    seal(proven)
     done = node_verify(proven)
     assert done.returncode == 1
     assert "contract_version is 99.0" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "contract.json", "vectors/vectors.json", "vectors/ok.u8"])
+def test_node_refuses_a_file_that_was_altered(proven: Path, name: str) -> None:
+    """Each file that is read is held against the sums."""
+    with (proven / name).open("ab") as file:
+        file.write(b" ")
+    done = node_verify(proven)
+    assert done.returncode == 1
+    assert f"{name}: altered after the bundle was written" in done.stderr
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_node_reads_nothing_outside_of_the_bundle(proven: Path, listed: bool) -> None:
+    """A vector whose frame lies elsewhere is refused, also where forged sums list it."""
+    outside = proven.parent / "ok.u8"
+    shutil.copy(proven / "vectors" / "ok.u8", outside)
+    rewrite(proven, lambda document: document["vectors"][0].update(frame="../../ok.u8"))
+    name = "vectors/../../ok.u8"
+    if listed:
+        with (proven / "SHA256SUMS").open("a") as sums:
+            sums.write(f"{hashlib.sha256(outside.read_bytes()).hexdigest()}  {name}\n")
+    done = node_verify(proven)
+    assert done.returncode == 1
+    assert f"{name}: no file that SHA256SUMS lists inside the bundle" in done.stderr
+
+
+def test_the_page_refuses_a_file_that_was_altered(proven: Path, tmp_path: Path) -> None:
+    """A contract with another tolerance is not believed."""
+    file = proven / "contract.json"
+    file.write_text(file.read_text().replace('"score_tolerance_rel": 0.001', '"score_tolerance_rel": 1e9'))
+    assert browse(proven, tmp_path / "page")["loaded"] == "error: contract.json: altered after the bundle was written"
 
 
 def test_the_examples_know_this_contract() -> None:
@@ -73,6 +109,19 @@ def test_the_examples_know_this_contract() -> None:
 def test_the_page_shows_verdict_and_heatmap_of_a_tiny_bundle(proven: Path, tmp_path: Path) -> None:
     """A browser gets each recorded output, and shows what was dropped."""
     shown_right(browse(proven, tmp_path / "page"), proven)
+
+
+def test_the_page_names_a_finding(proven: Path, tmp_path: Path) -> None:
+    """NG without a place in the map has its reason in words: all of a finding's numbers beyond their limits."""
+    bright = Finding("bright", "the part is too bright", (QualityLimit("mean_level", 20.0, 115.0),))
+    both = Finding("both", "this never holds", (*bright.limits, QualityLimit("mean_level", 50.0, None)))
+    contract = replace(tiny_contract(), findings=(both, bright))
+    (proven / "model.onnx").write_bytes(tiny_model(contract))
+    (proven / "contract.json").write_text(contract.to_json())
+    seal(proven)
+    report = browse(proven, tmp_path / "page")
+    shown_right(report, proven)
+    assert report["drops"]["ng"]["reasons"] == ["the part is too bright"]
 
 
 def test_the_page_sees_an_output_that_differs(proven: Path, tmp_path: Path) -> None:

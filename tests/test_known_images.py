@@ -9,12 +9,13 @@ import yaml
 
 from flat_parts import BAD_RGB, GOOD_RGB, lines, paint
 from lineside.bench.evaluation.run import EvaluateOptions, Evaluation, evaluate_images
+from lineside.capture.known_looks import LOOKS_FILE
 from lineside.errors import BundleError, ImageError
 from lineside.export.known_images import SAME_REL, file_sha256, known_images, picture_of
 from lineside.export.state import pack_state
 from lineside.export.threshold_images import MOST, THRESHOLD_IMAGES_FILE, threshold_images
 from lineside.runtime import Inspector
-from tiny import write_tiny_bundle
+from tiny import seal, write_tiny_bundle
 
 OWN_RGB = (103, 61, 97)
 """Colour of the training image; no other image has it."""
@@ -32,6 +33,7 @@ def bundle_with(folder: Path, group: str | None = None, trained: Path | None = N
     (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(document))
     if state:
         (bundle / "state.npz").write_bytes(pack_state(state))
+    seal(bundle)
     return bundle
 
 
@@ -63,6 +65,7 @@ def test_a_test_image_that_copies_a_training_image_is_known_with_it(tmp_path: Pa
     document = yaml.safe_load((bundle / "recipe.lock.yaml").read_text())
     document["images"][1]["copy_of"] = "train/good/p1_0.png"
     (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(document))
+    seal(bundle)
     known = known_images(bundle)
     assert known.learned(Path("x.png"), "b" * 64)
     twins = {"x.png": known.names["b" * 64]}
@@ -75,6 +78,7 @@ def test_parts_are_those_of_the_names_although_copies_joined_them(tmp_path: Path
     document = yaml.safe_load((bundle / "recipe.lock.yaml").read_text())
     document["images"].append({"name": "train/good/p3_0.png", "split": "train", "group": "p1", "sha256": "d" * 64})
     (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(document))
+    seal(bundle)
     assert known_images(bundle).learned(Path("p3_9.png"), "e" * 64)
 
 
@@ -114,6 +118,7 @@ def test_a_lock_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     """In one sentence, with the file."""
     bundle = write_tiny_bundle(tmp_path / "a")
     (bundle / "recipe.lock.yaml").write_text(text)
+    seal(bundle)
     with pytest.raises(BundleError, match=r"recipe\.lock\.yaml.*Copy the bundle again"):
         known_images(bundle)
 
@@ -171,6 +176,7 @@ def test_an_evaluation_leaves_out_what_the_thresholds_were_taken_from(images: Pa
     bundle = bundle_with(tmp_path / "own", r"(?P<part>p\d)_")
     taken = threshold_images([picture_of(np.full((12, 12, 3), BAD_RGB, np.uint8))], ["p7"])
     (bundle / THRESHOLD_IMAGES_FILE).write_bytes(pack_state(taken.arrays()))
+    seal(bundle)
     assert known_images(bundle).calibrated == taken
     paint(images / "scratch/other.png", (201, 60, 90))
     paint(images / "good/p7_3.png", (102, 60, 90))
@@ -196,8 +202,24 @@ def test_images_of_thresholds_that_are_none_are_refused(tmp_path: Path, arrays: 
     """In one sentence, with the file."""
     whole = {"parts": np.array([], np.str_), "total": np.array(2)} | arrays
     (tmp_path / THRESHOLD_IMAGES_FILE).write_bytes(pack_state(whole))
+    seal(tmp_path)
     with pytest.raises(BundleError, match=r"threshold_images\.npz: it names no images .* Copy the bundle again"):
         known_images(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["state.npz", LOOKS_FILE, THRESHOLD_IMAGES_FILE, "recipe.lock.yaml"])
+@pytest.mark.parametrize("added", [False, True])
+def test_what_is_not_as_it_was_written_is_refused(tmp_path: Path, name: str, added: bool) -> None:
+    """Read or not, a file that was altered or added could let training images into an evaluation."""
+    bundle = bundle_with(tmp_path / "own", embeddings=np.zeros((1, 3), np.float32))
+    content = pack_state({"embeddings": np.ones((1, 3), np.float32)}) if name.endswith(".npz") else b"recipe: {}\n"
+    (bundle / name).unlink(missing_ok=True)
+    if not added:
+        (bundle / name).write_bytes(b"as it was")
+    seal(bundle)
+    (bundle / name).write_bytes(content)
+    with pytest.raises(BundleError, match=rf"{name}: altered or added after the bundle was written"):
+        known_images(bundle)
 
 
 def test_nothing_left_to_evaluate_is_an_error(images: Path, tmp_path: Path) -> None:

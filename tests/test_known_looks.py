@@ -16,7 +16,7 @@ from lineside.errors import BundleError
 from lineside.export.known_images import known_images
 from lineside.export.state import pack_state, unpack_state
 from lineside.runtime import Inspector
-from tiny import write_tiny_bundle
+from tiny import seal, write_tiny_bundle
 
 SIDE_PX = 160
 
@@ -92,6 +92,7 @@ def test_a_file_that_does_not_fit_together_is_refused(tmp_path: Path, missing: s
     arrays = arrays | {"labels": arrays["labels"][:2]} if missing == "short" else arrays
     bundle = write_tiny_bundle(tmp_path / "own")
     (bundle / LOOKS_FILE).write_bytes(pack_state({k: v for k, v in arrays.items() if k != missing}))
+    seal(bundle)
     with pytest.raises(BundleError, match=r"looks\.npz: it holds no looks of images .*Copy the bundle again"):
         known_images(bundle)
 
@@ -101,6 +102,7 @@ def test_an_evaluation_leaves_near_copies_out_and_names_them(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     bundle = write_tiny_bundle(tmp_path / "own")
     (bundle / LOOKS_FILE).write_bytes(pack_state(learned(8).arrays()))
+    seal(bundle)
     for seed in range(20, 26):
         write(Path(f"line/good/{seed}.png"), shot(seed))
     write(Path("line/good/burst.png"), shot(3, sigma=1.0))

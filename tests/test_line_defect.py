@@ -34,7 +34,7 @@ from lineside.train.progress import Journal, SilentProgress
 from lineside.transfer.classes.examples import Examples
 from lineside.transfer.classes.head import classify_reference
 from lineside.transfer.classes.meta import Start
-from tiny import tiny_contract, tiny_model
+from tiny import seal, tiny_contract, tiny_model
 
 COLOURS = {"dull": (120, 60, 60), "green": (160, 220, 60), "orange": (250, 120, 20), "good": (90, 90, 90)}
 TRUNK_GIVES = ("class_embedding", "patch_score", "front_gate", "front_quality", "novelty", "anomaly_map", "pose",
@@ -290,6 +290,7 @@ def test_images_of_one_part_are_one_group() -> None:
 def test_the_recipes_pattern_tells_parts_of_new_examples(parent: Parent, tmp_path: Path) -> None:
     """By `capture.group`, as training has it."""
     (tmp_path / "recipe.lock.yaml").write_text("recipe: {capture: {group: '^(.+)_'}}\nimages: []\n")
+    seal(tmp_path)
     shots = [replace(image("green", seed), path=Path(f"7_{seed}.png")) for seed in (70, 71)]
     assert "7" in class_state(parent.arrays, "here").parts
     change = extended_classes(replace(parent, folder=tmp_path), shots, Journal(SilentProgress()))
@@ -315,6 +316,7 @@ def test_what_a_class_learned_has_no_say_in_a_calibration(parent: Parent, orange
     assert oranged.classes is not None
     state = {**parent.arrays, **oranged.classes.arrays}
     (tmp_path / "state.npz").write_bytes(pack_state(state))
+    seal(tmp_path)
     opened = Opened(tmp_path, parent.sha256, parent.contract, parent.model, parent.constants, state)
 
     def given(label: str, colour: str, seed: int) -> LineImage:

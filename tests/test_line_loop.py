@@ -9,6 +9,7 @@ import pytest
 from flat_parts import BAD_RGB, DARK_RGB, GOOD_RGB, paint
 from lineside.errors import ImageError
 from lineside.examples.line_loop import run_line
+from lineside.export.signing import make_keys, sign_bundle
 from lineside.runtime import Inspector
 
 
@@ -40,3 +41,14 @@ def test_it_runs_as_a_program(bundle: Path, belt: Path) -> None:
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "2 parts passed"
     assert done.stdout.startswith("1.png: NG")
+
+
+def test_the_line_can_demand_a_signature(proven: Path, belt: Path, tmp_path: Path) -> None:
+    """With a key as third word a model that it did not sign judges nothing."""
+    private, public = make_keys(tmp_path / "keys")
+    program = (sys.executable, "-m", "lineside.examples.line_loop", str(proven), str(belt), str(public))
+    unsigned = subprocess.run(program, capture_output=True, text=True, check=False)
+    sign_bundle(proven, private)
+    signed = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (unsigned.returncode, unsigned.stdout, "SIGNATURE.json" in unsigned.stderr) == (1, "", True)
+    assert (signed.returncode, signed.stdout.splitlines()[-1]) == (0, "2 parts passed")

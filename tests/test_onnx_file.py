@@ -1,6 +1,8 @@
 """A model is one file: whatever of it refers to another is refused, wherever in the graph it stands."""
 
 import contextlib
+import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +146,20 @@ def test_a_giant_model_is_refused_before_it_is_read(bundle: Path) -> None:
     for load in (load_bundle, Inspector):
         with pytest.raises(BundleError, match=rf"model\.onnx: larger than {size - 1} bytes.*max_model_bytes"):
             load(bundle, max_model_bytes=size - 1)
+
+
+def test_a_giant_model_takes_no_memory(tmp_path: Path) -> None:
+    """What is refused for its size was not read, a bare file as little as a bundle's."""
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    os.truncate(bundle / "model.onnx", 3 * 2**30)  # sparse: takes no room on the disk either
+    tracemalloc.start()
+    try:
+        for path, bare in ((bundle, False), (bundle / "model.onnx", True)):
+            with pytest.raises(BundleError, match=rf"model\.onnx: larger than {2**30} bytes"):
+                load_bundle(path, unverified=bare)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_giant_frame_is_refused(bundle: Path) -> None:

@@ -70,14 +70,21 @@ def test_ranks_are_compared_and_not_values() -> None:
     assert rank_correlation(scores, np.ones(50)) == 0.0
 
 
-def calibration(scores: dict[int, float], wish: Wish = Wish("overkill", 0.2)) -> Calibration:
-    """Return what a threshold was taken from: scores by position, a part each."""
-    names = tuple(f"part{i}" for i in scores)
-    goods = Honest(np.array(list(scores.values()), np.float32), names, ("good",) * len(names), False, "cross-fitted")
-    found = thresholds(wish, None, goods, None)
+def honest(scores: list[float], label: str) -> Honest:
+    """Return scores for a threshold, a part each."""
+    names = tuple(f"{label}{i}" for i in range(len(scores)))
+    return Honest(np.array(scores, np.float32), names, (label,) * len(names), label != "good", "cross-fitted")
+
+
+def calibration(
+    scores: dict[int, float], wish: Wish = Wish("overkill", 0.2), defects: dict[str, float] | None = None
+) -> Calibration:
+    """Return what a threshold was taken from: scores of good parts by position, and of defective ones by name."""
+    goods = honest(list(scores.values()), "good")
+    found = thresholds(wish, None, goods, honest(list(defects.values()), "dent") if defects else None)
     called: Any = dict.fromkeys(scores)
     head: Any = None
-    return Calibration(head, called, goods, found.ng, found.review, found.escapes)
+    return Calibration(head, called, goods, found.ng, found.review, found.escapes, defects=defects or {})
 
 
 NAMES = [f"{i}.png" for i in range(11)]
@@ -94,6 +101,25 @@ def test_a_verdict_that_differs_is_named() -> None:
     """Two images change places across the threshold."""
     swapped = {**SCORES, 4: 10.0, 10: 4.0}
     assert flipped((calibration(SCORES), calibration(swapped)), NAMES) == ("4.png", "10.png")
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Wish("escape", 0.1),
+        Wish("cost", overkill_cost=1.0, escape_cost=50.0, defect_rate_ppm=20_000.0),
+        Wish("overkill", 0.2),
+    ],
+)
+def test_a_defect_that_one_model_lets_pass_is_named(wish: Wish) -> None:
+    """Good parts are judged alike, and a defect is OK in int8 alone, or refused by its gate alone."""
+    dents = {f"dent/{i}.png": 20.0 + i for i in range(20)}
+    whole = calibration(SCORES, wish, dents)
+    assert flipped((whole, whole), NAMES) == ()
+    lost = replace(whole, defects={**dents, "dent/3.png": -1.0})
+    refused = replace(whole, defects={name: score for name, score in dents.items() if name != "dent/5.png"})
+    assert flipped((whole, lost), NAMES) == ("dent/3.png",)
+    assert flipped((whole, refused), NAMES) == flipped((refused, whole), NAMES) == ("dent/5.png",)
 
 
 def test_no_call_of_one_model_is_a_verdict_that_differs() -> None:

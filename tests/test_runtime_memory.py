@@ -97,6 +97,43 @@ print(resident() - before)
     assert with_results_kept > 3_000_000  # the measure would see results that are not let go
 
 
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_a_large_run_gives_its_memory_back(bundle: Path, color: str) -> None:
+    """What one giant frame, or many frames together, took goes with the next usual frame; a usual one keeps its own."""
+    program = """
+import os, sys, numpy as np
+from lineside.runtime import Inspector
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+inspector = Inspector(sys.argv[1], color=sys.argv[2])
+usual, giant = np.full((480, 640, 3), 100, np.uint8), np.full((3000, 4000, 3), 100, np.uint8)
+def judge():
+    for _ in range(3):
+        inspector.inspect(usual)
+judge()
+before = resident()
+inspector.inspect(giant)
+during = resident()
+judge()
+print(during - before, resident() - before)
+inspector.inspect_many([usual] * 16, together=16)
+during = resident()
+judge()
+print(during - before, resident() - before)
+"""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("resident memory is read from /proc")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(bundle), color], capture_output=True, text=True, check=True
+    )
+    for line in done.stdout.splitlines():
+        during, after = map(float, line.split())
+        assert during > 40
+        assert after < 10
+
+
 # ---- frames of another process
 
 

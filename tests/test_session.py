@@ -37,6 +37,24 @@ def skipped(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     return seen
 
 
+def test_threads_wait_without_spinning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle threads of one operator sleep, and as many as asked for are started: the line's other work has the cores."""
+    seen: list[onnxruntime.SessionOptions] = []
+    real = onnxruntime.InferenceSession
+
+    def opened(model: bytes, options: onnxruntime.SessionOptions, **others: Any) -> onnxruntime.InferenceSession:
+        seen.append(options)
+        return real(model, options, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    for threads in (1, 2):
+        open_session(tiny_model(tiny_contract()), "here", threads)
+    assert [options.get_session_config_entry("session.intra_op.allow_spinning") for options in seen] == ["0", "0"]
+    assert [options.intra_op_num_threads for options in seen] == [1, 2]
+    assert {options.inter_op_num_threads for options in seen} == {1}
+    assert {options.execution_mode for options in seen} == {onnxruntime.ExecutionMode.ORT_SEQUENTIAL}
+
+
 def test_what_has_a_use_for_a_pass_gets_it(skipped: list[set[str]]) -> None:
     """Attention is faster fused, batch normalisation is folded away; a graph without them opens faster."""
     open_session(tiny_model(tiny_contract()), "here")

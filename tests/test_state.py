@@ -1,6 +1,7 @@
 """state.npz: what a bundle remembers beyond its graph."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import onnx
@@ -8,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lineside.errors import BundleError
+from lineside.export import state
 from lineside.export.state import pack_state, unpack_state
 from lineside.graph.rewrite import constants, piece, value_names, with_constants, with_outputs
 from lineside.graph.run import Graph
@@ -34,6 +36,37 @@ def test_a_cut_file_is_refused(cut: int) -> None:
     """What was cut off is no state, and the error names the file."""
     with pytest.raises(BundleError, match="here"):
         unpack_state(pack_state(ARRAYS)[:cut], "here")
+
+
+def test_a_changed_byte_is_refused_or_changes_nothing() -> None:
+    """Whichever it is: the archive's own times and comments are nobody's, all else has a checksum."""
+    content, whole = pack_state(ARRAYS), {name: value.tolist() for name, value in ARRAYS.items()}
+    refused = 0
+    for place in range(len(content)):
+        for mask in (1, 69, 134, 255):
+            changed = bytearray(content)
+            changed[place] ^= mask
+            try:
+                back = unpack_state(bytes(changed), "here")
+            except BundleError:
+                refused += 1
+            else:
+                assert {name: value.tolist() for name, value in back.items()}.items() <= whole.items()
+    assert refused > 2 * len(content)
+
+
+def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What unpacks to more than the limit is refused by the sizes that it declares."""
+    content = pack_state({"zeros": np.zeros(10**7, np.uint8)})
+    assert len(content) < 10**5
+    monkeypatch.setattr(state, "MAX_UNPACKED_BYTES", 10**6)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=r"here: .* unpacks to 10000128 bytes, the limit is 1000000"):
+            unpack_state(content, "here")
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
 
 
 def test_nothing_is_unpickled() -> None:

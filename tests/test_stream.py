@@ -1,6 +1,7 @@
 """Many frames: together in one run, or as they come, in threads; in order, and nothing is left behind."""
 
 import itertools
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -85,6 +86,13 @@ def test_a_wrong_frame_among_many_is_named(inspector: Inspector) -> None:
     """The third is of another type: nothing is judged, and the error says which."""
     with pytest.raises(FrameError, match=r"frames\[2\]: .*4 channels"):
         inspector.inspect_many([frame_of(1), frame_of(2), np.zeros((4, 4, 4), np.uint8)])
+
+
+def test_a_wrong_type_among_many_is_named(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third holds floats: the error says which, and the two before, of a size of their own, were not judged."""
+    monkeypatch.setattr(type(inspector._graph), "run", lambda *_: pytest.fail("judged"))
+    with pytest.raises(FrameError, match=r"frames\[2\]: Samples are float64, but a bit depth of 8 needs uint8"):
+        inspector.inspect_many([frame_of(1), frame_of(2), np.zeros((4, 4, 3))])
 
 
 def test_results_of_one_run_are_their_own(inspector: Inspector) -> None:
@@ -202,6 +210,45 @@ def test_a_result_does_not_wait_for_the_next_frame(inspector: Inspector) -> None
     assert [r.score for r in stream] == [20.0]
 
 
+@pytest.mark.parametrize("stop", ["wrong frame", "close", "interrupt"])
+def test_who_stops_does_not_wait_for_a_source_that_waits(inspector: Inspector, stop: str) -> None:
+    """An error, a break and Ctrl-C come while the camera waits for its trigger; it is closed when that comes."""
+    trigger, ended = threading.Event(), threading.Event()
+
+    def frames() -> Iterator[np.ndarray]:
+        try:
+            yield frame_of(100)
+            if stop == "wrong frame":
+                yield np.zeros((4, 4), np.uint8)
+            trigger.wait(60)
+            yield frame_of(110)
+        finally:
+            ended.set()
+
+    stream = inspector.inspect_stream(frames(), ahead=3)
+    assert next(stream).score == 10.0
+    begun = time.monotonic()
+    if stop == "wrong frame":
+        with pytest.raises(FrameError, match="1 channels"):
+            next(stream)
+    elif stop == "close":
+        stream.close()
+    else:
+        pressed = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        pressed.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+    assert time.monotonic() - begun < 30
+    assert not ended.is_set()
+    assert threads() == {"lineside-reader"}
+    trigger.set()
+    assert ended.wait(30)
+    for thread in threading.enumerate():
+        if thread.name == "lineside-reader":
+            thread.join(30)
+    assert not threads()
+
+
 def test_a_source_that_fails_to_close_says_so() -> None:
     """An error in closing reaches the caller too."""
 
@@ -222,6 +269,8 @@ def test_a_stream_without_workers_is_refused(inspector: Inspector, name: str) ->
         inspector.inspect_stream([], **{name: 0})
     with pytest.raises(UsageError, match="together must be 1 or more, found -1"):
         inspector.inspect_many([frame_of(1)], together=-1)
+    with pytest.raises(UsageError, match="together must be 1 or more, found 0"):
+        inspector.inspect_many([], together=0)
 
 
 def test_streams_share_an_inspector(inspector: Inspector) -> None:

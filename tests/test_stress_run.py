@@ -27,6 +27,7 @@ from lineside.errors import BundleError, ImageError, LinesideError, StorageError
 from lineside.report.curve import Line, curves
 from lineside.report.stress import render_stress, stress_section
 from lineside.runtime import Inspector
+from tiny import seal
 
 NAMED = {item.name: item for item in disturbances(3)}
 
@@ -211,6 +212,7 @@ def locked(bundle: Path, root: Path, images: str) -> Path:
     ]
     lock = {"recipe": {"part": "tiny", "images": images}, "images": listed}
     (copy / "recipe.lock.yaml").write_text(yaml.safe_dump(lock))
+    seal(copy)
     return copy
 
 
@@ -246,6 +248,7 @@ def test_other_images_than_the_recipes_are_refused(known: Path) -> None:
 def test_a_broken_lock_is_refused(known: Path, text: str) -> None:
     """Nothing is guessed from it."""
     (known / "recipe.lock.yaml").write_text(text)
+    seal(known)
     with pytest.raises(BundleError, match=r"recipe\.lock\.yaml"):
         images_of_recipe(known)
 

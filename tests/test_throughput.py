@@ -10,7 +10,7 @@ import pytest
 
 from commands import invoke
 from flat_parts import paint_parts
-from lineside.bench.cold_start import cold_start_ms
+from lineside.bench.cold_start import cold_starts
 from lineside.bench.process import held_to
 from lineside.bench.throughput import Throughput, _rates, _Run, measure_throughput
 from lineside.bench.throughput_table import promises
@@ -106,7 +106,23 @@ def test_what_cannot_be_measured_is_refused(bundle: Path, tmp_path: Path) -> Non
 def test_a_process_that_fails_is_told(tmp_path: Path) -> None:
     """A cold start that ends in an error is no time; its last line is shown."""
     with pytest.raises(LinesideError, match="no bundle there"):
-        cold_start_ms(tmp_path / "nowhere", np.zeros((8, 8, 3), np.uint8), 1)
+        cold_starts(tmp_path / "nowhere", np.zeros((8, 8, 3), np.uint8), 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"--batch . --{option}" for option in ("stages", "frame 8x8", "image a.png", "threads 1", "repeat 100")),
+        *(f"--batch . --{option}" for option in ("peer anomalib.Padim", "backbone lite0", "images a")),
+        *("--workers 2", "--rounds 5"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(bundle: Path, words: str) -> None:
+    """Each is for one frame or for many; the error names it, also where the value is the default."""
+    shown = invoke("bench", bundle, *words.split())
+    assert shown.exit_code == 2
+    name = words.removeprefix("--batch . ").split()[0]
+    assert f"{name} says nothing with{'' if '--batch' in words else 'out'} --batch" in " ".join(shown.stderr.split())
 
 
 def test_the_command_prints_and_writes(bundle: Path, folder: Path, tmp_path: Path) -> None:

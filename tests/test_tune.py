@@ -15,10 +15,16 @@ from flat_parts import paint_parts
 from lineside.bench.tune import Measured, Plan, Tuned, _differing, choose, plans, tune
 from lineside.bench.tune_table import tune_table
 from lineside.contract import OUTPUTS
-from lineside.errors import UsageError
+from lineside.errors import StorageError, UsageError
 from lineside.runtime import Inspector, load_bundle
 from lineside.tuning import Tuning, machine_for, read_tuning, tuning_path, tuning_text
 from tiny import tiny_contract, write_tiny_bundle
+
+
+@pytest.fixture(autouse=True)
+def _many_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine has twelve processors, as far as a choice is concerned."""
+    monkeypatch.setattr("lineside.tuning.processors", lambda: 12)
 
 
 @pytest.fixture
@@ -154,6 +160,28 @@ def test_threads_out_of_range_are_passed_over(bundle: Path, value: object, caplo
     assert "batch_workers must be a whole number" in caplog.text
 
 
+@pytest.mark.parametrize("forged", [Tuning(13, 1, 1), Tuning(1, 13, 1), Tuning(1, 3, 5), Tuning(1024, 1024, 1024)])
+def test_more_threads_than_processors_are_passed_over(
+    bundle: Path, forged: Tuning, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file is not signed: it may slow a line down no further than its processors do."""
+    keep(bundle, forged)
+    assert read_tuning(bundle, load_bundle(bundle).model_sha256) is None
+    assert f"it asks for {forged.most_threads} threads at once on 12 processors" in caplog.text
+    keep(bundle, Tuning(12, 4, 3))
+    assert Inspector(bundle).threads == 12
+
+
+@pytest.mark.parametrize("provider", ["CUDAExecutionProvider", None, 1])
+def test_another_provider_is_passed_over(bundle: Path, provider: object, caplog: pytest.LogCaptureFixture) -> None:
+    """A choice for what is not offered is none."""
+    keep(bundle, Tuning(3, 1, 1))
+    document = json.loads(tuning_path(bundle).read_text())
+    tuning_path(bundle).write_text(json.dumps({**document, "provider": provider}))
+    assert Inspector(bundle).threads == 1
+    assert f"provider must be CPUExecutionProvider, found {provider!r}" in caplog.text
+
+
 def test_without_a_choice_nothing_is_said(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One thread, as ever; a bare file has no place beside it."""
     caplog.set_level(logging.INFO)
@@ -172,6 +200,15 @@ def test_an_inspection_says_what_it_uses(bundle: Path, tmp_path: Path) -> None:
     named = invoke("inspect", bundle, parts, "--out", tmp_path / "b", "--workers", "1")
     assert "tiny.tune.json: 3 workers of 2 threads" in tuned.stderr
     assert "tune.json" not in named.stderr
+
+
+def test_what_cannot_be_written_is_said_before_it_is_measured(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, with a remedy that there is; nothing is left behind."""
+    monkeypatch.setattr("lineside.bench.tune._measured", lambda *_: pytest.fail("measured"))
+    tuning_path(bundle).mkdir()
+    with pytest.raises(StorageError, match=r"tiny\.tune\.json: cannot be written .* or copy the bundle elsewhere"):
+        tune(bundle)
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["tiny", "tiny.tune.json"]
 
 
 def test_the_command_writes_the_choice(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,15 +38,26 @@ def to_uint8(samples: npt.NDArray[np.generic], bit_depth: int) -> npt.NDArray[np
     FrameError
         When the sample type does not fit the bit depth.
     """
-    if bit_depth == 8 and samples.dtype == np.uint8:
+    check_samples(samples, bit_depth)
+    if bit_depth == 8:
         return cast("npt.NDArray[np.uint8]", samples)
-    if bit_depth > 8 and samples.dtype == np.uint16:
-        top = 2**bit_depth - 1
-        wide = np.minimum(samples, np.uint16(top)).astype(np.uint32)
-        reduced: npt.NDArray[np.uint8] = ((wide * 255 + top // 2) // top).astype(np.uint8)
-        return reduced
-    needed = "uint8" if bit_depth == 8 else "uint16"
-    raise FrameError(
-        f"Samples are {samples.dtype}, but a bit depth of {bit_depth} needs {needed}: "
-        "set capture.bit_depth in the recipe to what the camera delivers, or convert the frame."
-    )
+    top = 2**bit_depth - 1
+    wide = np.minimum(samples, np.uint16(top)).astype(np.uint32)
+    reduced: npt.NDArray[np.uint8] = ((wide * 255 + top // 2) // top).astype(np.uint8)
+    return reduced
+
+
+def check_samples(samples: npt.NDArray[np.generic], bit_depth: int, which: str = "") -> None:
+    """Check that samples have the type of a bit depth; `which` names them in the error.
+
+    Raises
+    ------
+    FrameError
+        When they have not.
+    """
+    needed = np.uint8 if bit_depth == 8 else np.uint16
+    if samples.dtype != needed:
+        raise FrameError(
+            f"{which}Samples are {samples.dtype}, but a bit depth of {bit_depth} needs {needed.__name__}: "
+            "set capture.bit_depth in the recipe to what the camera delivers, or convert the frame."
+        )

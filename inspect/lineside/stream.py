@@ -1,7 +1,8 @@
 """Work on what a source gives, in threads: results in order, few items under way, and no thread left behind.
 
 A thread of its own reads the source, so that a result is handed out as soon as it is there, also while a camera waits
-for its next trigger. Reading in the consumer's thread was rejected: it hands out a result only with the next item.
+for its next trigger. Reading in the consumer's thread was rejected: it hands out a result only with the next item. Nor
+does who stops wait for a source that waits: an error must reach the line though the next part never comes.
 """
 
 import threading
@@ -12,6 +13,8 @@ from typing import TypeVar
 
 _I = TypeVar("_I")
 _O = TypeVar("_O")
+_PATIENCE_S = 0.25
+"""For which who stops waits until the source is closed: a running camera is at his disposal again then."""
 
 
 def in_order(source: Iterable[_I], work: Callable[[_I], _O], *, workers: int, ahead: int) -> Generator[_O, None, None]:
@@ -20,7 +23,8 @@ def in_order(source: Iterable[_I], work: Callable[[_I], _O], *, workers: int, ah
     Parameters
     ----------
     source : iterable
-        Read in a thread of its own, and closed there where it has a ``close``.
+        Read in a thread of its own, and closed there where it has a ``close``; where the consumer stops while it
+        waits for an item, with that item.
     work : callable
         Called in `workers` threads.
     workers, ahead : int
@@ -63,5 +67,5 @@ def in_order(source: Iterable[_I], work: Callable[[_I], _O], *, workers: int, ah
     finally:
         stopped.set()
         room.release()
-        reader.join()
+        reader.join(_PATIENCE_S)  # if it still waits, its next item finds the pool shut down, which ends it
         pool.shutdown(cancel_futures=True)

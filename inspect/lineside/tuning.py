@@ -8,7 +8,7 @@ Python shows unless told otherwise), for a line that became slow should say why.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lineside.session import MAX_THREADS, PROVIDER, ort, processor_name, processors
 
@@ -44,6 +44,15 @@ class Tuning:
         for name, value in asdict(self).items():
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_THREADS:
                 raise ValueError(f"{name} must be a whole number from 1 to {MAX_THREADS}, found {value!r}")
+
+    @property
+    def most_threads(self) -> int:
+        """That compute at the same time; `lineside tune` tries no more than there are processors."""
+        return max(self.frame_threads, self.batch_workers * self.batch_threads)
+
+    def threads(self, many: Literal["frame", "batch"]) -> int:
+        """Return ONNX Runtime's threads, for one frame after another or for many at the same time."""
+        return self.frame_threads if many == "frame" else self.batch_threads
 
 
 def tuning_path(bundle: Path) -> Path:
@@ -85,6 +94,8 @@ def read_tuning(bundle: Path, model_sha256: str) -> Tuning | None:
     try:
         with path.open("rb") as file:
             document = json.loads(file.read(_MAX_BYTES))
+        if document["provider"] != PROVIDER:
+            raise ValueError(f"provider must be {PROVIDER}, found {document['provider']!r}")
         found, tuning = Machine(**document["for"]), Tuning(**document["use"])
     except FileNotFoundError:
         return None
@@ -94,6 +105,10 @@ def read_tuning(bundle: Path, model_sha256: str) -> Tuning | None:
     here = machine_for(model_sha256)
     if found != here:
         _log().warning("%s: not used, %s. Run `lineside tune %s` again.", path, _difference(found, here), bundle)
+        return None
+    if tuning.most_threads > here.processors:
+        said = f"{tuning.most_threads} threads at once on {here.processors} processors"
+        _log().warning("%s: not used, it asks for %s. Run `lineside tune %s` again.", path, said, bundle)
         return None
     _log().info("%s: %s", path, tuning)
     return tuning

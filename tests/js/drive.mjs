@@ -17,10 +17,12 @@ async function act(action) {
 
 async function drop(name, content) {
   const carried = new DataTransfer();
-  carried.items.add(new File([content], name, { type: "image/png" }));
+  if (name) carried.items.add(new File([content], name, { type: "image/png" }));
+  else carried.setData("text/plain", content);
   const state = await act(() => at("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, cancelable: true })));
   const heat = at("heat");
-  const alpha = heat.getContext("2d").getImageData(0, 0, heat.width, heat.height).data.filter((_, i) => i % 4 === 3);
+  const cells = heat.width ? heat.getContext("2d").getImageData(0, 0, heat.width, heat.height).data : [];
+  const alpha = Array.from(cells).filter((_, i) => i % 4 === 3);
   return {
     state,
     verdict: at("verdict").textContent,
@@ -28,8 +30,14 @@ async function drop(name, content) {
     reasons: Array.from(at("reasons").children, (item) => item.textContent),
     image_wh: [at("image").width, at("image").height],
     heat_hw: [heat.height, heat.width],
-    hot: Array.from(alpha, (value) => value > 0),
+    hot: alpha.map((value) => value > 0),
   };
+}
+
+async function seeThrough() {
+  const canvas = new OffscreenCanvas(20, 12);
+  canvas.getContext("2d").fillRect(0, 0, 10, 12);
+  return (await canvas.convertToBlob()).arrayBuffer();
 }
 
 async function seen() {
@@ -44,7 +52,13 @@ async function seen() {
   for (const { name, png } of listed.vectors) {
     report.drops[name] = await drop(png, await (await fetch(`model/vectors/${png}`)).arrayBuffer());
   }
-  report.spoilt = (await drop("no.png", new Uint8Array([1, 2, 3]))).state;
+  report.spoilt = {};
+  const { name, png } = listed.vectors[0];
+  const good = await (await fetch(`model/vectors/${png}`)).arrayBuffer();
+  const spoilt = { undecodable: ["no.png", new Uint8Array([1, 2, 3])], text: [null, "a word"], alpha: ["a.png", await seeThrough()] };
+  for (const [kind, dropped] of Object.entries(spoilt)) {
+    report.spoilt[kind] = { before: (await drop(name, good)).verdict, after: await drop(...dropped) };
+  }
   report.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
   return report;
 }

@@ -4,6 +4,7 @@ The temporary file lies beside the final one (a move across file systems is a co
 name is fixed rather than random: a run that was killed leaves at most one, and the next run writes over it.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,27 +18,43 @@ _NOT_BEGUN = "Make room, give write permission, or name another folder with --ou
 
 
 @contextmanager
-def storage_errors(path: Path, *, begun: bool = True) -> Iterator[None]:
+def storage_errors(path: Path, *, begun: bool = True, remedy: str | None = None) -> Iterator[None]:
     """Turn an OSError into a StorageError that names `path` and the remedy.
 
-    `begun` says whether there are results that the same command would go on with.
+    `begun` says whether there are results that the same command would go on with; where a remedy is given it is that.
     """
     try:
         yield
     except OSError as error:
-        remedy = _GO_ON if begun else _NOT_BEGUN
+        remedy = remedy or (_GO_ON if begun else _NOT_BEGUN)
         raise StorageError(f"{path}: cannot be written ({error.strerror or error}). {remedy}") from error
 
 
-def write_atomic(path: Path, content: bytes, *, begun: bool = True) -> None:
-    """Write `content` to a temporary file beside `path`, then move it there; `begun` as in `storage_errors`.
+def check_writable(path: Path, remedy: str) -> None:
+    """Try whether a file can be written at `path`, before the work that it is for.
+
+    Raises
+    ------
+    StorageError
+        When it cannot, with the remedy; what stands there still does.
+    """
+    partial = _partial(path)
+    with storage_errors(path, remedy=remedy):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        partial.touch()
+        partial.unlink()
+
+
+def write_atomic(path: Path, content: bytes, *, begun: bool = True, remedy: str | None = None) -> None:
+    """Write `content` to a temporary file beside `path`, then move it there; the rest as in `storage_errors`.
 
     Raises
     ------
     StorageError
         When writing or moving fails; nothing then stands under the temporary name, and what stood at `path` still does.
     """
-    write_atomic_with(path, lambda file: _write_all(file, content), begun=begun)
+    write_atomic_with(path, lambda file: _write_all(file, content), begun=begun, remedy=remedy)
 
 
 def write_text(path: Path, text: str, *, begun: bool = True) -> None:
@@ -45,10 +62,12 @@ def write_text(path: Path, text: str, *, begun: bool = True) -> None:
     write_atomic(path, text.encode("utf-8", "backslashreplace"), begun=begun)
 
 
-def write_atomic_with(path: Path, write: Callable[[BinaryIO], None], *, begun: bool = True) -> None:
+def write_atomic_with(
+    path: Path, write: Callable[[BinaryIO], None], *, begun: bool = True, remedy: str | None = None
+) -> None:
     """Write through `write` to a temporary file beside `path`, then move it there; see `write_atomic`."""
-    partial = path.with_name(f".{path.name}.partial")
-    with storage_errors(path, begun=begun):
+    partial = _partial(path)
+    with storage_errors(path, begun=begun, remedy=remedy):
         try:
             with partial.open("wb") as file:
                 write(file)
@@ -58,6 +77,10 @@ def write_atomic_with(path: Path, write: Callable[[BinaryIO], None], *, begun: b
         except BaseException:
             _remove(partial)
             raise
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:

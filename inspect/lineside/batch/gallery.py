@@ -81,7 +81,8 @@ def take_pictures(
     results : KeptResults, optional
         Of the images that need no further look.
     """
-    model = load_bundle(inspector.path, sha256=inspector.model_sha256).model
+    most_bytes = inspector.max_model_bytes
+    model = load_bundle(inspector.path, sha256=inspector.model_sha256, max_model_bytes=most_bytes).model
     limits = inspector.threshold_ng, inspector.threshold_review
     look = Eye(model, inspector.contract, limits, str(inspector.path), results)
     read = partial(read_frame, spec=inspector.contract.frame, max_pixels=inspector.max_frame_pixels)

@@ -1,13 +1,14 @@
 """The cold start: from nothing to the first verdict, in a process of its own, as a line's service starts.
 
 Import, checks of the bundle, the session and the first frame, which is slower than those after it, are all in it; so is
-the interpreter's own start.
+the interpreter's own start. The clock is the system's monotonic one, which all processes share.
 """
 
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,36 @@ import numpy.typing as npt
 from lineside.errors import LinesideError
 
 _PROGRAM = """
-import sys
+import os, sys, time
 import numpy
 from lineside.runtime import Inspector
-Inspector(sys.argv[1]).inspect(numpy.load(sys.argv[2]), reduced=True)
+frame = numpy.load(sys.argv[2])
+imported = time.monotonic_ns()
+inspector = Inspector(sys.argv[1])
+opened = time.monotonic_ns()
+inspector.inspect(frame, reduced=True)
+judged = time.monotonic_ns()
+pages = open("/proc/self/statm").read().split()[1] if os.path.exists("/proc/self/statm") else None
+print(imported, opened, judged, int(pages) * os.sysconf("SC_PAGE_SIZE") if pages else "")
 """
 
 
-def cold_start_ms(model: Path, frame: npt.NDArray[np.uint8], times: int) -> list[float]:
+@dataclass(frozen=True)
+class ColdStart:
+    """A process from its start to its first verdict; in milliseconds."""
+
+    import_ms: float
+    """Interpreter, imports, and the reading of the frame."""
+    open_ms: float
+    """Checks of the bundle and the session."""
+    verdict_ms: float
+    """The first frame."""
+    total_ms: float
+    resident_mb: float | None
+    """Memory of the process behind its verdict, the frame included; None where the system does not tell."""
+
+
+def cold_starts(model: Path, frame: npt.NDArray[np.uint8], times: int) -> tuple[ColdStart, ...]:
     """Start a process that judges one frame, several times.
 
     Parameters
@@ -35,11 +58,6 @@ def cold_start_ms(model: Path, frame: npt.NDArray[np.uint8], times: int) -> list
     times : int
         How often.
 
-    Returns
-    -------
-    list of float
-        Milliseconds from the start of the process to its end, which follows the verdict at once.
-
     Raises
     ------
     LinesideError
@@ -48,13 +66,19 @@ def cold_start_ms(model: Path, frame: npt.NDArray[np.uint8], times: int) -> list
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "frame.npy"
         np.save(file, frame)
-        return [_once([sys.executable, "-c", _PROGRAM, str(model), str(file)]) for _ in range(times)]
+        return tuple(_once([sys.executable, "-c", _PROGRAM, str(model), str(file)]) for _ in range(times))
 
 
-def _once(command: list[str]) -> float:
-    start = time.perf_counter()
+def _once(command: list[str]) -> ColdStart:
+    start = time.monotonic_ns()
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
     if done.returncode:
         raise LinesideError(f"the process that was to judge a frame failed ({done.stderr.strip().splitlines()[-1]}).")
-    return 1000.0 * seconds
+    imported, opened, judged, *resident = map(int, done.stdout.split())
+    return ColdStart(
+        import_ms=(imported - start) / 1e6,
+        open_ms=(opened - imported) / 1e6,
+        verdict_ms=(judged - opened) / 1e6,
+        total_ms=(judged - start) / 1e6,
+        resident_mb=resident[0] / 1e6 if resident else None,
+    )

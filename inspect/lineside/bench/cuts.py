@@ -36,9 +36,13 @@ FRONT_STAGES = (
 """In the order of the graph: a value that two stages need is paid by the first. An end that needs the trunk's features
 (the gate's last bit does) is no end of the front."""
 TRUNK = Stage("trunk", tuple(f"tap{number}" for number in range(5)))
+EMBEDDING = Stage("embedding", ("embedding",))
+"""The graph's output: taps projected, averaged over neighbours, brought to one grid and added. What the comparison of
+patches as they are needs beside that is the head's. A graph that names no taps computes this in its head."""
 STAGES = (
     *FRONT_STAGES,
     TRUNK,
+    EMBEDDING,
     Stage("head", ("score", "embedding", "golden_map")),
     Stage("map, decision", OUTPUTS),
 )
@@ -136,6 +140,8 @@ class _Graph:
         """Return the ends of a stage that the graph has."""
         if stage in FRONT_STAGES:
             return [name for name in stage.ends if self.in_front(name)]
+        if stage is EMBEDDING and not self._taps:
+            return []
         return [name for name in stage.ends if name in self.maker]
 
     def consumed(self, nodes: Sequence[int], before: set[int]) -> tuple[str, ...]:

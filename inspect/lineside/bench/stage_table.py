@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lineside.batch.table import plain_table
 from lineside.bench.machine import Machine
 from lineside.bench.stages import (
@@ -27,7 +29,23 @@ def stage_table(times: StageTimes) -> "RenderableType":
     from rich.text import Text
 
     lines = [Text(line) for line in promises(times)]
-    return Group(_table(times), *lines, Text(_conditions(times), style="dim"))
+    return Group(_table(times), *lines, Text(whole_bundle(times)), Text(_conditions(times), style="dim"))
+
+
+def whole_bundle(times: StageTimes) -> str:
+    """Say what the model takes beside its time for a frame: size, memory, cold start."""
+
+    def middle(name: str) -> float:
+        return float(np.median([getattr(start, name) for start in times.starts]))
+
+    total_ms = [start.total_ms for start in times.starts]
+    resident = "" if times.starts[0].resident_mb is None else f"{middle('resident_mb'):.0f} MB resident then; "
+    return (
+        f"model.onnx {times.model_bytes / 1e6:.1f} MB; {resident}cold start to the first verdict "
+        f"{middle('total_ms'):.0f} ms ({min(total_ms):.0f} to {max(total_ms):.0f} in {len(total_ms)} processes): "
+        f"interpreter and imports {middle('import_ms'):.0f}, opening {middle('open_ms'):.0f}, "
+        f"first frame {middle('verdict_ms'):.0f}"
+    )
 
 
 def promises(times: StageTimes) -> tuple[str, ...]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from lineside.bench.cold_start import ColdStart, cold_starts
 from lineside.bench.cuts import TRUNK, front_ends, prefix, sections
 from lineside.bench.machine import Machine, this_machine
 from lineside.bench.timing import Array, Candidate, Ratio, Timing, ratio, summarise, time_in_turns
-from lineside.contract import INPUT_FRAME, Contract
+from lineside.contract import INPUT_FRAME, MAX_FRAME_PIXELS, Contract
 from lineside.errors import BundleError, MissingExtraError, UsageError
 from lineside.export.load import load_bundle
 from lineside.session import open_session, ort
@@ -36,9 +37,10 @@ these are some 650 small operations, and how long they take says as much of the 
 WHOLE_LIMIT, PLAIN_LIMIT = 2.9, 1.5
 """Whole graph over the bare trunk: what the project promises with light, pose and gate for a frame of 1280 × 1024, and
 with none of them for a frame of the working size."""
+STARTS = 5
+"""Cold starts."""
 WHOLE, FRONT, FLOOR = "whole graph", "whole front", "resize alone (floor)"
 _POSE_AND_GATE = ("small image", "pose search", "gate")
-_LARGEST_PX = 32768  # a side longer than any camera's; a slip of the hand would fill the memory
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class StageTimes(Conditions):
     """None without stages, or where the graph names no trunk."""
     is_plain: bool
     """Whether light, pose and gate are all off."""
+    model_bytes: int
+    """Size of model.onnx."""
+    starts: tuple[ColdStart, ...]
+    """Of processes that judge this frame as their first."""
 
     @property
     def whole_limit(self) -> float | None:
@@ -114,7 +120,7 @@ def bench_frame(size_wh: tuple[int, int], channels: int, seed: int = 0) -> Pixel
     Raises
     ------
     UsageError
-        When a side is not 1 to 32768 px.
+        When it has no pixel, or more than `MAX_FRAME_PIXELS`.
     """
     import cv2
 
@@ -128,8 +134,8 @@ def bench_frame(size_wh: tuple[int, int], channels: int, seed: int = 0) -> Pixel
 
 def _checked(size_wh: tuple[int, int]) -> tuple[int, int]:
     width, height = size_wh
-    if not (1 <= width <= _LARGEST_PX and 1 <= height <= _LARGEST_PX):
-        raise UsageError(f"Expected a frame with sides of 1 to {_LARGEST_PX} px, found {width}x{height}.")
+    if min(size_wh) < 1 or width * height > MAX_FRAME_PIXELS:  # a slip of the hand would fill the memory
+        raise UsageError(f"Expected a frame of 1 to {MAX_FRAME_PIXELS} pixels, found {width}x{height}.")
     return size_wh
 
 
@@ -180,6 +186,8 @@ def time_stages(
         When the bundle was altered, or its graph refuses the frame.
     ImageError
         When the image cannot be read as a frame of this bundle.
+    LinesideError
+        When a process that was to judge the frame fails.
     """
     subject = opened(model, size_wh, image, threads)
     contract, frame = subject.contract, subject.frame
@@ -190,6 +198,7 @@ def time_stages(
     if stages:
         candidates += _cut(subject.model, subject.feed, threads)
     machine = this_machine()
+    starts = cold_starts(Path(model), frame, STARTS)
     times = time_in_turns(candidates, rounds)
     found = [times[name] for name in _POSE_AND_GATE if name in times]
     both = np.sum(found, axis=0) if len(found) == len(_POSE_AND_GATE) else None
@@ -209,6 +218,8 @@ def time_stages(
         pose_and_gate_to_trunk=None if both is None or trunk is None else ratio(both, trunk),
         whole_to_trunk=None if trunk is None else ratio(times[WHOLE], trunk),
         is_plain=_is_plain(contract),
+        model_bytes=len(subject.model),
+        starts=starts,
     )
 
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from lineside.batch import InspectOptions, inspect_images
 from lineside.batch.judge import inspected, read_frame
 from lineside.batch.plan import check_sources, plan_images
-from lineside.bench.cold_start import cold_start_ms
+from lineside.bench.cold_start import cold_starts
 from lineside.bench.machine import Machine, this_machine
 from lineside.bench.process import MemoryWatch, held_to
 from lineside.errors import ImageError, UsageError
@@ -131,7 +131,7 @@ def measure_throughput(
         raise ImageError("no image in it.", path=folder)
     machine, pinned = this_machine(), hasattr(os, "sched_setaffinity")
     frames = tuple(read_frame(path, inspector.contract.frame) for path in images[:_KEPT])
-    cold = cold_start_ms(Path(model), frames[0], rounds)
+    cold = [start.total_ms for start in cold_starts(Path(model), frames[0], rounds)]
     bench = _Bench(inspector, folder, images, frames, MemoryWatch(len(images)))
     found = [bench.round(most) for _ in range(rounds)]
     return Throughput(

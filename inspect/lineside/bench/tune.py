@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lineside.batch.files import write_atomic
+from lineside.batch.files import check_writable, write_atomic
 from lineside.bench.machine import Machine, this_machine
 from lineside.bench.stages import FRAME_WH, bench_frame, read_bench_frame
 from lineside.contract import INPUT_FRAME, OUTPUTS, Contract
@@ -31,6 +31,8 @@ ROUNDS = 5
 MARGIN = 0.05
 """A plan of fewer threads is taken where it is no more than this share slower than the fastest; a judgement, not a
 measurement."""
+
+_REMEDY = "Make room or give write permission there: the choice lies beside the bundle, or copy the bundle elsewhere."
 
 
 @dataclass(frozen=True, order=True)
@@ -116,6 +118,8 @@ def tune(
     """
     if not model.is_dir():
         raise UsageError(f"{model}: expected a bundle folder, as `lineside train` writes it.")
+    path = tuning_path(model)
+    check_writable(path, _REMEDY)
     bundle = load_bundle(model)
     tried = plans(processors())
     where = str(bundle.path)
@@ -130,9 +134,9 @@ def tune(
     machine = this_machine()
     kept = [plan for plan in tried if plan.threads not in dropped]
     measured = _measured(kept, sessions, frame, seconds)
-    tuning, path = choose(measured), tuning_path(model)
+    tuning = choose(measured)
     text = tuning_text(tuning, machine_for(bundle.model_sha256), [_row(one) for one in measured])
-    write_atomic(path, text.encode(), begun=False)
+    write_atomic(path, text.encode(), remedy=_REMEDY)
     height, width = frame.shape[:2]
     return Tuned(path, contract.part, (width, height), tuning, measured, dropped, machine)
 

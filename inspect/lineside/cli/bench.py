@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from lineside.bench.stages import StageTimes
 
 
+_ONE_FRAME = ("stages", "frame", "image", "threads", "repeat", "peer", "backbone", "images")
+_MANY = ("workers", "rounds")
+_REMEDY = "Make room, give write permission, or name another file with --out."
+
+
 def command(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Bundle folder.", show_default=False)],
     stages: Annotated[bool, typer.Option("--stages", help="Time each stage of the graph as well.")] = False,
     frame: Annotated[
@@ -40,7 +46,7 @@ def command(
     batch: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of images: instead, images per second of `inspect` with 1 to N workers, memory, cold start.",
+            help="Folder of images: instead, images per second of `inspect` with 1 to N workers, memory over a run.",
             show_default=False,
         ),
     ] = None,
@@ -51,12 +57,17 @@ def command(
 ) -> None:
     """Time a model on one frame, beside the resize alone or beside anomalib's models: median, 95th, 99th percentile.
 
+    Without --peer and --batch also its size, its memory and its cold start: new processes up to their first verdict.
+
     A time is a measurement, no test: the exit code is 0 whether or not a promise is kept on this machine.
     """
     from rich.console import Console
 
-    from lineside.batch.files import write_atomic
+    from lineside.batch.files import check_writable
 
+    _refuse_unused(context, _MANY if batch is None else _ONE_FRAME, "without" if batch is None else "with")
+    if out is not None:
+        check_writable(out, _REMEDY)
     if batch is not None:
         _batch(model, batch, workers, rounds, out)
         return
@@ -90,21 +101,33 @@ def command(
             )
         shown = peer_table(times)
     Console(highlight=False, soft_wrap=True).print(shown)
-    if out is not None:
-        write_atomic(out, (json.dumps(times.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
+    _write(times.to_dict(), out)
+
+
+def _refuse_unused(context: typer.Context, names: tuple[str, ...], how: str) -> None:
+    """Refuse options that were given and would be passed over."""
+    sources = ((name, context.get_parameter_source(name)) for name in names)
+    given = [name for name, source in sources if source is not None and source.name != "DEFAULT"]
+    if given:
+        raise typer.BadParameter(f"--{given[0]} says nothing {how} --batch: leave it out.")
 
 
 def _batch(model: Path, folder: Path, workers: int | None, rounds: int, out: Path | None) -> None:
     from rich.console import Console
 
-    from lineside.batch.files import write_atomic
     from lineside.bench.throughput import measure_throughput
     from lineside.bench.throughput_table import throughput_table
 
     found = measure_throughput(model, folder, workers=workers, rounds=rounds)
     Console(highlight=False, soft_wrap=True).print(throughput_table(found))
+    _write(found.to_dict(), out)
+
+
+def _write(document: dict[str, Any], out: Path | None) -> None:
+    from lineside.batch.files import write_atomic
+
     if out is not None:
-        write_atomic(out, (json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n").encode(), begun=False)
+        write_atomic(out, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode(), remedy=_REMEDY)
 
 
 def frame_size(text: str) -> tuple[int, int]:

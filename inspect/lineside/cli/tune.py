@@ -18,6 +18,7 @@ def command(
     """Find in half a minute how many workers and threads are fastest here; write MODEL.tune.json beside MODEL.
 
     `inspect` and `Inspector` then use it, for this model on this machine; verdicts stay. Remove the file to undo it.
+    Precision is no part of it: a bundle holds one, chosen in training (`export: {precision: auto}`).
     """
     from rich.console import Console
 

@@ -1,7 +1,8 @@
 """A line in a few lines: a camera's pictures, a verdict for each, and an output that takes a part off the line.
 
-    python -m lineside.examples.line_loop models/caps camera:0
+    python -m lineside.examples.line_loop models/caps camera:0 [public.pem]
 
+With a key, a model that it did not sign is refused.
 Replace `print_reject` by what sets your output. A part leaves the line unless its verdict is OK: NO_CALL says nothing
 of the part, and never counts as good. The loop ends with the source; a camera never ends by itself.
 """
@@ -51,5 +52,6 @@ def print_reject(name: str, result: Result) -> None:
 
 
 if __name__ == "__main__":
-    model, camera = sys.argv[1:]
-    print(run_line(Inspector(model), camera, print_reject), "parts passed")
+    model, camera, *keys = sys.argv[1:]
+    (key,) = keys or (None,)
+    print(run_line(Inspector(model, require_key=key), camera, print_reject), "parts passed")

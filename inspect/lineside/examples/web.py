@@ -3,6 +3,7 @@
 pip install fastapi uvicorn
 MODEL=models/caps uvicorn --factory lineside.examples.web:serve
 curl --data-binary @part.png 'http://127.0.0.1:8000/inspect?part_id=4711'
+KEY=keys/public.pem refuses a model that this key did not sign.
 """
 
 import os
@@ -17,7 +18,7 @@ from lineside.runtime import Inspector, LinesideError, Result
 
 def serve(max_bytes: int = 20_000_000, max_pixels: int = 25_000_000) -> FastAPI:
     """Return the service: 413 for a larger body, 400 for what is no picture of such a part; NO_CALL is an answer."""
-    inspector = Inspector(os.environ["MODEL"], max_frame_pixels=max_pixels)
+    inspector = Inspector(os.environ["MODEL"], require_key=os.environ.get("KEY"), max_frame_pixels=max_pixels)
     wanted = {"channels": inspector.contract.frame.channels, "bit_depth": inspector.contract.frame.bit_depth}
 
     async def inspect(request: Request, part_id: str | None = None) -> dict[str, object]:

@@ -124,11 +124,27 @@ def read_file(path: Path, max_bytes: int, remedy: str = RETRAIN) -> bytes:
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            content = stream.read(min(size, max_bytes) + 1)  # one more, to see a file that grows
+            content = b"" if size > max_bytes else stream.read(size + 1)  # one more, to see a file that grows
     except FileNotFoundError:
         raise BundleError(f"{path}: missing from the bundle. {RETRAIN}") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror}).") from None
     if max(size, len(content)) > max_bytes:
         raise BundleError(f"{path}: larger than {max_bytes} bytes. {remedy}")
+    return content
+
+
+def read_listed(folder: Path, name: str, max_bytes: int) -> bytes:
+    """Read a file of a bundle whole, as it was written.
+
+    Raises
+    ------
+    BundleError
+        When it is missing, larger than `max_bytes`, or not as the bundle's sums list it.
+    StorageError
+        When it cannot be read.
+    """
+    content = read_file(folder / name, max_bytes)
+    if hashlib.sha256(content).hexdigest() != read_sums(folder).get(name):
+        raise BundleError(f"{folder / name}: altered or added after the bundle was written. {RETRAIN}")
     return content

@@ -23,7 +23,8 @@ import yaml
 
 from lineside.capture.known_looks import LOOKS_FILE, KnownLooks, looks_from
 from lineside.errors import BundleError, ImageError
-from lineside.export.state import STATE_FILE, read_state, unpack_state
+from lineside.export.bundle_files import read_listed
+from lineside.export.state import STATE_FILE, read_state
 from lineside.export.threshold_images import ThresholdImages, read_threshold_images
 from lineside.image_files import read_content
 from lineside.part_pattern import grouping
@@ -35,6 +36,8 @@ caps, 128 px: the same picture again 0, the nearest other part 0.06, a JPEG of t
 PICTURES = "class_pictures"
 """Array of the state: `picture_of` each example of a defect class."""
 TEST = "test"
+MAX_LOCK_BYTES = 2**28
+"""Of a lock file: some 300 for each image of the recipe."""
 _TRAIN = "train"
 _NAMED = 12
 
@@ -153,12 +156,12 @@ def known_images(bundle: Path) -> KnownImages:
     Raises
     ------
     BundleError
-        When the lock file, the state, the looks or the images of the thresholds cannot be read.
+        When the lock file, the state, the looks or the images of the thresholds were altered or cannot be read.
     """
     state = read_state(bundle) if (bundle / STATE_FILE).is_file() else {}
     embeddings, pictures = state.get("embeddings"), frozenset(map(str, state.get(PICTURES, ())))
     kept = None if embeddings is None else embeddings.astype(np.float64)
-    lock, looks, taken = read_lock(bundle), _looks(bundle / LOOKS_FILE), read_threshold_images(bundle)
+    lock, looks, taken = read_lock(bundle), _looks(bundle), read_threshold_images(bundle)
     if lock is None:
         return KnownImages({}, {}, frozenset(), None, kept, pictures, looks, taken)
     try:
@@ -178,12 +181,13 @@ def known_images(bundle: Path) -> KnownImages:
     return KnownImages(sides, names, parts, group, kept, pictures, looks, taken)
 
 
-def _looks(file: Path) -> KnownLooks | None:
+def _looks(bundle: Path) -> KnownLooks | None:
+    file = bundle / LOOKS_FILE
     if not file.is_file():
         return None
     try:
-        return looks_from(unpack_state(file.read_bytes(), str(file)))
-    except (KeyError, ValueError, OSError) as error:
+        return looks_from(read_state(bundle, LOOKS_FILE))
+    except (KeyError, ValueError) as error:
         raise BundleError(f"{file}: it holds no looks of images ({error}). Copy the bundle again.") from None
 
 
@@ -221,13 +225,13 @@ def read_lock(bundle: Path) -> dict[str, Any] | None:
     Raises
     ------
     BundleError
-        When it is no recipe lock.
+        When it is no recipe lock, or was altered.
     """
     path = bundle / LOCK_FILE
     if not path.is_file():
         return None
     try:
-        document = yaml.safe_load(read_content(path))
+        document = yaml.safe_load(read_listed(bundle, LOCK_FILE, MAX_LOCK_BYTES))
     except (yaml.YAMLError, UnicodeDecodeError):
         document = None
     if not isinstance(document, dict):

@@ -18,7 +18,7 @@ from lineside.export.onnx_file import refuse_external_data
 
 MAX_MODEL_BYTES = 2**30
 """Largest model.onnx that is read unless more is asked for: some hundred times what lineside's own networks take."""
-_GIVE_MORE = "If it is meant to be, give a higher max_model_bytes (--max-model-bytes)."
+_GIVE_MORE = "If it is meant to be, give Inspector a higher max_model_bytes, `lineside inspect` --max-model-bytes."
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,25 @@ never opens it, and a bundle without it judges as well, but cannot be adapted or
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from lineside.errors import BundleError, StorageError
+from lineside.errors import BundleError
+from lineside.export.bundle_files import read_listed
 
 Array = npt.NDArray[np.generic]
 STATE_FILE = "state.npz"
+MAX_UNPACKED_BYTES = 2**28
+"""Of all arrays together; those of the sample parts take less than 1 MB."""
+_BROKEN = (
+    *(ValueError, OSError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What zipfile and numpy raise where bytes were changed: an unknown method and a password asked for are among it."""
 
 
 def pack_state(arrays: Mapping[str, Array]) -> bytes:
@@ -45,32 +54,27 @@ def unpack_state(content: bytes, where: str) -> dict[str, Array]:
     Raises
     ------
     BundleError
-        When it is no such file, or holds what only unpickling would read.
+        When it is no such file, holds what only unpickling would read, or unpacks to more than `MAX_UNPACKED_BYTES`.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_UNPACKED_BYTES:
+            raise ValueError(f"it unpacks to {size} bytes, the limit is {MAX_UNPACKED_BYTES}")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except _BROKEN as error:
         raise BundleError(f"{where}: cannot be read as arrays ({error}). Copy the bundle again.") from None
 
 
-def read_state(folder: Path) -> dict[str, Array]:
-    """Read a bundle's state.
+def read_state(folder: Path, name: str = STATE_FILE) -> dict[str, Array]:
+    """Read a bundle's state, or another file of arrays, as it was written.
 
     Raises
     ------
     BundleError
-        When the bundle holds none, or it cannot be read.
+        When the bundle holds none, it was altered, or it cannot be read.
     StorageError
         When the disk refuses.
     """
-    file = folder / STATE_FILE
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        raise BundleError(
-            f"{file}: missing, so the bundle cannot follow the line. Train it again: every training writes it."
-        ) from None
-    except OSError as error:
-        raise StorageError(f"{file}: cannot be read ({error.strerror}).") from None
-    return unpack_state(content, str(file))
+    return unpack_state(read_listed(folder, name, MAX_UNPACKED_BYTES), str(folder / name))

@@ -13,14 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lineside.errors import BundleError
-from lineside.export.bundle_files import read_file
-from lineside.export.state import unpack_state
+from lineside.export.state import read_state
 
 THRESHOLD_IMAGES_FILE = "threshold_images.npz"
 MOST = 65_536
 """Images, and parts, that are kept: 2 MB of hashes."""
 _HASH_BYTES = 32
-_MAX_FILE_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def read_threshold_images(bundle: Path) -> ThresholdImages | None:
     Raises
     ------
     BundleError
-        When the file holds something else.
+        When the file was altered, or holds something else.
     StorageError
         When the disk refuses.
     """
@@ -70,7 +68,7 @@ def read_threshold_images(bundle: Path) -> ThresholdImages | None:
     if not file.is_file():
         return None
     try:
-        return _from_arrays(unpack_state(read_file(file, _MAX_FILE_BYTES), str(file)))
+        return _from_arrays(read_state(bundle, THRESHOLD_IMAGES_FILE))
     except (KeyError, ValueError, TypeError) as error:
         raise BundleError(f"{file}: it names no images ({error}). Copy the bundle again.") from None
 

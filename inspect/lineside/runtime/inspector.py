@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lineside.bit_depth import check_samples
 from lineside.contract import INPUT_THRESHOLDS, MAX_FRAME_PIXELS, Contract, Verdict
 from lineside.contract_thresholds import in_force
 from lineside.errors import BundleError, FrameError, UsageError
@@ -16,7 +17,7 @@ from lineside.export.load import MAX_MODEL_BYTES, load_bundle
 from lineside.runtime.bound import BoundGraph, Outputs
 from lineside.runtime.result import Result
 from lineside.session import open_session
-from lineside.tuning import Tuning, read_tuning
+from lineside.tuning import read_tuning
 
 Frame = npt.NDArray[np.generic]
 
@@ -74,12 +75,10 @@ class Inspector:
         bundle = load_bundle(
             model, sha256=sha256, unverified=unverified, require_key=require_key, max_model_bytes=max_model_bytes
         )
-        self.path = bundle.path
-        self.model_sha256 = bundle.model_sha256
-        self.signed_by = bundle.signed_by
-        self.max_frame_pixels = max_frame_pixels
+        self.path, self.model_sha256, self.signed_by = bundle.path, bundle.model_sha256, bundle.signed_by
+        self.max_frame_pixels, self.max_model_bytes = max_frame_pixels, max_model_bytes
         self.tuning = read_tuning(bundle.path, bundle.model_sha256) if threads is None and bundle.contract else None
-        self.threads = _threads(self.tuning, tuned) if threads is None else threads
+        self.threads = threads if threads is not None else self.tuning.threads(tuned) if self.tuning else 1
         session = open_session(bundle.model, str(bundle.path), self.threads)
         self.contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map, str(bundle.path))
         if bundle.contract not in (None, self.contract):
@@ -109,7 +108,7 @@ class Inspector:
         FrameError
             When type, rank, size or channels do not fit the contract.
         """
-        return self._judged([self._checked(frame)], reduced)[0]
+        return self._judged([self._checked(frame, reduced)], reduced)[0]
 
     def inspect_many(self, frames: Iterable[Frame], *, reduced: bool = False, together: int = 4) -> list[Result]:
         """Judge frames that are all there; the graph is run on those of one size together.
@@ -133,13 +132,14 @@ class Inspector:
         FrameError
             As `inspect`, before any is judged; it names the frame's place, from 0 on.
         """
-        checked = [self._checked(frame, f"frames[{i}]: ") for i, frame in enumerate(frames)]
+        together = _at_least_one("together", together)
+        checked = [self._checked(frame, reduced, f"frames[{i}]: ") for i, frame in enumerate(frames)]
         alike: dict[tuple[int, ...], list[int]] = {}
         for i, frame in enumerate(checked):
             alike.setdefault(frame.shape, []).append(i)
         results: dict[int, Result] = {}
         for places in alike.values():
-            for start in range(0, len(places), _at_least_one("together", together)):
+            for start in range(0, len(places), together):
                 run = places[start : start + together]
                 results.update(zip(run, self._judged([checked[i] for i in run], reduced), strict=True))
         return [results[i] for i in range(len(checked))]
@@ -165,7 +165,7 @@ class Inspector:
         ------
         Result
             As soon as it is there and all before it were taken. Closing the generator, or letting go of it, ends its
-            threads; the reading one ends with the frame that it is waiting for.
+            threads and closes the source; while the source waits for a frame, that is done when the frame comes.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class Inspector:
         """Return every output of the graph by name, for frames as the graph takes them: uint8 [N, H, W, C], RGB."""
         return self._graph.run(np.ascontiguousarray(frames))
 
-    def _checked(self, frame: Frame, which: str = "") -> Frame:
+    def _checked(self, frame: Frame, reduced: bool, which: str = "") -> Frame:
         """Return a frame as [H, W, C] where it fits the contract."""
         spec = self.contract.frame
         if not isinstance(frame, np.ndarray):
@@ -207,6 +207,7 @@ class Inspector:
                 f"{which}A frame has {height} × {width} pixels, the limit is {self.max_frame_pixels}. "
                 "If it is meant to be so large, give a higher max_frame_pixels to Inspector."
             )
+        check_samples(frame, 8 if reduced else spec.bit_depth, which)
         return frame
 
     def _judged(self, frames: Sequence[Frame], reduced: bool) -> list[Result]:
@@ -219,9 +220,7 @@ class Inspector:
         height, width = samples.shape[1:3]
         return [self._result(outputs, i, (width, height), duration_ms, now) for i in range(len(frames))]
 
-    def _result(
-        self, outputs: Outputs, i: int, frame_wh: tuple[int, int], duration_ms: float, created: datetime
-    ) -> Result:
+    def _result(self, outputs: Outputs, i: int, frame_wh: tuple[int, int], duration_ms: float, now: datetime) -> Result:
         contract = self.contract
         gate = int(outputs["gate"][i])
         verdict = Verdict(int(outputs["verdict"][i]))
@@ -241,7 +240,7 @@ class Inspector:
             embedding=outputs["embedding"][i],
             duration_ms=duration_ms,
             frame_wh=frame_wh,
-            created=created,
+            created=now,
             recipe_id=self.recipe_id,
         )
 
@@ -250,13 +249,6 @@ def _at_least_one(name: str, value: int) -> int:
     if value < 1:
         raise UsageError(f"{name} must be 1 or more, found {value}.")
     return value
-
-
-def _threads(tuning: Tuning | None, tuned: Literal["frame", "batch"]) -> int:
-    """Return the threads that were found best; one where nothing was measured."""
-    if tuning is None:
-        return 1
-    return tuning.frame_threads if tuned == "frame" else tuning.batch_threads
 
 
 def _named(names: tuple[str, ...], values: npt.NDArray[np.generic]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The deployed head and its threshold, from scores of good frames that the scoring head has not seen."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Calibration:
         Highest map values of the frames of `called`, in their order.
     told : tuple of Told
         Where the score comes from classes: what models called the images that they had not seen.
+    defects : mapping of str to float
+        Scores of the defective frames that thresholds or escapes were taken from and that got a call, by name.
     """
 
     head: FittedHead
@@ -52,6 +54,7 @@ class Calibration:
     escapes: EscapeStatement
     map_peaks: tuple[float, ...] = ()
     told: tuple[Told, ...] = ()
+    defects: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def scores(self) -> dict[int, float]:

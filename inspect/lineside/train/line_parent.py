@@ -1,6 +1,5 @@
 """A deployed bundle opened to be changed: its graph, its fitted numbers, its state, and frames run through it."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ import numpy.typing as npt
 from lineside.capture.decode import read_image
 from lineside.contract import INPUT_FRAME, Contract
 from lineside.errors import BundleError, ImageError, UsageError
-from lineside.export.bundle_files import read_file, read_sums
-from lineside.export.load import MAX_MODEL_BYTES, load_bundle
+from lineside.export.bundle_files import read_sums
+from lineside.export.load import load_bundle
 from lineside.export.recorded import VECTORS_FILE
-from lineside.export.state import STATE_FILE, unpack_state
+from lineside.export.state import STATE_FILE, read_state
 from lineside.graph.rewrite import constants, piece, read_model, with_outputs
 from lineside.graph.run import Graph, parallel
 from lineside.image_files import is_own_output, walk_images
@@ -136,14 +135,7 @@ def open_bundle(folder: Path) -> Opened:
         raise UsageError(f"{folder}: expected a bundle folder, as `lineside train` writes it.")
     bundle = load_bundle(folder)
     assert bundle.contract is not None  # a folder has one
-    listed, arrays = read_sums(folder), dict[str, Array]()
-    if STATE_FILE in listed:
-        content = read_file(folder / STATE_FILE, MAX_MODEL_BYTES)
-        if hashlib.sha256(content).hexdigest() != listed[STATE_FILE]:
-            raise BundleError(
-                f"{folder / STATE_FILE}: was altered after the bundle was written. Copy the bundle again."
-            )
-        arrays = unpack_state(content, str(folder / STATE_FILE))
+    arrays = read_state(folder) if STATE_FILE in read_sums(folder) else {}
     model = read_model(bundle.model, str(folder))
     opened = Opened(folder, bundle.model_sha256, bundle.contract, model, constants(model), arrays)
     if not arrays:

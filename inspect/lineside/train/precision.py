@@ -58,7 +58,7 @@ class Compared:
     frames : int
         That were scored.
     flipped : tuple of str
-        Good images of the calibration that they judge differently, each by its own thresholds.
+        Images of the calibration, good and defective, that they judge differently, each by its own thresholds.
     speedup : float
         Time of the whole graph in float32 over that in int8, median of the rounds.
     faster : float
@@ -182,16 +182,24 @@ def rank_correlation(first: Doubles, second: Doubles) -> float:
 
 
 def flipped(calibrations: tuple[Calibration, Calibration], names: Sequence[str]) -> tuple[str, ...]:
-    """Return names of the good images that the two judge differently, each by its own thresholds."""
-    verdicts = [_verdicts(one) for one in calibrations]
-    judged = sorted(set().union(*verdicts))
-    return tuple(names[i] for i in judged if verdicts[0].get(i) is not verdicts[1].get(i))
+    """Return names of the images that the two judge differently, each by its own thresholds; good ones first.
+
+    Parameters
+    ----------
+    calibrations : (Calibration, Calibration)
+    names : sequence of str
+        Of the good images, by position.
+    """
+    verdicts = [_verdicts(one, names) for one in calibrations]
+    judged = list(dict.fromkeys([*names, *verdicts[0], *verdicts[1]]))
+    return tuple(name for name in judged if verdicts[0].get(name) is not verdicts[1].get(name))
 
 
-def _verdicts(one: Calibration) -> dict[int, Verdict]:
-    """Verdicts by position, of the images that got a call."""
+def _verdicts(one: Calibration, names: Sequence[str]) -> dict[str, Verdict]:
+    """Verdicts by name, of the images that got a call."""
+    goods = zip((names[i] for i in one.called), one.goods.scores, strict=True)
     limits = one.threshold.value, one.review.value
-    return {i: decide(float(score), 0, *limits) for i, score in zip(one.called, one.goods.scores, strict=True)}
+    return {name: decide(float(score), 0, *limits) for name, score in (*goods, *one.defects.items())}
 
 
 def _scored(graphs: tuple[Graph, Graph], load: Load) -> list[float]:

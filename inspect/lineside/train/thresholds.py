@@ -60,7 +60,9 @@ def with_defects(
         honest = replace(honest, scores=honest.scores / np.float32(most), how=f"{HOW}, {MOST}")
     wish, review = loaded.recipe.calibrate.wish, loaded.recipe.calibrate.review
     found = thresholds(wish, review, calibration.goods, honest)
-    made = replace(calibration, threshold=found.ng, review=found.review, escapes=found.escapes)
+    names = (one.name for one, called in zip(shown, seen.called, strict=True) if called)
+    scores = dict(zip(names, honest.scores.tolist(), strict=True))
+    made = replace(calibration, threshold=found.ng, review=found.review, escapes=found.escapes, defects=scores)
     if found.ng != calibration.threshold:
         note_thresholds(found, journal)
     journal.note(found.escapes.statement)

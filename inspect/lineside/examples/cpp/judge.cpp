@@ -2,6 +2,7 @@
 //
 // Judge a raw frame with a lineside bundle, by ONNX Runtime's C++ API:
 //     judge MODEL/model.onnx MODEL/vectors/ok.u8 HEIGHT WIDTH CHANNELS    (shapes stand in vectors.json)
+// Set ORT_DISABLE_TELEMETRY=1 in the environment: a build of ONNX Runtime may report that it is used, unless told not to.
 
 #include <cstdint>
 #include <cstdlib>

@@ -13,6 +13,29 @@ const EXACT = new Set(["verdict", "gate", "defect_class"]);
 const MAP_TOLERANCE_REL = 1e-2; // of the map's largest value, as `lineside verify` has it;
 const MAP_FACTOR = 5; // or of the score's tolerance, where that is more
 
+/**
+ * Read a bundle's files only as its SHA256SUMS lists them. `read(name)` gives a file of the bundle as Uint8Array, and so
+ * does what is returned; it throws where a file is not listed, lies elsewhere, or was altered. Whoever can write the
+ * bundle can write its sums as well: a signature is checked by `lineside verify --key`.
+ */
+export async function listedFiles(read) {
+  const { subtle } = globalThis.crypto;
+  if (!subtle) throw new Error("no hashes can be computed here; a page must come by https or from this machine");
+  const lines = new TextDecoder().decode(await read("SHA256SUMS")).trimEnd().split("\n");
+  const sums = new Map(lines.map((line) => [line.slice(66), line.slice(0, 64)]));
+  return async (name) => {
+    if (!sums.has(name) || name.split("/").includes("..") || /^\/|[:\\]/.test(name)) {
+      throw new Error(`${name}: no file that SHA256SUMS lists inside the bundle`);
+    }
+    const content = await read(name);
+    const digest = new Uint8Array(await subtle.digest("SHA-256", content));
+    if (Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("") !== sums.get(name)) {
+      throw new Error(`${name}: altered after the bundle was written`);
+    }
+    return content;
+  };
+}
+
 /** A bundle, ready to judge. `model` is model.onnx (Uint8Array), `contractText` the text of contract.json. */
 export async function openBundle(ort, model, contractText) {
   const contract = JSON.parse(contractText);
@@ -46,14 +69,27 @@ export async function runFrame(bundle, samples, [height, width, channels]) {
 
 /** Verdict, score, reasons (sentences) and defect class of one frame's outputs. */
 export function readResult({ contract }, outputs) {
-  const gate = BigInt(outputs.gate.values[0]);
+  const verdict = VERDICTS[outputs.verdict.values[0]];
   const told = outputs.defect_class.values[0];
   return {
-    verdict: VERDICTS[outputs.verdict.values[0]],
+    verdict,
     score: outputs.score.values[0],
-    reasons: contract.gate_words.filter((_, bit) => (gate >> BigInt(bit)) & 1n),
+    reasons: verdict === "NG" ? found(contract, outputs.quality.values) : gateWords(contract, outputs.gate.values[0]),
     defectClass: told >= 0 ? contract.class_names[told] : told === -2 ? "unknown" : null,
   };
+}
+
+function gateWords(contract, gate) {
+  return contract.gate_words.filter((_, bit) => (BigInt(gate) >> BigInt(bit)) & 1n);
+}
+
+/** Words of the findings, reasons for NG that no map shows: all numbers of each lie beyond their limits. */
+function found(contract, quality) {
+  const beyond = ({ quality: name, lower, upper }) => {
+    const value = quality[contract.quality_names.indexOf(name)];
+    return (lower !== null && value < lower) || (upper !== null && value > upper);
+  };
+  return contract.findings.filter((finding) => finding.limits.every(beyond)).map((finding) => finding.words);
 }
 
 /**

@@ -1,14 +1,14 @@
 // The page: an image dropped on it is judged by the bundle in model/, here in the browser; nothing is sent anywhere.
 
 import * as ort from "./ort/ort.wasm.min.mjs";
-import { checkVectors, openBundle, readResult, runFrame } from "./lineside.mjs";
+import { checkVectors, listedFiles, openBundle, readResult, runFrame } from "./lineside.mjs";
 
 ort.env.wasm.wasmPaths = new URL("ort/", document.baseURI).href;
 ort.env.wasm.numThreads = 1; // more need the headers of a cross-origin isolated page
 
 const at = (id) => document.getElementById(id);
 
-async function read(name) {
+async function fetched(name) {
   const answer = await fetch(`model/${name}`);
   if (!answer.ok) throw new Error(`model/${name}: ${answer.status} ${answer.statusText}`);
   return new Uint8Array(await answer.arrayBuffer());
@@ -25,13 +25,25 @@ async function shown(task) {
   }
 }
 
-/** The samples of an image file as the graph takes them: rows * columns * channels, red first. */
-async function samplesOf(file, channels) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+/** Leave nothing of an earlier picture beside a new one. */
+function clear() {
+  for (const id of ["verdict", "score", "reasons"]) at(id).replaceChildren();
+  for (const id of ["image", "heat"]) [at(id).width, at(id).height] = [0, 0];
+}
+
+async function decode(file) {
+  if (!file) throw new Error("no file; drop or choose an image file");
+  try {
+    return await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  } catch {
+    throw new Error(`${file.name}: no image that this browser can read`);
+  }
+}
+
+/** The samples of an image as the graph takes them: rows * columns * channels, red first. */
+function samplesOf(bitmap, channels) {
   const { width, height } = bitmap;
-  const canvas = at("image");
-  [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   const rgba = context.getImageData(0, 0, width, height).data;
   const samples = new Uint8Array(width * height * channels);
@@ -57,11 +69,20 @@ function drawHeat({ dims: [rows, columns], values }, limit) {
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
+function drawImage(bitmap) {
+  const canvas = at("image");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+}
+
 async function judge(bundle, file) {
+  clear();
   if (bundle.contract.frame.bit_depth > 8) throw new Error("this model takes frames of more than 8 bits; a browser has 8");
-  const { samples, shape } = await samplesOf(file, bundle.contract.frame.channels);
+  const bitmap = await decode(file);
+  const { samples, shape } = samplesOf(bitmap, bundle.contract.frame.channels);
   const outputs = await runFrame(bundle, samples, shape);
   const result = readResult(bundle, outputs);
+  drawImage(bitmap);
   at("verdict").textContent = result.verdict;
   at("score").textContent = `score ${result.score}, limit ${bundle.contract.threshold_ng.value}`;
   at("reasons").replaceChildren(...result.reasons.map((words) => {
@@ -73,6 +94,7 @@ async function judge(bundle, file) {
 }
 
 await shown(async () => {
+  const read = await listedFiles(fetched);
   const text = new TextDecoder().decode(await read("contract.json"));
   const bundle = await openBundle(ort, await read("model.onnx"), text);
   at("part").textContent = bundle.contract.part;

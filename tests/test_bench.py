@@ -207,6 +207,27 @@ def test_size_memory_and_cold_start_are_told(times: StageTimes, bundle: Path) ->
     assert "resident" not in whole_bundle(replace(times, starts=silent))
 
 
+def test_a_trunk_in_int8_has_a_limit_of_its_own(times: StageTimes) -> None:
+    """5 of its shorter time on the promised frame; nothing is promised of it without light, pose and gate."""
+    timing, ratio = times.timings[0], Ratio(4.9, (4.8, 5.0))
+    changed = replace(
+        times,
+        network="int8",
+        frame_whc=(1280, 1024, 3),
+        threads=1,
+        pose_and_gate=timing,
+        pose_and_gate_to_trunk=ratio,
+        whole_to_trunk=ratio,
+    )
+    whole, _, gate = promises(changed)
+    assert "in int8 5," in whole
+    assert whole.endswith("kept")
+    assert _whole_line(replace(changed, whole_to_trunk=Ratio(5.1, (5.0, 5.2)))).endswith("BROKEN")
+    assert "the promise is for a trunk in fp32" in gate
+    plain = replace(changed, pose_and_gate=None, is_plain=True, frame_whc=(256, 256, 3), working_wh=(256, 256))
+    assert "not judged" in _whole_line(plain)
+
+
 def test_the_machine_is_named(times: StageTimes) -> None:
     """A time without its machine means nothing."""
     assert times.machine.cpu

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from lineside.errors import UsageError
+from lineside.errors import BundleError, UsageError
 from lineside.export.head_reference import reference_score
 from lineside.graph.run import Graph
+from lineside.train.line_parent import head_values
 from lineside.transfer.distance import Way
 from lineside.transfer.head import (
     HeadShape,
@@ -284,6 +285,16 @@ def test_whitening_evens_out_what_varies_much() -> None:
     )
     assert not plain.whitened
     assert variances[-1] / np.median(variances) < 0.03 * before[-1] / np.median(before)
+
+
+def test_a_graph_of_another_version_is_refused() -> None:
+    """What its head lacks is named; nothing is made up in its place."""
+    kept = fit_best(shape(), rows(features(6, 1)), 0, Choice())
+    numbers = kept.values.feed(kept.shape)
+    assert np.array_equal(head_values(numbers, kept.shape).memory, kept.values.memory)
+    del numbers["memory"]
+    with pytest.raises(BundleError, match="no numbers named 'memory': another version of lineside made it"):
+        head_values(numbers, kept.shape)
 
 
 def test_mirror_images_are_remembered() -> None:

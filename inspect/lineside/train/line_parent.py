@@ -217,8 +217,19 @@ def _no_frames(folder: Path) -> bool:
 
 
 def head_values(numbers: Mapping[str, Array], shape: HeadShape) -> HeadValues:
-    """Return the head's fitted numbers, as the graph holds them."""
+    """Return the head's fitted numbers, as the graph holds them.
+
+    Raises
+    ------
+    BundleError
+        When it holds others than this version writes.
+    """
     count = range(len(shape.channels))
+    missing = {*WAY_INPUTS[shape.way], *SHARP_INPUTS[shape.sharp], *POOL_INPUTS} - set(numbers)
+    if missing:
+        raise BundleError(
+            f"The graph holds no numbers named {min(missing)!r}: another version of lineside made it. Train it again."
+        )
     taken = {name: np.array(value, np.float32) for name, value in numbers.items() if value.dtype.kind == "f"}
     sharp = [numbers[name] for name in SHARP_INPUTS["place"]] if shape.sharp == "place" else []
     return HeadValues(

@@ -60,7 +60,7 @@ def test_distances_are_euclidean_to_the_nearest() -> None:
 
 
 def test_extended_places_are_those_of_a_fit_on_all_frames() -> None:
-    """Mean and whitening are exact; each place's weight, for which no scatter was kept, within a hundredth."""
+    """Mean and whitening, to what half precision rounds; each place's weight, whose scatter is lost, to a hundredth."""
     places, size = 30, 8
     base, scatter = RNG.standard_normal((places, size)), 0.3 * RNG.standard_normal((size, size))
     patches = (base + RNG.standard_normal((24, places, size)) @ scatter).astype(np.float32)
@@ -69,7 +69,7 @@ def test_extended_places_are_those_of_a_fit_on_all_frames() -> None:
     half = fit_place(patches[:16], counts[:16], frames[:16])
     known = place_counts(half, patches[:16], counts[:16], frames[:16])
     extended, now = extended_place(half, known, patches[16:], counts[16:], frames[16:])
-    np.testing.assert_allclose(extended.mean, whole.mean, atol=1e-5)
+    np.testing.assert_allclose(extended.mean, whole.mean, rtol=1e-3, atol=1e-3)
     metric = whole.whitening @ whole.whitening.T
     np.testing.assert_allclose(extended.whitening @ extended.whitening.T, metric, atol=1e-4 * np.abs(metric).max())
     np.testing.assert_allclose(extended.weight, whole.weight, rtol=0.01)

@@ -10,7 +10,7 @@ import torch
 from lineside.errors import BundleError, UsageError
 from lineside.export.head_reference import reference_score
 from lineside.graph.run import Graph
-from lineside.train.line_parent import head_values
+from lineside.train.line_head import head_values
 from lineside.transfer.distance import Way
 from lineside.transfer.head import (
     HeadShape,

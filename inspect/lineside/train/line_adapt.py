@@ -31,7 +31,8 @@ from lineside.errors import UsageError
 from lineside.export.known_images import known_images
 from lineside.train.line_band import kept_review, not_held
 from lineside.train.line_gate import GateChange, changed_gate
-from lineside.train.line_parent import Head, LineImage, Parent, Taken, observe
+from lineside.train.line_head import Head
+from lineside.train.line_parent import LineImage, Parent, Taken, observe
 from lineside.train.line_result import Changed
 from lineside.train.line_taps import Affines, behind_older, mapped
 from lineside.train.progress import Journal

@@ -22,7 +22,8 @@ from lineside.errors import UsageError
 from lineside.export.known_images import KnownImages, known_images
 from lineside.train.line_band import kept_review, not_held
 from lineside.train.line_gate import changed_gate
-from lineside.train.line_parent import Head, LineImage, Parent, Taken, head_numbers, head_values, observe
+from lineside.train.line_head import Head, head_numbers, head_values
+from lineside.train.line_parent import LineImage, Parent, Taken, observe
 from lineside.train.line_result import Changed
 from lineside.train.line_state import HeadKept
 from lineside.train.progress import Journal

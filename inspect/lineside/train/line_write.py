@@ -45,7 +45,8 @@ from lineside.train.class_statement import voided
 from lineside.train.deploy import gate_by_contract, tolerance_of, with_thresholds
 from lineside.train.line_card import PARENT_FOLDER, line_card
 from lineside.train.line_class_graph import class_proof, with_class_part
-from lineside.train.line_parent import UNLABELLED, LineImage, Opened, Parent, head_values
+from lineside.train.line_head import head_values
+from lineside.train.line_parent import UNLABELLED, LineImage, Opened, Parent
 from lineside.train.line_result import Changed
 from lineside.train.line_taps import SlowTaps
 from lineside.train.progress import Journal

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from lineside.errors import UsageError
 from lineside.graph.run import parallel
-from lineside.graph.trunk import Reduction, Trunk, export_reduction, export_trunk
-from lineside.normalise.front import GATE_LIMITS, Front, FrontSettings
+from lineside.graph.trunk import Reduction, Trunk, export_front, export_reduction
+from lineside.normalise.front import GATE_LIMITS, FrontSettings
 from lineside.normalise.front_fit import FrontDecision, FrontRequest, decide_front
 from lineside.normalise.gate_limits import NO_LIMIT, fit_limits, gate_of
 from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS, GateSettings
@@ -230,11 +230,11 @@ class FrontFitter:
         return stacked
 
 
-def behind_front(backbone: "onnx.ModelProto", taps: Sequence[str]) -> Build:
-    """Return what exports fronts with a backbone behind them, see `lineside.graph.trunk.export_trunk`."""
+def behind_front(backbone: "Callable[[], onnx.ModelProto]", taps: Sequence[str]) -> Build:
+    """Return what exports fronts with a backbone behind them, which is asked for when the front is there."""
 
     def build(settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
-        return export_trunk(Front(settings), backbone, taps, values, reduction)
+        return export_front(settings, values, reduction).before(backbone(), taps)
 
     return build
 

@@ -75,12 +75,16 @@ class Backbone:
                 part.inplace = False  # the same numbers; torch's exporter takes a third longer over what works in place
         return module
 
+    @property
+    def full_key(self) -> str | None:
+        """What says everything of the module, its numbers too; None where only the module knows them."""
+        return repr((self.key, self.numbers)) if self.numbers else None
+
     def exported(self, outputs: Sequence[str], working_wh: tuple[int, int]) -> "onnx.ModelProto":
         """Return it as a graph, working -> one output for each tap; built only where that export was not kept."""
-        if not self.numbers:
+        if self.full_key is None:
             return export_backbone(self.module, outputs, working_wh, self.key)
-        key = repr((self.key, self.numbers))
-        return export_known_backbone(lambda: self.module, outputs, working_wh, key)
+        return export_known_backbone(lambda: self.module, outputs, working_wh, self.full_key)
 
 
 def load_backbone(

@@ -9,7 +9,7 @@ is fitted.
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +70,8 @@ class Backbone:
         module = self.build().eval()
         for parameter in module.parameters():
             parameter.requires_grad_(False)
-        for part in module.modules():
+        parts: Iterable[Any] = module.modules()
+        for part in parts:
             if hasattr(part, "inplace"):
                 part.inplace = False  # the same numbers; torch's exporter takes a third longer over what works in place
         return module

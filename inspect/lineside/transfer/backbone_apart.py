@@ -50,13 +50,16 @@ class ApartExport:
         licences = [component.licence for component in self._backbone.components]
         wish = json.dumps([self._backbone.strides, licences, self._outputs, self._working_wh])
         paths = os.pathsep.join(path for path in sys.path if path)
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, wish],
-            env={**os.environ, "PYTHONPATH": paths},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", __name__, wish],
+                env={**os.environ, "PYTHONPATH": paths},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError:
+            return None
         weakref.finalize(self, _stop, process)  # a training that is refused leaves nothing behind
         return process
 
@@ -82,6 +85,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _export(wish: str) -> None:
+    """Export as the other process asked for in `ApartExport`."""
     strides, licences, outputs, (width, height) = json.loads(wish)
     load_backbone("lite0", strides, licences, Path()).exported(outputs, (width, height))
 

@@ -192,8 +192,12 @@ class FrontFitter:
     def _reduced(self, middle_wh: tuple[int, int]) -> tuple[Reduction, Reductions]:
         if middle_wh not in self._reductions:
             self._journal.stage("export of the reduction")
-            reduction = export_reduction(middle_wh, self._request.channels)
-            self._reductions[middle_wh] = reduction, reduce_all(reduction, self._references, self._journal)
+            request, wanted = self._request, [middle_wh]
+            if request.normalise.pose.model == "auto" and request.working_wh != middle_wh:
+                wanted.append(request.working_wh)  # what is looked at where no pose is found
+            made = [export_reduction(wh, request.channels) for wh in wanted]
+            reduced = reduce_all(made, self._references, self._journal)
+            self._reductions.update(zip(wanted, zip(made, reduced, strict=True), strict=True))
         return self._reductions[middle_wh]
 
     def _trunk(self, decision: FrontDecision, build: Build) -> Trunk:

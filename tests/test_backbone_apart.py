@@ -11,7 +11,6 @@ from lineside.graph import onnx_export
 from lineside.graph.export_cache import CACHE_VARIABLE, forget
 from lineside.graph.run import WORKERS_VARIABLE
 from lineside.graph.trunk import tap_grids
-from lineside.transfer import backbone_apart
 from lineside.transfer.backbone import Backbone, load_backbone
 from lineside.transfer.backbone_apart import ApartExport
 
@@ -34,12 +33,15 @@ def lite0() -> Backbone:
 
 
 def test_the_other_process_gives_the_graph_and_its_grids(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Byte for byte that of an export here; sizes that the strides do not divide are known before."""
+    """Byte for byte that of an export here; grids are known before; once it was kept, no process is started."""
     begun = ApartExport(lite0(), TAPS, SIZE_WH)
     grids = begun.grids_hw
     with monkeypatch.context() as patched:
         patched.setattr(onnx_export, "_exported", lambda *_: pytest.fail("exported here"))
         model = begun.model
+        forget()
+        patched.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+        ApartExport(lite0(), TAPS, SIZE_WH)
     assert grids == tap_grids(model) == ((5, 9), (3, 5))
     forget()
     monkeypatch.setenv(CACHE_VARIABLE, "off")
@@ -65,17 +67,10 @@ def test_no_process_where_it_could_not_help(variable: str, value: str, monkeypat
     ApartExport(lite0(), TAPS, SIZE_WH)
 
 
-def test_no_process_for_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then the graph is there at once."""
-    monkeypatch.setattr(backbone_apart, "backbone_kept", lambda *_: True)
-    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
-    ApartExport(lite0(), TAPS, SIZE_WH)
-
-
 def test_a_training_that_is_given_up_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes with what began it."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    monkeypatch.setattr(backbone_apart.subprocess, "Popen", lambda *_, **__: process)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: process)
     begun = ApartExport(lite0(), TAPS, SIZE_WH)
     assert process.poll() is None
     del begun

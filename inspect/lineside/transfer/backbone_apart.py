@@ -43,7 +43,7 @@ class ApartExport:
 
     def _begun(self) -> "subprocess.Popen[bytes] | None":
         key = self._backbone.full_key
-        if key is None or cache_folder() is None or usual_workers() < 2:
+        if key is None or cache_folder() is None or usual_workers() < 2 or not sys.executable:
             return None
         if backbone_kept(self._outputs, self._working_wh, key):
             return None

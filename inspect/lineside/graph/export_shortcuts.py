@@ -3,8 +3,9 @@
 Its table of ONNX operators is built anew for every export, which takes half a second to one second, more than a small
 head's export itself. And onnxscript tries every rewriting rule at every node, also where the node is not of the
 operator that the rule begins with; its one rule with two outputs then looks through the whole graph: half a minute of a
-front's export became a second or two. Neither is part of a public interface, so versions that keep them elsewhere export as they always did. And
-Python looks for garbage among the million objects that an export makes and still needs: a twelfth of its time.
+front's export became a second or two. Neither is part of a public interface, so versions that keep them elsewhere
+export as they always did. And Python looks for garbage among the million objects that an export makes and still needs:
+a twelfth of its time.
 """
 
 import contextlib

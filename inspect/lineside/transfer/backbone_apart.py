@@ -1,10 +1,10 @@
 """The embedded backbone, exported in a process of its own while this one reads images and looks for light and pose.
 
 torch's exporter is one long thread of Python, which leaves the second core idle: 13 seconds of a first training. A
-thread was rejected: it would hold Python's lock, and that something is being exported is a switch of the
-whole process. The other process hands its graph over as one that was kept (`lineside.graph.export_cache`), so it is
-only asked where graphs can be kept, and should it fail in whatever way, the backbone is exported here, where errors
-show. It needs 1 GB while it runs.
+thread was rejected: it would hold Python's lock, and that something is being exported is a switch of the whole process.
+The other process hands its graph over as one that was kept (`lineside.graph.export_cache`), so it is only asked where
+graphs can be kept, and should it fail in whatever way, the backbone is exported here, where errors show. It needs 1 GB
+while it runs, and 5 seconds of processor more than an export here, since it loads torch once more.
 """
 
 import json

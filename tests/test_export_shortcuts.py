@@ -1,13 +1,14 @@
 """Shortcuts through torch's exporter: less work, the same bytes."""
 
 import contextlib
+import gc
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from lineside.graph import onnx_export
-from lineside.graph.export_shortcuts import one_registry, quick_rules
+from lineside.graph.export_shortcuts import one_registry, quick_rules, uncollected
 from lineside.graph.onnx_export import export_module
 
 
@@ -49,3 +50,15 @@ def test_rules_are_as_they_were_behind_the_block() -> None:
     with quick_rules():
         assert [rule for rule in rewriter._DEFAULT_REWRITE_RULES if "match" in vars(rule._matcher)]
     assert not [rule for rule in rewriter._DEFAULT_REWRITE_RULES if "match" in vars(rule._matcher)]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_garbage_is_collected_behind_the_block_as_before(on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On where it was on, off where it was off."""
+    state = {"on": on}
+    monkeypatch.setattr(gc, "isenabled", lambda: state["on"])
+    monkeypatch.setattr(gc, "disable", lambda: state.update(on=False))
+    monkeypatch.setattr(gc, "enable", lambda: state.update(on=True))
+    with uncollected():
+        assert not state["on"]
+    assert state["on"] == on

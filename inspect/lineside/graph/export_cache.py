@@ -66,6 +66,12 @@ def cached(identity: str, export: "Callable[[], onnx.ModelProto]") -> "onnx.Mode
     return model
 
 
+def is_kept(identity: str) -> bool:
+    """Return whether a graph of this identity is remembered, or lies in the folder as far as its name says."""
+    folder = cache_folder()
+    return identity in _remembered or (folder is not None and _file(folder, identity).is_file())
+
+
 def forget() -> None:
     """Forget what this process remembers; what lies in the folder stays."""
     _remembered.clear()

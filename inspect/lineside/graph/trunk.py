@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lineside.graph.export_cache import is_kept, known_sha256
 from lineside.graph.join import fix_input, join
 from lineside.graph.onnx_export import export_known, export_module
 from lineside.graph.reduction import reduction_model
@@ -75,6 +76,10 @@ class Trunk:
         """Everything behind the reduction, in ONNX Runtime, values still inputs."""
         return Graph(self.model)
 
+    def before(self, backbone: "onnx.ModelProto", taps: Sequence[str]) -> "Trunk":
+        """Return a front that stands alone with a backbone behind it, whose outputs are `taps`."""
+        return Trunk(self.reduction, join(self.model, backbone, "backbone/"), tuple(taps), backbone)
+
     def joined(self, values: Values) -> "onnx.ModelProto":
         """Return the beginning of the deployed graph: reduction, front and trunk, with these values written in."""
         whole = join(self.reduction.model, self.model, TRUNK_PREFIX)
@@ -110,6 +115,11 @@ def export_known_backbone(
 ) -> "onnx.ModelProto":
     """Export a backbone of which the key says everything (`lineside.graph.onnx_export.export_known`)."""
     return export_known(build, _working(working_wh), tuple(taps), {"working": {0: "N"}}, key)
+
+
+def backbone_kept(taps: Sequence[str], working_wh: tuple[int, int], key: str) -> bool:
+    """Return whether the export of such a backbone was kept; parameters as of `export_known_backbone`."""
+    return is_kept(known_sha256(key, _working(working_wh), tuple(taps), {"working": {0: "N"}}))
 
 
 def _working(working_wh: tuple[int, int]) -> "dict[str, torch.Tensor]":
@@ -152,7 +162,8 @@ def export_trunk(
     }
     inputs.update({name: torch.from_numpy(np.array(values[name], np.float32)) for name in front.value_names})
     model = export_module(front, inputs, FRONT_OUTPUTS, {"middle": {0: "N"}}, key=repr(front.settings))
-    return Trunk(reduction, join(model, backbone, "backbone/") if backbone else model, tuple(taps), backbone)
+    alone = Trunk(reduction, model, ())
+    return alone.before(backbone, taps) if backbone else alone
 
 
 def export_front(settings: "FrontSettings", values: Values, reduction: Reduction) -> Trunk:

@@ -173,7 +173,7 @@ class Front(nn.Module):
         levels: Tensor = resize_u8(middle, height, width).to(torch.float32)  # [N, hs, ws, C]
         if self.flat_field_small is not None:
             levels = self.flat_field_small(levels, *flat)
-        return levels.mean(dim=3)[:, None]
+        return levels.mean(dim=3).unsqueeze(1)
 
     def _found(self, small: Tensor, values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         if self.pose_search is None:

@@ -82,8 +82,8 @@ class Measures(nn.Module):
         first = ranked_means(torch.cat((levels, coarse, flat), dim=1), counted, (LEVELS, TEXTURED, FLAT))  # [N, 3]
         level, least, noise = first[:, :1], first[:, 1:2], first[:, 2:]
         ratios = (torch.cat((fine, middle.mean(dim=1, keepdim=True)), dim=1) / coarse).log()  # [N, 3, K]
-        textured = counted * (coarse >= least[:, :, None]).to(torch.float32)
-        deviations = F.avg_pool2d((inner - level[:, :, None, None]).abs(), self.cell // 2).flatten(2)
+        textured = counted * (coarse >= least.unsqueeze(2)).to(torch.float32)
+        deviations = F.avg_pool2d((inner - level.unsqueeze(2).unsqueeze(3)).abs(), self.cell // 2).flatten(2)
         measures = (
             ranked_means(ratios, textured, (MIDDLE, MIDDLE, MIDDLE)).exp(),
             ranked_means(deviations, counted, (BODY,)) / level.clamp(min=1.0),

@@ -163,13 +163,13 @@ class Light(nn.Module):
             scale = scale / cast.clamp(1.0 / (1.0 + settings.cast_limit), 1.0 + settings.cast_limit)
         if not settings.contrast:
             return image * self._field(scale, estimate.plane)
-        factor = (1.0 / estimate.contrast).clamp(*settings.contrast_limits)[:, None]  # [N, 1]
+        factor = (1.0 / estimate.contrast).clamp(*settings.contrast_limits).unsqueeze(1)  # [N, 1]
         offset = (1.0 - factor) * pivot(golden)  # [N, C]
-        return image * self._field(scale * factor, estimate.plane) + offset[:, :, None, None]
+        return image * self._field(scale * factor, estimate.plane) + offset.unsqueeze(2).unsqueeze(3)
 
     def _field(self, scale: Tensor, plane: Tensor) -> Tensor:
         """The factor on every sample, [N, 1 or C, h, w], or [N, 1 or C, 1, 1] without a gradient."""
-        spread = scale[:, :, None, None]
+        spread = scale.unsqueeze(2).unsqueeze(3)
         if not self.settings.gradient:
             return spread
         steepest = plane.square().sum(dim=1, keepdim=True).sqrt()
@@ -184,9 +184,9 @@ class Light(nn.Module):
             1.0 / mean_ratio,
             (cast - 1.0).abs().amax(dim=1, keepdim=True),
             estimate.plane.square().sum(dim=1, keepdim=True).sqrt(),
-            1.0 / estimate.contrast[:, None],
-            cells.clipped[:, None],
-            cells.black[:, None],
+            1.0 / estimate.contrast.unsqueeze(1),
+            cells.clipped.unsqueeze(1),
+            cells.black.unsqueeze(1),
         )
 
 

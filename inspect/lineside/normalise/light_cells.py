@@ -75,7 +75,7 @@ class CellSampler(nn.Module):
             mean,
             (square - mean * mean).clamp(min=0.0).sqrt(),
             share,
-            (sampled * inside).sum(dim=(2, 3)) / seen[:, None],
+            (sampled * inside).sum(dim=(2, 3)) / seen.unsqueeze(1),
             (saturated.to(torch.float32).amax(dim=1, keepdim=True) * inside).sum(dim=(1, 2, 3)) / seen,
             (dark.to(torch.float32).amin(dim=1, keepdim=True) * inside).sum(dim=(1, 2, 3)) / seen,
         )

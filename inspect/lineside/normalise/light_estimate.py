@@ -102,27 +102,27 @@ class LightEstimator(nn.Module):
         ratio = cells.mean / golden.mean  # [N, C, P]
         prior = cells.level / golden.level  # [N, C]
         gain = _mean(ratio, weight, prior)
-        plane, light = self._plane(ratio / gain[:, :, None], weight)
+        plane, light = self._plane(ratio / gain.unsqueeze(2), weight)
         gain = _mean(ratio / light, weight, prior)
         for _ in range(ROBUST_ROUNDS):
-            deviation = (ratio / (gain[:, :, None] * light) - 1.0) / (CAUCHY * golden.spread)
+            deviation = (ratio / (gain.unsqueeze(2) * light) - 1.0) / (CAUCHY * golden.spread)
             trusted = weight / (1.0 + deviation * deviation)
-            plane, light = self._plane(ratio / gain[:, :, None], trusted / (light * light))
+            plane, light = self._plane(ratio / gain.unsqueeze(2), trusted / (light * light))
             gain = _mean(ratio / light, trusted, prior)
         flattened = _level_ratio(cells.mean / light, golden.mean, weight, prior)  # [N, C]
-        contrast = _contrast(cells, golden, flattened[:, :, None] * light)
-        return Estimate(gain, flattened, plane, contrast, _residual(ratio / (gain[:, :, None] * light), weight))
+        contrast = _contrast(cells, golden, flattened.unsqueeze(2) * light)
+        return Estimate(gain, flattened, plane, contrast, _residual(ratio / (gain.unsqueeze(2) * light), weight))
 
     def _plane(self, ratio: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Fit (a, b) [N, 2] to ratios [N, C, P]; return it and the light 1 + a u + b v, [N, 1, P]."""
         normal = torch.matmul(weight.sum(dim=1), self.products) + self.ridge  # [N, 9]
         right = torch.matmul((weight * ratio).sum(dim=1), self.basis.T) + self.unit  # [N, 3]
-        adjugate = normal[:, self.first[0]] * normal[:, self.first[1]]
-        adjugate = adjugate - normal[:, self.second[0]] * normal[:, self.second[1]]  # [N, 9]
-        solved = torch.matmul(adjugate.reshape(-1, 3, 3), right[:, :, None])[:, :, 0]  # times the determinant
+        adjugate = normal.index_select(1, self.first[0]) * normal.index_select(1, self.first[1])
+        adjugate = adjugate - normal.index_select(1, self.second[0]) * normal.index_select(1, self.second[1])  # [N, 9]
+        solved = torch.matmul(adjugate.reshape(-1, 3, 3), right.unsqueeze(2)).squeeze(2)  # times the determinant
         plane = solved[:, 1:] / solved[:, :1]
         light = 1.0 + torch.matmul(plane, self.basis[1:])
-        return plane, light.clamp(min=LEAST_LIGHT)[:, None, :]
+        return plane, light.clamp(min=LEAST_LIGHT).unsqueeze(1)
 
 
 def _adjugate_terms() -> Tensor:
@@ -166,7 +166,7 @@ def _contrast(cells: Cells, golden: Golden, lit: Tensor) -> Tensor:
     weight = golden.detail_weight * _alike(cells.share, golden.share)
     ratio = (cells.deviation / (golden.detail * lit)).clamp(min=0.1, max=10.0).log()
     centre = (weight * ratio).sum(dim=(1, 2)) / (weight.sum(dim=(1, 2)) + PRIOR)
-    deviation = (ratio - centre[:, None, None]) / DETAIL_SPREAD
+    deviation = (ratio - centre.reshape(-1, 1, 1)) / DETAIL_SPREAD
     trusted = weight / (1.0 + deviation * deviation)
     return ((trusted * ratio).sum(dim=(1, 2)) / (trusted.sum(dim=(1, 2)) + PRIOR)).exp()
 

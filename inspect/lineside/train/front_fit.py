@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from lineside.errors import UsageError
 from lineside.graph.run import parallel
-from lineside.graph.trunk import Reduction, Trunk, export_reduction, export_trunk
-from lineside.normalise.front import GATE_LIMITS, Front, FrontSettings
+from lineside.graph.trunk import Reduction, Trunk, export_front, export_reduction
+from lineside.normalise.front import GATE_LIMITS, FrontSettings
 from lineside.normalise.front_fit import FrontDecision, FrontRequest, decide_front
 from lineside.normalise.gate_limits import NO_LIMIT, fit_limits, gate_of
 from lineside.normalise.gate_rules import GATE_BITS, GATE_WORDS, GateSettings
@@ -191,8 +191,12 @@ class FrontFitter:
     def _reduced(self, middle_wh: tuple[int, int]) -> tuple[Reduction, Reductions]:
         if middle_wh not in self._reductions:
             self._journal.stage("export of the reduction")
-            reduction = export_reduction(middle_wh, self._request.channels)
-            self._reductions[middle_wh] = reduction, reduce_all(reduction, self._references, self._journal)
+            request, wanted = self._request, [middle_wh]
+            if request.normalise.pose.model == "auto" and request.working_wh != middle_wh:
+                wanted.append(request.working_wh)  # what is looked at where no pose is found
+            made = [export_reduction(wh, request.channels) for wh in wanted]
+            reduced = reduce_all(made, self._references, self._journal)
+            self._reductions.update(zip(wanted, zip(made, reduced, strict=True), strict=True))
         return self._reductions[middle_wh]
 
     def _trunk(self, decision: FrontDecision, build: Build) -> Trunk:
@@ -229,11 +233,11 @@ class FrontFitter:
         return stacked
 
 
-def behind_front(backbone: "onnx.ModelProto", taps: Sequence[str]) -> Build:
-    """Return what exports fronts with a backbone behind them, see `lineside.graph.trunk.export_trunk`."""
+def behind_front(backbone: "Callable[[], onnx.ModelProto]", taps: Sequence[str]) -> Build:
+    """Return what exports fronts with a backbone behind them, which is asked for when the front is there."""
 
     def build(settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
-        return export_trunk(Front(settings), backbone, taps, values, reduction)
+        return export_front(settings, values, reduction).before(backbone(), taps)
 
     return build
 

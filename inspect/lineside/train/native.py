@@ -13,7 +13,6 @@ from lineside.contract import Component, Fitted
 from lineside.export.head_reference import HeadReference
 from lineside.graph.join import fixed, map_outputs
 from lineside.graph.run import Graph
-from lineside.graph.trunk import tap_grids
 from lineside.least_defect import least_defect
 from lineside.normalise.front_fit import FrontRequest
 from lineside.recipe import LoadedRecipe
@@ -32,6 +31,7 @@ from lineside.train.together import at_once, together
 from lineside.transfer.adaptation_gate import Outcome
 from lineside.transfer.align import resized_weights, tap_statistics
 from lineside.transfer.backbone import Backbone, load_backbone
+from lineside.transfer.backbone_apart import ApartExport
 from lineside.transfer.extend import covering_radius, place_counts
 from lineside.transfer.head import (
     REGION,
@@ -70,8 +70,8 @@ class NativeMethod:
         )
         self._taps = tuple(tap_name(number) for number in range(len(self._backbone.channels)))
         journal.stage("export of the backbone")
-        self._backbone_model = self._backbone.exported(self._taps, working_wh)
-        grids_hw = tap_grids(self._backbone_model)
+        self._exporting = ApartExport(self._backbone, self._taps, working_wh)
+        grids_hw = self._exporting.grids_hw
         self.least_defect = least_defect(loaded, frame_wh, max(grids_hw, key=math.prod)[::-1])
         self._shape: HeadShape = head_shape(
             self._backbone.channels,
@@ -106,10 +106,10 @@ class NativeMethod:
         self._int8: Int8 | None = None
         if recipe.export.precision == "int8":
             vnni = recipe.export.target == "vnni"
-            self._int8 = Int8(self._backbone_model, maps, request, references, anchor, journal, vnni=vnni)
+            self._int8 = Int8(self._exporting.model, maps, request, references, anchor, journal, vnni=vnni)
             self.fitted = (*self.fitted, RANGED)
         self.components = (*self._backbone.components, _own_component())
-        build = behind_front(map_outputs(self._backbone_model, maps), self._taps)
+        build = behind_front(lambda: map_outputs(self._exporting.model, maps), self._taps)
         self._fronts = FrontFitter(request, references, anchor, build, self._taps, journal)
         journal.note(_described(self._backbone, self._shape, references))
         if self.least_defect:
@@ -119,7 +119,7 @@ class NativeMethod:
 
     def _adapt(self, request: FrontRequest, anchor: npt.NDArray[np.uint8]) -> dict[str, Floats]:
         """Return maps behind the taps, by name, where the adapted trunk is better; none where it is not."""
-        frozen, grid = Graph(self._backbone_model), self._shape.grid_hw
+        frozen, grid = Graph(self._exporting.model), self._shape.grid_hw
         tried = try_adaptation(request, self._references, anchor, frozen, self._taps, self._scorer, grid, self._journal)
         self.adaptation = tried.outcome
         if tried.maps:

@@ -99,8 +99,8 @@ class Int8:
         if chosen not in self._builds:
             images = self._images(chosen)
             self._journal.stage(f"int8 backbone from {len(images)} images")
-            small = quantised(self._backbone, images, vnni=self._vnni)
-            self._builds[chosen] = behind_front(map_outputs(small, self._maps), self._taps)
+            small = map_outputs(quantised(self._backbone, images, vnni=self._vnni), self._maps)
+            self._builds[chosen] = behind_front(lambda: small, self._taps)
         return self._builds[chosen]
 
     def _images(self, chosen: Sequence[int]) -> Floats:

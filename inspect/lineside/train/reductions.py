@@ -34,16 +34,20 @@ class Reductions:
         return Reductions(self.middle[rows], self.frame_wh[rows])
 
 
-def reduce_all(reduction: Reduction, references: References, journal: Journal) -> Reductions:
-    """Reduce every frame and copy, in ONNX Runtime."""
+def reduce_all(reductions: Sequence[Reduction], references: References, journal: Journal) -> tuple[Reductions, ...]:
+    """Read every frame once, make its copies once, and reduce them in ONNX Runtime to each of some sizes."""
     count = len(references.samples) * references.rows_per_frame
     journal.stage("reading and reducing the good images", count)
-    middles: Pixels | None = None
+    middles: list[Pixels] = []
     sizes = np.empty((count, 2), np.float32)
-    for row, (middle, frame_wh) in enumerate(parallel(reduction, references.frames())):
-        if middles is None:
-            middles = np.empty((count, *middle.shape[1:]), np.uint8)
-        middles[row], sizes[row] = middle[0], frame_wh
+
+    def one(frame: Pixels) -> list[tuple[Pixels, Floats]]:
+        return [reduction(frame) for reduction in reductions]
+
+    for row, made in enumerate(parallel(one, references.frames())):
+        if not middles:
+            middles = [np.empty((count, *middle.shape[1:]), np.uint8) for middle, _ in made]
+        for kept, (middle, frame_wh) in zip(middles, made, strict=True):
+            kept[row], sizes[row] = middle[0], frame_wh
         journal.step()
-    assert middles is not None  # there are at least two good frames
-    return Reductions(middles, sizes)
+    return tuple(Reductions(kept, sizes) for kept in middles)

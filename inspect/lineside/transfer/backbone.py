@@ -9,7 +9,7 @@ is fitted.
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,14 +70,22 @@ class Backbone:
         module = self.build().eval()
         for parameter in module.parameters():
             parameter.requires_grad_(False)
+        parts: Iterable[Any] = module.modules()
+        for part in parts:
+            if hasattr(part, "inplace"):
+                part.inplace = False  # the same numbers; torch's exporter takes a third longer over what works in place
         return module
+
+    @property
+    def full_key(self) -> str | None:
+        """What says everything of the module, its numbers too; None where only the module knows them."""
+        return repr((self.key, self.numbers)) if self.numbers else None
 
     def exported(self, outputs: Sequence[str], working_wh: tuple[int, int]) -> "onnx.ModelProto":
         """Return it as a graph, working -> one output for each tap; built only where that export was not kept."""
-        if not self.numbers:
+        if self.full_key is None:
             return export_backbone(self.module, outputs, working_wh, self.key)
-        key = repr((self.key, self.numbers))
-        return export_known_backbone(lambda: self.module, outputs, working_wh, key)
+        return export_known_backbone(lambda: self.module, outputs, working_wh, self.full_key)
 
 
 def load_backbone(

@@ -1,7 +1,7 @@
 """`export.precision: auto`: a model in int8 beside one in float32, and int8 only where it loses nothing and gains time.
 
 Both are trained in full, each with heads and thresholds of its own, for what would be deployed is what must be judged.
-Comparing features was rejected: heads are fitted on int8 features as they are, so an error of theirs may or may not be
+Comparing features was rejected: what an error of theirs does to a score depends on the head, so that it may or may not be
 one of the scores. That int8 is taken is decided on images that give scores to the threshold: by what both models agree
 on, and by nothing that makes a threshold look better than it is. Yet no theorem covers scores that chose their model,
 so that its thresholds are empirical, held out or not (`unguaranteed`). Deciding on other images was rejected: a handful

@@ -14,6 +14,7 @@ from lineside.graph.join import fix_input, join, select_outputs
 from lineside.graph.onnx_export import IR_VERSION, OPSET, clean, export_module
 from lineside.graph.rewrite import constants, piece, with_constants
 from lineside.graph.run import Graph, parallel
+from lineside.sixteen_bits import in_16_bits
 
 
 class Affine(nn.Module):
@@ -70,7 +71,8 @@ def test_a_joined_graph_computes_both_in_any_batch(parts: SimpleNamespace, batch
     ("numbers", "kind"),
     [
         (np.tile(np.array([0, 1, 255], np.float32), 6000), TensorProto.UINT8),
-        (np.tile(np.array([0.5, -2.25], np.float32), 9000), TensorProto.FLOAT16),
+        (np.tile(np.array([0.5, -2.25, 3e-4], np.float32), 6000), TensorProto.FLOAT),
+        (in_16_bits(np.random.default_rng(1).standard_normal(17_000)), TensorProto.INT16),
         (np.tile(np.array([0.1, 1e5, -1], np.float32), 6000), TensorProto.FLOAT),
         (np.array([0, 1], np.float32), TensorProto.FLOAT),
     ],

@@ -59,15 +59,16 @@ def test_a_place_that_no_frame_shows_counts_nothing(places: np.ndarray) -> None:
     place = fit_place(goods, counts, range(5))
     assert place.weight[3] == 0.0
     assert place.weight[4] > 0.0
-    assert np.abs(place.mean[4] - goods[0, 4]).max() < 1e-6
+    assert np.abs(place.mean[4] - goods[0, 4]).max() < np.abs(place.mean).max() / 32_767
 
 
 def test_equal_frames_give_finite_distances(places: np.ndarray) -> None:
-    """Goods that are all one picture leave finite numbers."""
+    """Goods that are all one picture leave finite numbers; theirs are about 1, the unit, in which rounding is left."""
     goods = np.repeat(places[None].astype(np.float32), 4, 0)
     place = fit_place(goods, np.repeat(ALL, 4, 0), range(4))
     assert np.isfinite(place.distance(goods + 1.0)).all()
-    assert not place.distance(goods).any() or place.distance(goods).max() < 1.0
+    assert place.distance(goods).max() < 2.0
+    assert place.distance(goods + 1.0).min() > 10.0
 
 
 def test_places_separate_parts_and_not_textures(places: np.ndarray) -> None:

@@ -235,9 +235,13 @@ def test_who_stops_does_not_wait_for_a_source_that_waits(inspector: Inspector, s
         stream.close()
     else:
         pressed = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        was = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         pressed.start()
-        with pytest.raises(KeyboardInterrupt):
-            next(stream)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                next(stream)
+        finally:
+            signal.signal(signal.SIGINT, was)
     assert time.monotonic() - begun < 30
     assert not ended.is_set()
     assert threads() == {"lineside-reader"}

@@ -5,14 +5,14 @@ values that parts hand to each other keep theirs. So a graph can be refitted whe
 training image is at hand any more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lineside.errors import BundleError
-from lineside.graph.join import widened
+from lineside.graph.join import STEP, widened
 
 if TYPE_CHECKING:
     import onnx
@@ -42,8 +42,9 @@ def constants(model: "onnx.ModelProto") -> dict[str, Array]:
     from onnx import numpy_helper
 
     found = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer if "/" not in w.name}
-    small = widened(model)
-    return {name: value.astype(np.float32) if name in small else value for name, value in found.items()}
+    steps = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer if w.name.endswith(STEP)}
+    whole = {name: found[name].astype(np.float32) * steps[name + STEP] for name in widened(model)}
+    return {**found, **whole}
 
 
 def value_names(model: "onnx.ModelProto") -> frozenset[str]:
@@ -114,6 +115,7 @@ def piece(
 
     small = widened(model)
     kinds = {w.name: w.data_type for w in model.graph.initializer if w.name not in small}
+    weights = [_unstepped(w, free) for w in weights]
 
     def info(name: str) -> onnx.ValueInfoProto:
         return onnx.helper.make_tensor_value_info(name, kinds.get(name, onnx.TensorProto.FLOAT), None)
@@ -122,6 +124,15 @@ def piece(
         nodes[::-1], "piece", [info(n) for n in (*inputs, *free)], [info(n) for n in outputs], weights
     )
     return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def _unstepped(weight: "onnx.TensorProto", given: Container[str]) -> "onnx.TensorProto":
+    """Return an initialiser; 1 where it is the step of a number that is given in full."""
+    from onnx import numpy_helper
+
+    if not weight.name.endswith(STEP) or weight.name.removesuffix(STEP) not in given:
+        return weight
+    return numpy_helper.from_array(np.array(1, np.float32), weight.name)
 
 
 def with_constants(model: "onnx.ModelProto", values: Mapping[str, Array]) -> "onnx.ModelProto":
@@ -140,6 +151,7 @@ def with_constants(model: "onnx.ModelProto", values: Mapping[str, Array]) -> "on
     for weight in copy.graph.initializer:
         if weight.name in left:
             weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(left.pop(weight.name)), weight.name))
+        weight.CopyFrom(_unstepped(weight, values))
     if left:
         raise BundleError(f"the graph holds no numbers named {sorted(left)[0]!r}.")
     return copy

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from lineside.normalise.geometry import F32, F64
 from lineside.normalise.pose_settings import PoseSettings
+from lineside.sixteen_bits import in_16_bits
 
 RING_SHARE = 0.15
 """Least share of the golden part's contrast that its rings must hold for them to stand for its appearance."""
@@ -153,16 +154,11 @@ def _templates(settings: PoseSettings, golden: GoldenPart) -> dict[str, F32]:
     basis = main.T @ filters
     basis = basis / basis.norm(dim=1, keepdim=True).clamp(min=1e-6)
     return {
-        "pose_basis": _halved(basis.reshape(rank, 1, side, side)),
-        "pose_mixing": _halved(filters @ basis.T),
+        "pose_basis": in_16_bits(basis.reshape(rank, 1, side, side).numpy()),
+        "pose_mixing": in_16_bits((filters @ basis.T).numpy()),
         "pose_open": _open(settings, golden.symmetry),
         "pose_starts": starts.reshape(-1, 9).astype(np.float32),
     }
-
-
-def _halved(numbers: Tensor) -> F32:
-    """Round to numbers that half precision holds: a bundle keeps these in half of the bytes."""
-    return numbers.half().float().numpy()
 
 
 def _quartered(planes: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """`export.precision: auto`: a model in int8 beside one in float32, and int8 only where it loses nothing and gains time.
 
 Both are trained in full, each with heads and thresholds of its own, for what would be deployed is what must be judged.
-Comparing features was rejected: what an error of theirs does to a score depends on the head, so that it may or may not be
-one of the scores. That int8 is taken is decided on images that give scores to the threshold: by what both models agree
-on, and by nothing that makes a threshold look better than it is. Yet no theorem covers scores that chose their model,
-so that its thresholds are empirical, held out or not (`unguaranteed`). Deciding on other images was rejected: a handful
-of good ones has none to spare.
+Comparing features was rejected: what an error of theirs does to a score depends on the head. That int8 is taken is
+decided on images that give scores to the threshold: by what both models agree on, and by nothing that makes a threshold
+look better than it is. Yet no theorem covers scores that chose their model, so that its thresholds are empirical, held
+out or not (`unguaranteed`). Deciding on other images was rejected: a handful of good ones has none to spare.
 """
 
 import math

@@ -89,8 +89,7 @@ def example_inputs(way: Way, places: int, size: int) -> dict[str, Tensor]:
         "memory_weight": (16,), "subspace_mean": (size,), "subspace_residual": (size, size),
         "rank_knots": (2, KNOTS), "rank_slopes": (2, KNOTS),
     }  # fmt: skip
-    kinds = {"place_mean": torch.float16}
-    return {name: torch.ones(shapes[name], dtype=kinds.get(name)) for name in WAY_INPUTS[way]}
+    return {name: torch.ones(shapes[name]) for name in WAY_INPUTS[way]}
 
 
 def to_memory(patches: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +104,7 @@ def to_memory(patches: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
 
 def _to_place(patches: Tensor, mean: Tensor, whitening: Tensor, weight: Tensor) -> Tensor:
     """Distance [N, P] of patches [N, P, d] to the mean [P, d] of their place."""
-    return torch.matmul(patches - mean.float(), whitening).square().sum(dim=2).sqrt() * weight
+    return torch.matmul(patches - mean, whitening).square().sum(dim=2).sqrt() * weight
 
 
 def _to_subspace(patches: Tensor, mean: Tensor, residual: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lineside.sixteen_bits import in_16_bits
 from lineside.transfer.place import Place, weights_of, whitening_of
-from lineside.transfer.triangles import halved
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -140,7 +140,7 @@ def extended_place(
     squares += np.square(away @ whitening).sum(axis=(0, 2))
     now = PlaceCounts(rows, old.frames + len(set(frames)), old.all_rows + len(patches), scatter, level, squares)
     return Place(
-        halved(mean).astype(np.float32),
+        in_16_bits(mean),
         whitening.astype(np.float32),
         weights_of(rows, rows * (now.frames / now.all_rows), squares),
     ), now

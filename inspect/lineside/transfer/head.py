@@ -137,7 +137,7 @@ class HeadValues:
             return ()
         return self.sharp_memory, *(self.sharp_leading.arrays if self.sharp_leading else ())
 
-    def fitted(self, way: Way) -> tuple[npt.NDArray[np.generic], ...]:
+    def fitted(self, way: Way) -> tuple[Floats, ...]:
         """Return what a way of comparing takes, in the order of its inputs."""
         place = self.place.arrays if self.place else ()
         subspace = (self.subspace.mean, self.subspace.residual) if self.subspace else ()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lineside.transfer.triangles import halved
+from lineside.sixteen_bits import in_16_bits
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -57,8 +57,8 @@ class Place:
     Attributes
     ----------
     mean : ndarray of float32 [P, d]
-        Of the good patches there, in numbers that half precision holds: a bundle keeps half of the bytes, and is off by
-        less than the deviation that every direction is given at least.
+        Of the good patches there, in numbers of 16 bits: off by less than the deviation that every direction is given
+        at least.
     whitening : ndarray of float32 [d, d]
         Deviation (row) times this: its good variance is alike in all directions.
     weight : ndarray of float32 [P]
@@ -70,9 +70,9 @@ class Place:
     weight: Floats
 
     @property
-    def arrays(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """Mean, whitening, weight, as a bundle keeps them."""
-        return halved(self.mean), self.whitening, self.weight
+    def arrays(self) -> tuple[Floats, Floats, Floats]:
+        """Mean, whitening, weight."""
+        return self.mean, self.whitening, self.weight
 
     def distance(self, patches: Floats) -> Floats:
         """Distance [n, P] of patches [n, P, d] to their places."""
@@ -182,7 +182,7 @@ def _mean(patches: Floats, counts: Bools, rows: Doubles) -> Floats:
     total = np.zeros(patches.shape[1:])
     for row, valid in zip(patches, counts, strict=True):
         total += row * valid[:, None]
-    return halved(total / np.maximum(rows, 1.0)[:, None]).astype(np.float32)
+    return in_16_bits(total / np.maximum(rows, 1.0)[:, None])
 
 
 def _whitening(patches: Floats, counts: Bools, mean: Floats) -> Floats:

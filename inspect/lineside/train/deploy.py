@@ -33,6 +33,7 @@ from lineside.train.method import FittedHead, Method
 from lineside.train.precision import stated_precision, tolerance_rel
 from lineside.train.progress import Journal
 from lineside.train.tail import decision_settings, finding_floor, findings
+from lineside.train.together import one_thread_each
 
 if TYPE_CHECKING:
     import onnx
@@ -157,7 +158,8 @@ def proven(
     limits = contract.threshold_ng, contract.threshold_review
     told = head.classes
     classes = ClassProof(told.answer, told.defects, told.names_ok) if told else None
-    proofs = prove_parity(graph, reference, *limits, cases, journal.step, gate, classes, tolerance_of(contract))
+    with one_thread_each():  # cases are proven side by side
+        proofs = prove_parity(graph, reference, *limits, cases, journal.step, gate, classes, tolerance_of(contract))
     worst = max(proof.difference_rel for proof in proofs)
     journal.note(
         f"Parity: {len(proofs)} frames, no verdict {'and no class ' if told else ''}flipped, scores differ by at most "

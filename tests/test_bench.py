@@ -1,4 +1,4 @@
-"""Timing a graph's stages: where it is cut, what is timed, and what is said of it."""
+"""Timing a graph's stages: rounds and ratios, what is timed, and what is said of it."""
 
 import json
 import subprocess
@@ -7,15 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-import typer
-from onnx import TensorProto, helper, numpy_helper
-from typer.testing import CliRunner
 
-from images import write
 from lineside.bench.cold_start import ColdStart
-from lineside.bench.cuts import STAGES, front_ends, prefix, sections
 from lineside.bench.stage_table import _whole_line, promises, whole_bundle
 from lineside.bench.stages import (
     FLOOR,
@@ -29,116 +23,11 @@ from lineside.bench.stages import (
     time_stages,
 )
 from lineside.bench.timing import Candidate, Ratio, ratio, summarise, time_in_turns
-from lineside.cli import bench as command_module
-from lineside.errors import LinesideError, StorageError, UsageError
+from lineside.errors import UsageError
 from lineside.export.load import load_bundle
 from lineside.session import open_session
 
 FRAME = bench_frame((6, 4), 3)[None]
-
-
-def staged_model() -> onnx.ModelProto:
-    """A graph with every stage: adds one at each, the last gate bit needs the trunk, and a branch looks back."""
-    node = helper.make_node
-    steps = [
-        node("Cast", ["frame"], ["middle"], to=TensorProto.FLOAT),
-        node("Add", ["middle", "one"], ["small"]),
-        node("ReduceMean", ["small"], ["matrix"], keepdims=0),
-        node("Shape", ["frame"], ["shape"]),
-        node("Mul", ["middle", "matrix"], ["warped"]),
-        node("Reshape", ["warped", "shape"], ["working"]),
-        node("Greater", ["matrix", "one"], ["front_gate"]),
-        node("Add", ["working", "one"], ["tap0"]),
-        node("Mul", ["tap0", "one"], ["projected"]),
-        node("ReduceMean", ["projected"], ["embedding"]),
-        node("Add", ["projected", "small"], ["golden_map"]),
-        node("ReduceMax", ["golden_map"], ["score"], keepdims=0),
-        node("Greater", ["score", "one"], ["is_part"]),
-        node("And", ["front_gate", "is_part"], ["gate"]),
-    ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        steps,
-        "staged",
-        [value("frame", TensorProto.UINT8, ["N", "H", "W", 3])],
-        [value("score", TensorProto.FLOAT, []), value("gate", TensorProto.BOOL, [])],
-        [numpy_helper.from_array(np.array(1.0, np.float32), "one")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-
-
-def values(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Run a model."""
-    session = open_session(model.SerializeToString(), "a test")
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed), strict=True))
-
-
-# ---- cuts
-
-
-def test_sections_hold_every_node_once() -> None:
-    """The stages share no node, and together they are the graph."""
-    parts = sections(staged_model())
-    names = [output for part in parts for node in part.model.graph.node for output in node.output]
-    assert sorted(names) == sorted(output for node in staged_model().graph.node for output in node.output)
-    assert [part.stage for part in parts] == [stage.name for stage in STAGES]
-
-
-def test_sections_one_after_another_are_the_graph() -> None:
-    """Fed with what those before it computed, each section computes what the whole graph does."""
-    model = staged_model()
-    inner = [name for node in model.graph.node for name in node.output]
-    known = {"frame": FRAME, **values(prefix(model, inner), {"frame": FRAME})}
-    for part in sections(model):
-        for item in part.model.graph.input:
-            if not item.HasField("type"):
-                kind = helper.np_dtype_to_tensor_dtype(known[item.name].dtype)
-                item.CopyFrom(helper.make_tensor_value_info(item.name, kind, [None] * known[item.name].ndim))
-        found = values(part.model, {name: known[name] for name in part.inputs})
-        assert set(found) == set(part.ends)
-        for name, value in found.items():
-            np.testing.assert_array_equal(value, known[name])
-
-
-def test_a_gate_that_needs_the_trunk_is_no_end_of_the_front() -> None:
-    """Otherwise the front would be said to cost what the trunk costs."""
-    ends = front_ends(staged_model())
-    assert "front_gate" in ends
-    assert "gate" not in ends
-    assert not {"tap0", "score"} & {name for node in prefix(staged_model(), ends).graph.node for name in node.output}
-
-
-def test_an_embedding_is_told_where_taps_are_named() -> None:
-    """What leads from the taps to it is a stage; without names for taps it is the head's, with its trunk."""
-    stages = {part.stage: part for part in sections(staged_model())}
-    assert [node.output[0] for node in stages["embedding"].model.graph.node] == ["projected", "embedding"]
-    assert (stages["embedding"].inputs, stages["embedding"].ends) == (("tap0",), ("embedding",))
-    unnamed = staged_model()
-    for step in unnamed.graph.node:
-        for names in (step.input, step.output):
-            names[:] = ["features" if name == "tap0" else name for name in names]
-    told = {part.stage: part for part in sections(unnamed)}
-    assert not {"embedding", "trunk"} & told.keys()
-    assert "embedding" in told["head"].ends
-
-
-def test_a_value_that_is_absent_is_left_out() -> None:
-    """A graph without a pose search has no such stage, and its nodes are in the others."""
-    model = staged_model()
-    model.graph.node[2].output[0] = "other"
-    for node in model.graph.node:
-        node.input[:] = ["other" if name == "matrix" else name for name in node.input]
-    assert "pose search" not in [part.stage for part in sections(model)]
-    assert sum(len(part.model.graph.node) for part in sections(model)) == len(model.graph.node)
-
-
-def test_an_unknown_value_is_refused() -> None:
-    """A prefix up to a value that the graph does not compute is an error, not an empty graph."""
-    with pytest.raises(UsageError, match="nothing"):
-        prefix(staged_model(), ["nothing"])
-
-
-# ---- times
 
 
 def test_rounds_run_every_model_once() -> None:
@@ -170,9 +59,6 @@ def test_percentiles() -> None:
     timing = summarise("x", np.arange(101.0))
     assert (timing.median_ms, timing.p95_ms, timing.p99_ms) == (50.0, 95.0, 99.0)
     assert timing.interval_ms[0] < 50.0 < timing.interval_ms[1]
-
-
-# ---- the whole measurement
 
 
 @pytest.fixture(scope="module")
@@ -334,86 +220,3 @@ def test_measuring_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-# ---- the command
-
-
-@pytest.fixture
-def run() -> CliRunner:
-    """A runner whose `invoke` takes the command's own app."""
-    return CliRunner()
-
-
-def app() -> typer.Typer:
-    """The command alone."""
-    made = typer.Typer()
-    made.command()(command_module.command)
-    return made
-
-
-def test_the_command_prints_and_writes(bundle: Path, tmp_path: Path, run: CliRunner) -> None:
-    """Table and promises on stdout, the numbers as JSON where asked for."""
-    out = tmp_path / "bench.json"
-    words = [str(bundle), "--stages", "--frame", "40x30", "--repeat", "5", "--out", str(out)]
-    done = run.invoke(app(), words)
-    assert done.exit_code == 0, done.output
-    assert "one frame of 40x30" in done.output
-    assert "2.6" in done.output
-    written = json.loads(out.read_text())
-    assert written["frame_whc"] == [40, 30, 3]
-    assert written["promised"] == {"front_to_floor": 2.6, "pose_and_gate_to_trunk": 0.65, "whole_to_trunk": None}
-
-
-@pytest.mark.parametrize("words", [[], ["--peer", "anomalib.Padim"], ["--batch", "."]])
-def test_what_cannot_be_written_is_said_before_it_is_measured(
-    bundle: Path, run: CliRunner, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No model is even opened where the numbers would have no place."""
-    for name in ("stages.time_stages", "peers.time_peers", "throughput.measure_throughput"):
-        monkeypatch.setattr(f"lineside.bench.{name}", lambda *_, **__: pytest.fail("measured"))
-    done = run.invoke(app(), [str(bundle), *words, "--out", str(tmp_path / "absent" / "bench.json")])
-    assert isinstance(done.exception, StorageError)
-    assert "name another file with --out" in done.exception.message
-
-
-def test_an_image_is_the_frame(bundle: Path, images: Path, run: CliRunner) -> None:
-    """An image keeps its own size, or takes the one asked for."""
-    image = str(images / "good/0.png")
-    assert "12x12" in run.invoke(app(), [str(bundle), "--image", image, "--repeat", "5"]).output
-    words = [str(bundle), "--image", image, "--frame", "20x10", "--repeat", "5"]
-    assert "20x10" in run.invoke(app(), words).output
-
-
-@pytest.mark.parametrize("size", ["", "12", "12x", "-3x4", "axb", "1e3x2", "12x34x5"])
-def test_a_frame_that_is_no_size_is_a_usage_error(bundle: Path, run: CliRunner, size: str) -> None:
-    """Exit code 2, and what was expected."""
-    done = run.invoke(app(), [str(bundle), "--frame", size])
-    assert done.exit_code == 2
-    assert "1280x1024" in done.output
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--frame", "0x5"],
-        ["--frame", "999999x999999"],
-        ["--frame", "20000x10001"],
-        ["--image", "absent.png"],
-        ["--image", "a.png", "--frame", "0x0"],
-    ],
-)
-def test_a_frame_that_cannot_be_is_refused(
-    bundle: Path, run: CliRunner, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No memory is filled and nothing is timed."""
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path / "a.png", bench_frame((4, 4), 3))
-    done = run.invoke(app(), [str(bundle), *words])
-    assert isinstance(done.exception, LinesideError)
-
-
-def test_no_bundle_is_a_usage_error(tmp_path: Path) -> None:
-    """Nothing there, nothing timed."""
-    with pytest.raises(UsageError):
-        time_stages(tmp_path / "absent")

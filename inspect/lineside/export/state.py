@@ -20,11 +20,8 @@ Array = npt.NDArray[np.generic]
 STATE_FILE = "state.npz"
 MAX_UNPACKED_BYTES = 2**28
 """Of all arrays together; those of the sample parts take less than 1 MB."""
-_BROKEN = (
-    *(ValueError, OSError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-"""What zipfile and numpy raise where bytes were changed: an unknown method and a password asked for are among it."""
+_BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError)
+"""What zipfile and numpy raise where bytes were changed; the last where a password or unknown method is asked for."""
 
 
 def pack_state(arrays: Mapping[str, Array]) -> bytes:

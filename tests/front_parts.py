@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from lineside.graph.run import Graph
-from lineside.graph.trunk import Reduction, export_reduction, export_trunk
+from lineside.graph.trunk import Reduction, export_front, export_reduction
 from lineside.normalise.flat_field import FlatMaps
-from lineside.normalise.front import GATE_LIMITS, Front
+from lineside.normalise.front import GATE_LIMITS
 from lineside.normalise.front_fit import FrontDecision, FrontRequest, decide_front
 from lineside.normalise.region import region_mask
 from lineside.recipe_normalise import Normalise
@@ -62,7 +62,7 @@ class Built:
         """From frames to the front's outputs, gate limits open."""
         settings = self.decision.settings
         values = {**self.decision.values, GATE_LIMITS: open_limits(settings.gate)}
-        return Graph(export_trunk(Front(settings), None, (), values, self.reduction).joined(values))
+        return Graph(export_front(settings, values, self.reduction).joined(values))
 
     def __call__(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Run frames [N, H, W, C], or one frame [H, W, C]."""

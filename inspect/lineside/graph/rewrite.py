@@ -151,7 +151,8 @@ def with_constants(model: "onnx.ModelProto", values: Mapping[str, Array]) -> "on
     for weight in copy.graph.initializer:
         if weight.name in left:
             weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(left.pop(weight.name)), weight.name))
-        weight.CopyFrom(_unstepped(weight, values))
+        elif weight.name.endswith(STEP):
+            weight.CopyFrom(_unstepped(weight, values))
     if left:
         raise BundleError(f"the graph holds no numbers named {sorted(left)[0]!r}.")
     return copy

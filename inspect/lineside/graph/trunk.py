@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-    from lineside.normalise.front import Front, FrontSettings
+    from lineside.normalise.front import FrontSettings
 
 Pixels = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -134,18 +134,12 @@ def tap_grids(backbone: "onnx.ModelProto") -> tuple[tuple[int, int], ...]:
     return tuple((height.dim_value, width.dim_value) for _, _, height, width in shapes)
 
 
-def export_trunk(
-    front: "Front", backbone: "onnx.ModelProto | None", taps: Sequence[str], values: Values, reduction: Reduction
-) -> Trunk:
-    """Export a front, and put a backbone behind it.
+def export_front(settings: "FrontSettings", values: Values, reduction: Reduction) -> Trunk:
+    """Export a front that stands alone; `Trunk.before` puts a backbone behind it.
 
     Parameters
     ----------
-    front : Front
-    backbone : onnx.ModelProto or None
-        Of `export_backbone`; None: the front stands alone.
-    taps : sequence of str
-        Names of the backbone's outputs.
+    settings : FrontSettings
     values : mapping of str to ndarray
         The front's values; only their shapes matter here.
     reduction : Reduction
@@ -153,21 +147,13 @@ def export_trunk(
     """
     import torch
 
-    from lineside.normalise.front import FRONT_OUTPUTS
+    from lineside.normalise.front import FRONT_OUTPUTS, Front
 
-    width, height = front.settings.middle_wh
+    front, (width, height) = Front(settings), settings.middle_wh
     inputs: dict[str, torch.Tensor] = {
-        "middle": torch.full((2, height, width, front.settings.channels), 128, dtype=torch.uint8),
+        "middle": torch.full((2, height, width, settings.channels), 128, dtype=torch.uint8),
         "frame_wh": torch.tensor([float(width), float(height)]),
     }
     inputs.update({name: torch.from_numpy(np.array(values[name], np.float32)) for name in front.value_names})
-    model = export_module(front, inputs, FRONT_OUTPUTS, {"middle": {0: "N"}}, key=repr(front.settings))
-    alone = Trunk(reduction, model, ())
-    return alone.before(backbone, taps) if backbone else alone
-
-
-def export_front(settings: "FrontSettings", values: Values, reduction: Reduction) -> Trunk:
-    """Export a front that stands alone; parameters as of `export_trunk`."""
-    from lineside.normalise.front import Front
-
-    return export_trunk(Front(settings), None, (), values, reduction)
+    model = export_module(front, inputs, FRONT_OUTPUTS, {"middle": {0: "N"}}, key=repr(settings))
+    return Trunk(reduction, model, ())

@@ -20,8 +20,8 @@ from lineside.export.decision import CLASS_PROBABILITY
 from lineside.export.parity import ClassAnswer
 from lineside.graph.join import join, select_outputs
 from lineside.graph.run import Graph
-from lineside.graph.trunk import Reduction, Trunk, export_trunk, tap_grids
-from lineside.normalise.front import Front, FrontSettings
+from lineside.graph.trunk import Reduction, Trunk, export_front, tap_grids
+from lineside.normalise.front import FrontSettings
 from lineside.recipe import LoadedRecipe
 from lineside.train.classes import class_answer, class_constants, class_part
 from lineside.train.episodes import Pooler, start_of
@@ -144,7 +144,7 @@ class SortingMethod:
         return self._starts[0]
 
     def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
-        trunk = export_trunk(Front(settings), self._backbone_model, self._taps, values, reduction)
+        trunk = export_front(settings, values, reduction).before(self._backbone_model, self._taps)
         model = trunk.model
         for name, part in self._behind:
             model = join(model, part, f"{name}/")

@@ -11,8 +11,8 @@ from lineside.contract import Component, Fitted
 from lineside.contract_thresholds import LeastDefect, RegionLimit
 from lineside.errors import UsageError
 from lineside.graph.run import Graph
-from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_trunk
-from lineside.normalise.front import Front, FrontSettings
+from lineside.graph.trunk import Reduction, Trunk, export_backbone, export_front
+from lineside.normalise.front import FrontSettings
 from lineside.recipe import LoadedRecipe
 from lineside.train.front_fit import FittedFront, FrontFitter
 from lineside.train.images import References
@@ -100,7 +100,7 @@ class TextMethod:
         return reference_text_score(patches, image, region, self._texts)
 
     def _build(self, settings: FrontSettings, values: Mapping[str, Floats], reduction: Reduction) -> Trunk:
-        return export_trunk(Front(settings), self._tower, TOWER_OUTPUTS, values, reduction)
+        return export_front(settings, values, reduction).before(self._tower, TOWER_OUTPUTS)
 
 
 def _allowed(loaded: LoadedRecipe) -> ClipFolder:

@@ -1,7 +1,7 @@
 """lineside's own method: a pretrained trunk and a memory of good patches."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -200,7 +200,7 @@ class NativeMethod:
             reference=partial(_reference, HeadReference(fit.shape, fit.values)),
             words=fit.words,
             unit=fit.unit,
-            state=partial(_state, fit, known, self._known(front, positions, with_copies=False)),
+            state=partial(_state, fit, known, partial(self._known, front, positions, with_copies=False)),
         )
         fitted = self._references.rows(positions, with_copies=False)
         return finish(front, head, fitted, self._references, self.map_wh)
@@ -236,8 +236,9 @@ def _reference(head: HeadReference, outputs: Arrays) -> float:
     return head.score(features, outputs[REGION].astype(np.float32))
 
 
-def _state(fit: HeadFit, known: Rows, firsts: Rows) -> State:
-    """Gather what the bundle keeps of the head: `known` is what it was fitted on, `firsts` what its graph is given."""
+def _state(fit: HeadFit, known: Rows, given: Callable[[], Rows]) -> State:
+    """Gather what the bundle keeps of the head: `known` is what it was fitted on, `given` what its graph is given."""
+    firsts = given()
     assert known.regions is not None  # the front gives them
     assert firsts.regions is not None
     taps = tuple(

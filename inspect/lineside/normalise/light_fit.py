@@ -4,7 +4,6 @@ The images correct each other: golden cells, each image's light against them, go
 Their median light is the golden light, so that no good image needs a correction beyond the spread of the lamp.
 """
 
-import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -119,9 +118,8 @@ def _robust_mean(cells: Cells, estimate: Estimate) -> Golden:
 
 def _medians(values: F32) -> F64:
     """Medians over the images, [C, P], 0 for cells that no image shows."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a cell that no image shows
-        return np.nan_to_num(np.nanmedian(values, axis=0)).astype(np.float64)
+    seen = np.where(np.isnan(values).all(axis=0), 0.0, values)  # NumPy warns of a median of nothing
+    return np.nanmedian(seen, axis=0).astype(np.float64)
 
 
 def _spread_of_cells(relative: F64, counts: npt.NDArray[np.bool_]) -> F64:

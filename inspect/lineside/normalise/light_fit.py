@@ -4,7 +4,6 @@ The images correct each other: golden cells, each image's light against them, go
 Their median light is the golden light, so that no good image needs a correction beyond the spread of the lamp.
 """
 
-
 import numpy as np
 import numpy.typing as npt
 import torch
